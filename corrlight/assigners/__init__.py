@@ -1,0 +1,1 @@
+"""Assigners: which hypotheses are positive."""

@@ -1,0 +1,1 @@
+"""Criteria: the detector's own loss, L_OD."""

@@ -1,0 +1,1 @@
+"""Data: COCO-format folders and the embedded shapes."""

@@ -1,0 +1,1 @@
+"""Losses: Correlation Loss, its coefficients, soft rank, and dense losses."""

@@ -1,0 +1,1 @@
+"""Measures as functions on plain arrays."""

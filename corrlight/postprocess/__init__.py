@@ -1,0 +1,1 @@
+"""Postprocessors: predictions to detections."""

@@ -1,0 +1,27 @@
+"""What a postprocessor is."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from corrlight.structures import Detections, Predictions, ScoreOverride
+
+__all__ = ["Postprocessor"]
+
+
+class Postprocessor(Protocol):
+    """Predictions of the last stage to final detections; pure.
+
+    ``image_sizes`` are the content sizes (height, width) inside the batch: boxes are clipped to
+    them. ``score_override`` replaces single class scores before threshold and quality factor.
+    """
+
+    def __call__(
+        self,
+        predictions: Predictions,
+        image_sizes: Sequence[tuple[int, int]],
+        score_override: ScoreOverride | None = None,
+    ) -> list[Detections]:
+        """Return the detections of every image, by descending score, in input pixels."""
+        ...

@@ -1,0 +1,22 @@
+"""Where the committed oracle data lies; other data of the same form can be put in."""
+
+import os
+from pathlib import Path
+
+_DATA = Path(__file__).parents[1] / "data"
+
+
+def golden_root() -> Path:
+    """Return the folder of the golden vectors (``CORRLIGHT_GOLDEN``)."""
+    return _existing(Path(os.environ.get("CORRLIGHT_GOLDEN", _DATA / "golden")))
+
+
+def fixtures_root() -> Path:
+    """Return the folder of the detector fixtures (``CORRLIGHT_FIXTURES``)."""
+    return _existing(Path(os.environ.get("CORRLIGHT_FIXTURES", _DATA / "fixtures")))
+
+
+def _existing(path: Path) -> Path:
+    if not path.is_dir():
+        raise FileNotFoundError(f"Expected oracle data in {path}, but there is no such folder.")
+    return path
