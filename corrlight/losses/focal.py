@@ -102,34 +102,36 @@ class _FocalLoss(torch.autograd.Function):
             in_full_precision(logits[rows, labels[rows]]), alpha, gamma
         )
         on_cpu = logits.device.type == "cpu"
-        step = max(_CHUNK // max(num_classes, 1), 1) if on_cpu else max(num_rows, 1)
+        step = max(_CHUNK // max(num_classes, 1), 1) if on_cpu else num_rows
+        step = max(min(step, num_rows), 1)
         starts = range(0, num_rows, step)
         if len(starts) > 1:
             edges = torch.tensor([*starts, num_rows], device=rows.device)
             bounds = torch.searchsorted(rows, edges).tolist()
         else:
             bounds = [0, rows.shape[0]]
+        # Fresh memory for every chunk would cost more than the arithmetic.
+        space = logits.new_empty((3, step, num_classes), dtype=dtype)
 
         total = logits.new_zeros((), dtype=torch.float64 if on_cpu else dtype)
         for k, start in enumerate(starts):
             chunk = slice(start, start + step)
-            loss, slope = _negative_terms(
-                in_full_precision(logits[chunk]), alpha, gamma, wants_gradient
-            )
+            x = in_full_precision(logits[chunk])
+            slope = None if gradient is None else gradient[chunk]
+            loss = _negative_terms(x, alpha, gamma, space[:, : x.shape[0]], slope)
             mine = slice(bounds[k], bounds[k + 1])
             where = (rows[mine] - start, labels[rows[mine]])
             loss[where] = positive_loss[mine]
+            if slope is not None:
+                slope[where] = positive_gradient[mine]
             if weights is not None:
                 loss *= weights[chunk, None]
+                if slope is not None:
+                    slope *= weights[chunk, None]
             if values is not None:
                 values[chunk] = loss
             else:
                 total += loss.sum()
-            if gradient is not None and slope is not None:
-                slope[where] = positive_gradient[mine]
-                if weights is not None:
-                    slope *= weights[chunk, None]
-                gradient[chunk] = slope
         ctx.save_for_backward(gradient)
         ctx.dtype = logits.dtype
         return total.to(dtype) if values is None else values
@@ -142,22 +144,32 @@ class _FocalLoss(torch.autograd.Function):
 
 
 def _negative_terms(
-    x: Tensor, alpha: float, gamma: float, wants_gradient: bool
-) -> tuple[Tensor, Tensor | None]:
-    """Return loss and gradient of elements whose target is 0."""
-    p = x.sigmoid()
-    # The threshold of softplus is far out: at its default, 20, it errs by 1e-10 relative.
-    penalty = torch.nn.functional.softplus(x, threshold=40)  # -log(1 - p)
-    factor = (p * p if gamma == 2 else p**gamma).mul_(1 - alpha)
-    if not wants_gradient:
-        return penalty.mul_(factor), None
-    # d/dx p^g s = p^g (g (1 - p) s + p), as ds/dx = p.
-    slope = torch.addcmul(penalty, p, penalty, value=-1).mul_(gamma).add_(p).mul_(factor)
-    return penalty.mul_(factor), slope
+    x: Tensor, alpha: float, gamma: float, space: Tensor, slope: Tensor | None
+) -> Tensor:
+    """Return the loss of elements whose target is 0 and write its gradient into ``slope``.
+
+    The result and the temporaries lie in ``space``, three times the shape of ``x``.
+    """
+    p, penalty, factor = space
+    torch.sigmoid(x, out=p)
+    # -log(1 - p). The threshold is far out: at its default, 20, softplus errs by 1e-10 relative.
+    torch._C._nn.softplus(x, 1, 40, out=penalty)  # type: ignore[call-arg]
+    if gamma == 2:
+        torch.mul(p, p, out=factor)
+    else:
+        torch.pow(p, gamma, out=factor)
+    factor *= 1 - alpha
+    if slope is not None:
+        # d/dx p^g s = p^g (g (1 - p) s + p), as ds/dx = p.
+        torch.addcmul(penalty, p, penalty, value=-1, out=slope)
+        torch.add(p, slope, alpha=gamma, out=slope)
+        slope *= factor
+    penalty *= factor
+    return penalty
 
 
 def _positive_terms(x: Tensor, alpha: float, gamma: float) -> tuple[Tensor, Tensor]:
     """Return loss and gradient of elements whose target is 1."""
-    loss, slope = _negative_terms(-x, 1 - alpha, gamma, True)
-    assert slope is not None
+    slope = torch.empty_like(x)
+    loss = _negative_terms(-x, 1 - alpha, gamma, x.new_empty((3, *x.shape)), slope)
     return loss, -slope
