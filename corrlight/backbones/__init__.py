@@ -1,1 +1,7 @@
 """Backbones and feature pyramids."""
+
+from corrlight.backbones.fpn import FPN
+from corrlight.backbones.norm import FrozenNorm
+from corrlight.backbones.resnet import ResNet
+
+__all__ = ["FPN", "FrozenNorm", "ResNet"]

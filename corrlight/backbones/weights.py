@@ -1,0 +1,84 @@
+"""Pretrained weights of the backbones: torchvision's own, or a file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from pickle import UnpicklingError
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor, nn
+from torchvision.models import get_weight
+
+__all__ = ["load_resnet_weights"]
+
+_HOW = (
+    "give the path of a state dict as `backbone.weights=FILE`, "
+    "or train from scratch with `backbone.weights=null`"
+)
+
+
+def _imagenet(depth: int) -> dict[str, Tensor]:
+    weights = get_weight(f"ResNet{depth}_Weights.IMAGENET1K_V1")
+    try:
+        return dict(weights.get_state_dict(progress=False, check_hash=True))
+    except (OSError, RuntimeError) as error:  # no network, or a damaged download
+        reason = " ".join(str(error).split())
+        raise OSError(
+            f"ImageNet weights of ResNet-{depth} are not cached and cannot be downloaded "
+            f"({reason}); {_HOW}."
+        ) from error
+
+
+def _from_file(path: Path) -> dict[str, Tensor]:
+    if not path.is_file():
+        raise ValueError(
+            f"Expected `weights` to be None, 'imagenet' or an existing file, but got '{path}'; "
+            f"{_HOW}."
+        )
+    try:
+        if path.suffix == ".safetensors":
+            return load_file(path)
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except (UnpicklingError, SafetensorError, RuntimeError, EOFError) as error:
+        reason = str(error).splitlines()[0]
+        raise ValueError(
+            f"Expected `weights` to be a file with a state dict, but '{path}' cannot be read: "
+            f"{reason}"
+        ) from error
+    state = state.get("state_dict", state) if isinstance(state, dict) else state
+    if not isinstance(state, dict) or not all(isinstance(v, Tensor) for v in state.values()):
+        raise ValueError(f"Expected `weights` to be a file with a state dict, but got '{path}'.")
+    return state
+
+
+def load_resnet_weights(model: nn.Module, depth: int, weights: str | Path) -> None:
+    """Load ImageNet or file weights into a ResNet; the classifier ``fc`` is left out.
+
+    Args:
+        model: The network, with torchvision's names.
+        depth: Its depth.
+        weights: "imagenet", or a ``.pth`` or ``.safetensors`` file.
+
+    Raises:
+        ValueError: The file is missing, unreadable, or does not fit the network.
+        OSError: ImageNet weights are neither cached nor downloadable.
+    """
+    if weights == "imagenet":
+        if model.get_parameter("conv1.weight").shape[0] != 64:
+            raise ValueError("Expected `weights` to be None or a file when `base_width` is not 64.")
+        state = _imagenet(depth)
+    else:
+        state = _from_file(Path(weights))
+    own = model.state_dict()
+    # A network cut after an early stage does not use the later ones.
+    state = {k: v for k, v in state.items() if k in own or not k.startswith(("fc.", "layer"))}
+    missing = [k for k in own if k not in state and not k.endswith("num_batches_tracked")]
+    unfit = [k for k in own if k in state and state[k].shape != own[k].shape]
+    if missing or unfit:
+        raise ValueError(
+            f"Expected `weights` to fit ResNet-{depth}, but {len(missing)} keys are missing and "
+            f"{len(unfit)} have another shape (first: '{[*missing, *unfit][0]}')."
+        )
+    model.load_state_dict(state, strict=False)
