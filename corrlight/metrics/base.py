@@ -2,14 +2,29 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Protocol
 
+import numpy as np
 import numpy.typing as npt
 
-__all__ = ["ImageRecord"]
+if TYPE_CHECKING:
+    from corrlight.metrics.evaluation import Evaluation
+
+__all__ = [
+    "Array",
+    "ImageRecord",
+    "Metric",
+    "MetricResult",
+    "Number",
+    "mean_or_none",
+    "none_if_nan",
+]
 
 Array = npt.NDArray[Any]
+# A measure is a fraction, a count is an int, and None means undefined (never 0).
+Number = float | int | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,3 +50,35 @@ class ImageRecord:
     positive_ious: Array
     positive_ranking_scores: Array | None = None
     masks: list[dict[str, Any]] | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MetricResult:
+    """What a metric reports.
+
+    Attributes:
+        values: Measures and counts of the whole evaluation by name.
+        per_class: Columns of ``per_class.csv``: one value a class, in the order of the labels.
+    """
+
+    values: Mapping[str, Number]
+    per_class: Mapping[str, Sequence[Number]] = field(default_factory=dict)
+
+
+class Metric(Protocol):
+    """A measure of an evaluation: one file here, its maths in ``functional``, one YAML."""
+
+    def __call__(self, evaluation: Evaluation) -> MetricResult:
+        """Return the measure; everything expensive is cached in ``evaluation``."""
+        ...
+
+
+def mean_or_none(values: Array) -> float | None:
+    """Return the mean of the values that are not NaN; None if there are none."""
+    defined = values[~np.isnan(values)]
+    return float(np.mean(defined)) if defined.size else None
+
+
+def none_if_nan(column: Array) -> list[Number]:
+    """Return plain floats, None where a value is NaN."""
+    return [None if np.isnan(v) else v for v in column.tolist()]

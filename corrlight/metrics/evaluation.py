@@ -1,0 +1,170 @@
+"""Ground truth and detections with their one matching, shared by all measures."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from itertools import pairwise
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+
+from corrlight.metrics.base import Array, ImageRecord
+from corrlight.metrics.ground_truth import GroundTruth
+from corrlight.metrics.matching import (
+    AREA_RANGES,
+    MAX_DETECTIONS,
+    Matches,
+    Pairs,
+    box_pairs,
+    match,
+)
+from corrlight.metrics.results import PositiveTable, Results
+
+__all__ = ["Evaluation"]
+
+
+class Evaluation:
+    """One evaluation: what was to be found, what was found, and how they match.
+
+    The matching is computed when first asked for and kept, so AP, beta_cls, oLRP and the bounds
+    all read the same one. Its detections are *sorted*: by class, image and descending score, equal
+    scores in the order of the results.
+
+    Attributes:
+        ground_truth: Objects of the evaluated images.
+        results: Final detections in their given order.
+        positives: The training assigner's positives, or None for a results file.
+        order: ``(D,)`` rows of ``results`` in sorted order.
+        cell: ``(D,)`` ascending number of the (class, image) of every sorted detection.
+        rank: ``(D,)`` place of every sorted detection within its image and class, from 0.
+        counted: ``(K,)`` sorted rows with rank below 100: the others are not evaluated.
+    """
+
+    def __init__(
+        self,
+        ground_truth: GroundTruth,
+        results: Results,
+        positives: PositiveTable | None = None,
+    ) -> None:
+        self.ground_truth = ground_truth
+        self.results = results
+        self.positives = positives
+        self._matches: dict[str, Matches] = {}
+        self.order: Array = np.lexsort((-results.scores, results.image_idx, results.labels))
+        self.cell = self._cell(results.labels, results.image_idx)[self.order]
+        starts = np.flatnonzero(np.diff(self.cell, prepend=-1))
+        lengths = np.diff(starts, append=len(self.cell))
+        self.rank: Array = np.arange(len(self.cell)) - np.repeat(starts, lengths)
+        self.counted: Array = np.flatnonzero(self.rank < MAX_DETECTIONS)
+
+    @classmethod
+    def from_records(cls, ground_truth: GroundTruth, records: Sequence[ImageRecord]) -> Self:
+        """Evaluate the images of ``records``, and no others, whatever their order.
+
+        Args:
+            ground_truth: Objects of these images, or of more.
+            records: One record an image.
+        """
+        records = sorted(records, key=lambda r: r.image_id)
+        ground_truth = ground_truth.restricted(r.image_id for r in records)
+        return cls(
+            ground_truth,
+            Results.from_records(records, ground_truth),
+            PositiveTable.from_records(records, ground_truth),
+        )
+
+    @classmethod
+    def from_coco(
+        cls,
+        annotations: Path | str | Mapping[str, Any],
+        results: Path | str | Sequence[Mapping[str, Any]],
+        category_ids: Sequence[int] | None = None,
+    ) -> Self:
+        """Evaluate COCO results, both given as a file or as its content.
+
+        All images of the annotations are evaluated.
+        """
+        if isinstance(annotations, Path | str):
+            ground_truth = GroundTruth.load(annotations, category_ids)
+        else:
+            ground_truth = GroundTruth.from_coco(annotations, category_ids)
+        if isinstance(results, Path | str):
+            return cls(ground_truth, Results.load(results, ground_truth))
+        return cls(ground_truth, Results.from_coco(results, ground_truth))
+
+    def _cell(self, labels: Array, image_idx: Array) -> Array:
+        return labels * self.ground_truth.num_images + image_idx
+
+    @cached_property
+    def pairs(self) -> Pairs:
+        """IoUs of all sorted detections with the objects of their image and class."""
+        gt = self.ground_truth
+        return box_pairs(
+            self.cell,
+            self.results.boxes[self.order],
+            self._cell(gt.labels, gt.image_idx),
+            gt.boxes,
+            gt.crowd,
+        )
+
+    @cached_property
+    def areas(self) -> Array:
+        """``(D,)`` width times height of the sorted detections."""
+        boxes = self.results.boxes[self.order]
+        return boxes[:, 2] * boxes[:, 3]
+
+    @cached_property
+    def labels(self) -> Array:
+        """``(K,)`` class of every counted detection, ascending."""
+        return self.results.labels[self.order[self.counted]]
+
+    @cached_property
+    def scores(self) -> Array:
+        """``(K,)`` score of every counted detection."""
+        return self.results.scores[self.order[self.counted]]
+
+    @cached_property
+    def class_slices(self) -> list[slice]:
+        """For every class, where its counted detections are."""
+        edges = np.searchsorted(self.labels, np.arange(self.ground_truth.num_classes + 1))
+        return [slice(a, b) for a, b in pairwise(edges.tolist())]
+
+    @cached_property
+    def class_order(self) -> Array:
+        """``(K,)`` counted detections by class and descending score (stable).
+
+        Those of class k stay within ``class_slices[k]``. Equal scores are in the order of image
+        ids, then of the results: the order in which COCO builds a precision-recall curve.
+        """
+        return np.lexsort((-self.scores, self.labels))
+
+    def matches(self, area: str = "all") -> Matches:
+        """Return the matching of the counted detections, computed once for each area range.
+
+        Args:
+            area: A key of ``AREA_RANGES``.
+        """
+        if area not in self._matches:
+            self._matches[area] = self._match(area)
+        return self._matches[area]
+
+    def _match(self, area: str) -> Matches:
+        low, high = AREA_RANGES[area]
+        gt = self.ground_truth
+        gt_ignored = gt.crowd | (gt.areas < low) | (gt.areas > high)
+        areas = self.areas[self.counted]
+        new_row = np.cumsum(self.rank < MAX_DETECTIONS) - 1
+        keep = self.rank[self.pairs.detection] < MAX_DETECTIONS
+        pairs = Pairs(
+            detection=new_row[self.pairs.detection[keep]],
+            gt=self.pairs.gt[keep],
+            iou=self.pairs.iou[keep],
+            best_iou=self.pairs.best_iou[self.counted],
+        )
+        rows, ious, ignored = match(
+            pairs, self.cell[self.counted], (areas < low) | (areas > high), gt_ignored, gt.crowd
+        )
+        num_gt = np.bincount(gt.labels[~gt_ignored], minlength=gt.num_classes)
+        return Matches(gt=rows, iou=ious, ignored=ignored, num_gt=num_gt)

@@ -1,0 +1,163 @@
+"""Collects the records of all images and ranks and evaluates them once."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch.distributed as dist
+
+from corrlight.metrics.base import ImageRecord, Metric, Number
+from corrlight.metrics.class_correlation import ClassCorrelation
+from corrlight.metrics.coco_evaluate import CocoEvaluate
+from corrlight.metrics.evaluation import Evaluation
+from corrlight.metrics.functional.score_iou_pairs import ScoreIouPairs, score_iou_pairs
+from corrlight.metrics.ground_truth import GroundTruth
+from corrlight.metrics.image_correlation import ImageCorrelation
+from corrlight.metrics.results import check_record
+
+__all__ = ["DetectionEvaluator", "EvaluationResult"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EvaluationResult:
+    """Everything an evaluation gives.
+
+    Attributes:
+        metrics: Measures (fractions, None = undefined) and counts by plain name, as in
+            ``metrics.json``; the same on every rank.
+        per_class: One row a class, in the order of the labels; the same on every rank.
+        detections: COCO results list by image id; on rank 0 only, empty elsewhere.
+        score_iou: Points of Figure 2.2; on rank 0 only, None elsewhere.
+    """
+
+    metrics: dict[str, Number]
+    per_class: list[dict[str, Any]]
+    detections: list[dict[str, Any]] = field(default_factory=list)
+    score_iou: ScoreIouPairs | None = None
+
+
+class DetectionEvaluator:
+    """Evaluates the images that it is given against a COCO annotation file.
+
+    Nothing is communicated before :meth:`compute`, which all ranks must call: ranks may see
+    different numbers of batches. AP does not depend on the number of ranks.
+
+    Args:
+        annotation_file: COCO annotations; read at the first evaluation.
+        category_ids: Category id of every label.
+        metrics: Measures to compute. Default: AP, beta_img and beta_cls.
+    """
+
+    def __init__(
+        self,
+        annotation_file: Path | str,
+        category_ids: Sequence[int],
+        metrics: Sequence[Metric] | None = None,
+    ) -> None:
+        self.annotation_file = Path(annotation_file)
+        self.category_ids = tuple(int(c) for c in category_ids)
+        if metrics is None:
+            metrics = (CocoEvaluate(), ImageCorrelation(), ClassCorrelation())
+        self.metrics: tuple[Metric, ...] = tuple(metrics)
+        self._records: dict[int, ImageRecord] = {}
+        self._ground_truth: GroundTruth | None = None
+        if not self.annotation_file.is_file():
+            raise ValueError(
+                f"Expected `annotation_file` to be a file, but got {self.annotation_file}."
+            )
+
+    def reset(self) -> None:
+        """Forget all records."""
+        self._records.clear()
+
+    def update(self, records: Sequence[ImageRecord]) -> None:
+        """Add images. An image seen before keeps its first record (samplers repeat images).
+
+        Raises:
+            ValueError: If a score, box or IoU is not finite.
+        """
+        for record in records:
+            check_record(record)
+            self._records.setdefault(int(record.image_id), record)
+
+    def gather(self) -> list[ImageRecord]:
+        """Return all ranks' records once each, by image id; on other ranks than 0, none.
+
+        Of an image that several ranks saw, the record of the lowest rank is kept.
+        """
+        merged = self._records
+        if _distributed():
+            parts: list[Any] | None = [None] * dist.get_world_size() if _rank() == 0 else None
+            dist.gather_object(self._records, parts, dst=0)
+            merged = {}
+            for part in parts or ():
+                merged = {**part, **merged}
+        return [merged[image_id] for image_id in sorted(merged)]
+
+    def compute(self) -> EvaluationResult:
+        """Evaluate on rank 0 and tell the other ranks.
+
+        Raises:
+            ValueError: On every rank, if the records cannot be evaluated.
+        """
+        records = self.gather()
+        if not _distributed():
+            return self._evaluate(records)
+        message: list[Any] = [None]
+        result: EvaluationResult | None = None
+        if _rank() == 0:
+            # An error here must reach the others, which would wait for the result forever.
+            try:
+                result = self._evaluate(records)
+                message = [replace(result, detections=[], score_iou=None)]
+            except ValueError as error:
+                message = [error]
+        dist.broadcast_object_list(message, src=0)
+        if isinstance(message[0], ValueError):
+            raise message[0]
+        return result if result is not None else message[0]
+
+    def _evaluate(self, records: Sequence[ImageRecord]) -> EvaluationResult:
+        if self._ground_truth is None:
+            self._ground_truth = GroundTruth.load(self.annotation_file, self.category_ids)
+        evaluation = Evaluation.from_records(self._ground_truth, records)
+        ground_truth = evaluation.ground_truth
+        metrics: dict[str, Number] = {}
+        num_objects = np.bincount(
+            ground_truth.labels[~ground_truth.crowd], minlength=ground_truth.num_classes
+        )
+        num_detections = np.bincount(evaluation.results.labels, minlength=ground_truth.num_classes)
+        columns: dict[str, Sequence[Any]] = {
+            "category_id": ground_truth.category_ids.tolist(),
+            "name": ground_truth.names,
+            "num_objects": num_objects.tolist(),
+            "num_detections": num_detections.tolist(),
+        }
+        for metric in self.metrics:
+            result = metric(evaluation)
+            metrics |= result.values
+            columns |= result.per_class
+        metrics |= {
+            "num_images": ground_truth.num_images,
+            "num_objects": int(num_objects.sum()),
+            "num_detections": len(evaluation.results),
+        }
+        rows = zip(*columns.values(), strict=True)
+        return EvaluationResult(
+            metrics=metrics,
+            per_class=[dict(zip(columns, row, strict=True)) for row in rows],
+            detections=evaluation.results.to_coco(ground_truth),
+            score_iou=score_iou_pairs(evaluation),
+        )
+
+
+def _distributed() -> bool:
+    return dist.is_available() and dist.is_initialized()
+
+
+def _rank() -> int:
+    return dist.get_rank()

@@ -1,0 +1,62 @@
+"""A batch's output to the plain records that the evaluator keeps."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from corrlight.metrics.base import ImageRecord
+from corrlight.structures import Batch, Positives, Predictions
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from corrlight.module import StepOutput
+    from corrlight.postprocess.base import Postprocessor
+
+__all__ = ["image_records"]
+
+
+def image_records(
+    batch: Batch, output: StepOutput, postprocessor: Postprocessor
+) -> list[ImageRecord]:
+    """Return one record an image: detections in file pixels and the last stage's positives."""
+    predictions, positives = output.predictions[-1], output.positives[-1]
+    scores = positives.scores.detach()
+    ranking = _ranking_scores(predictions, positives, scores, postprocessor)
+    ious = _array(positives.ious())
+    image_idx = _array(positives.image_idx)
+    scores_array = _array(scores)
+    ranking_array = None if ranking is None else _array(ranking)
+    records = []
+    for i, (targets, detections) in enumerate(zip(batch.targets, output.detections, strict=True)):
+        mine = image_idx == i
+        final = detections.to_original(targets)
+        records.append(
+            ImageRecord(
+                image_id=targets.image_id,
+                boxes=_array(final.boxes),
+                scores=_array(final.scores),
+                labels=_array(final.labels).astype(np.int64),
+                positive_scores=scores_array[mine],
+                positive_ranking_scores=None if ranking_array is None else ranking_array[mine],
+                positive_ious=ious[mine],
+                masks=final.masks,
+            )
+        )
+    return records
+
+
+def _ranking_scores(
+    predictions: Predictions, positives: Positives, scores: Tensor, postprocessor: Postprocessor
+) -> Tensor | None:
+    if predictions.quality is None:
+        return None
+    quality = predictions.quality[positives.image_idx, positives.pred_idx]
+    combine: Any = getattr(postprocessor, "ranking_scores", None)
+    return None if combine is None else combine(scores, quality)
+
+
+def _array(tensor: Tensor) -> Any:
+    return tensor.detach().double().cpu().numpy()

@@ -1,0 +1,205 @@
+"""Detections and positives of all images as columns."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+
+from corrlight.metrics.base import Array, ImageRecord
+from corrlight.metrics.ground_truth import GroundTruth
+
+__all__ = ["PositiveTable", "Results", "check_record"]
+
+
+def check_record(record: ImageRecord) -> None:
+    """Raise an error unless all numbers of ``record`` are finite and its columns fit together.
+
+    Raises:
+        ValueError: Naming image, column and row.
+    """
+    for name in ("boxes", "scores", "positive_scores", "positive_ious", "positive_ranking_scores"):
+        values = getattr(record, name)
+        if values is None or np.isfinite(values).all():
+            continue
+        row = int(np.argwhere(~np.isfinite(values))[0][0])
+        raise ValueError(
+            f"Expected finite `{name}`, but got {values[row]} in row {row} of image "
+            f"{record.image_id}."
+        )
+    lengths = {
+        "detections": (len(record.boxes), len(record.scores), len(record.labels)),
+        "positives": (len(record.positive_scores), len(record.positive_ious)),
+    }
+    for what, counts in lengths.items():
+        if len(set(counts)) > 1:
+            raise ValueError(
+                f"Expected columns of equal length for the {what} of image {record.image_id}, "
+                f"but got {counts}."
+            )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PositiveTable:
+    """The training assigner's positives of all images.
+
+    Attributes:
+        image_idx: ``(P,)`` row of the ground truth's ``image_ids``.
+        scores: ``(P,)`` class scores.
+        ious: ``(P,)`` IoU with the assigned ground truth.
+        ranking_scores: ``(P,)`` ranking scores, or None where an image has none.
+    """
+
+    image_idx: Array
+    scores: Array
+    ious: Array
+    ranking_scores: Array | None
+
+    @classmethod
+    def from_records(cls, records: Sequence[ImageRecord], ground_truth: GroundTruth) -> Self:
+        """Join the positives of ``records``."""
+        ids = np.array([r.image_id for r in records], dtype=np.int64)
+        counts = np.array([len(r.positive_scores) for r in records], dtype=np.int64)
+        ranking = [r.positive_ranking_scores for r in records]
+        given = [r for r in ranking if r is not None]
+        return cls(
+            image_idx=np.repeat(np.searchsorted(ground_truth.image_ids, ids), counts),
+            scores=_joined([r.positive_scores for r in records]),
+            ious=_joined([r.positive_ious for r in records]),
+            ranking_scores=_joined(given) if given and len(given) == len(ranking) else None,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Results:
+    """Final detections of all images, in their given order (it decides between equal scores).
+
+    Attributes:
+        image_idx: ``(D,)`` row of the ground truth's ``image_ids``.
+        labels: ``(D,)`` classes in ``[0, C)``.
+        boxes: ``(D, 4)`` float64 boxes ``x, y, width, height``, as in a COCO results file.
+        scores: ``(D,)`` float64 ranking scores.
+    """
+
+    image_idx: Array
+    labels: Array
+    boxes: Array
+    scores: Array
+
+    def __len__(self) -> int:
+        return len(self.scores)
+
+    @classmethod
+    def from_records(cls, records: Sequence[ImageRecord], ground_truth: GroundTruth) -> Self:
+        """Join the detections of ``records`` in the given order.
+
+        Raises:
+            ValueError: If a number is not finite or a label is outside ``[0, C)``.
+        """
+        for record in records:
+            check_record(record)
+            wrong = (record.labels < 0) | (record.labels >= ground_truth.num_classes)
+            if np.any(wrong):
+                raise ValueError(
+                    f"Expected labels in [0, {ground_truth.num_classes}), but got "
+                    f"{record.labels[wrong][0]} in image {record.image_id}."
+                )
+        ids = np.array([r.image_id for r in records], dtype=np.int64)
+        counts = np.array([len(r.scores) for r in records], dtype=np.int64)
+        boxes = _joined([r.boxes for r in records]).reshape(-1, 4).astype(np.float64)
+        boxes[:, 2:] -= boxes[:, :2]
+        return cls(
+            image_idx=np.repeat(np.searchsorted(ground_truth.image_ids, ids), counts),
+            labels=_joined([r.labels for r in records]).astype(np.int64),
+            boxes=boxes,
+            scores=_joined([r.scores for r in records]).astype(np.float64),
+        )
+
+    @classmethod
+    def load(cls, results: Path | str, ground_truth: GroundTruth) -> Self:
+        """Read a COCO results file; see :meth:`from_coco`."""
+        content = json.loads(Path(results).read_text())
+        if not isinstance(content, list):
+            raise ValueError(
+                f"Expected {results} to hold a list of detections, "
+                f"but got a {type(content).__name__}."
+            )
+        return cls.from_coco(content, ground_truth)
+
+    @classmethod
+    def from_coco(cls, content: Sequence[Mapping[str, Any]], ground_truth: GroundTruth) -> Self:
+        """Build the columns from a COCO results list (an empty one is allowed).
+
+        Raises:
+            ValueError: Naming the record's number, if a key is missing, an id is unknown or a
+                number is not finite.
+        """
+        for key in ("image_id", "category_id", "bbox", "score"):
+            for number, record in enumerate(content):
+                if key not in record:
+                    raise ValueError(f"Expected `{key}` in detection number {number}.")
+        scores = _numbers([r["score"] for r in content], "score")
+        for number, record in enumerate(content):
+            if len(record["bbox"]) != 4:
+                raise ValueError(
+                    f"Expected four numbers as bbox of detection number {number}, "
+                    f"but got {record['bbox']}."
+                )
+        boxes = _numbers([v for r in content for v in r["bbox"]], "bbox", 4).reshape(-1, 4)
+        label_of = {c: k for k, c in enumerate(ground_truth.category_ids.tolist())}
+        row_of = {i: k for k, i in enumerate(ground_truth.image_ids.tolist())}
+        return cls(
+            image_idx=_rows([r["image_id"] for r in content], row_of, "image_id"),
+            labels=_rows([r["category_id"] for r in content], label_of, "category_id"),
+            boxes=boxes,
+            scores=scores,
+        )
+
+    def to_coco(self, ground_truth: GroundTruth) -> list[dict[str, Any]]:
+        """Return the COCO results list, in the given order, unrounded."""
+        columns = (
+            ground_truth.image_ids[self.image_idx].tolist(),
+            ground_truth.category_ids[self.labels].tolist(),
+            self.boxes.tolist(),
+            self.scores.tolist(),
+        )
+        return [
+            {"image_id": i, "category_id": c, "bbox": b, "score": s}
+            for i, c, b, s in zip(*columns, strict=True)
+        ]
+
+
+def _joined(columns: Sequence[Array]) -> Array:
+    return np.concatenate(columns) if columns else np.zeros(0)
+
+
+def _numbers(values: list[Any], key: str, per_record: int = 1) -> Array:
+    """Return finite float64 values; strings and booleans are not numbers."""
+    if not set(map(type, values)) <= {float, int}:
+        row = next(i for i, v in enumerate(values) if type(v) not in (float, int))
+        raise ValueError(
+            f"Expected a number as {key} of detection number {row // per_record}, "
+            f"but got {values[row]!r}."
+        )
+    array = np.array(values, dtype=np.float64)
+    if not np.isfinite(array).all():
+        row = int(np.argmin(np.isfinite(array)))
+        raise ValueError(
+            f"Expected a finite {key} in detection number {row // per_record}, "
+            f"but got {array[row]}."
+        )
+    return array
+
+
+def _rows(values: list[Any], row_of: Mapping[int, int], key: str) -> Array:
+    rows = np.array([row_of.get(v, -1) for v in values], dtype=np.int64)
+    if np.any(rows < 0):
+        number = int(np.argmax(rows < 0))
+        raise ValueError(
+            f"Expected a known {key} in detection number {number}, but got {values[number]!r}."
+        )
+    return rows
