@@ -1,1 +1,5 @@
 """Detectors: images to raw predictions."""
+
+from corrlight.detectors.sparse_rcnn import SparseRCNN
+
+__all__ = ["SparseRCNN"]

@@ -1,0 +1,123 @@
+"""Sparse R-CNN (Sun et al., 2021): a set of learned proposals, refined in stages, without NMS."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from corrlight.boxes import DeltaCoder, cxcywh_to_xyxy
+from corrlight.detectors.base import Detector
+from corrlight.detectors.dynamic_head import DynamicHead
+from corrlight.detectors.roi_align import FeatureTable, roi_align
+from corrlight.structures import Activation, Batch, Predictions
+
+__all__ = ["SparseRCNN"]
+
+
+class SparseRCNN(Detector):
+    """Backbone, FPN, learned proposals and a cascade of dynamic heads.
+
+    Every stage reads the features inside the boxes of the stage before, without gradient to them,
+    and yields its own predictions. Boxes are not clipped to the image.
+
+    Args:
+        backbone: Images to maps; has ``out_channels``.
+        neck: Called with the backbone's channels; returns the pyramid, finest level first.
+        num_classes: Foreground classes C.
+        num_proposals: Hypotheses N of an image.
+        num_stages: Heads in the cascade.
+        strides: Input pixels a cell of each pyramid level.
+        num_heads: Heads of the self-attention among proposals.
+        feedforward_channels: Width of the feed-forward network.
+        dynamic_channels: Width of the dynamic convolution.
+        region_size: Cells a side of a region.
+        stds: Divisors of the box deltas.
+
+    Raises:
+        ValueError: A number is out of range.
+    """
+
+    activation: ClassVar[Activation] = "sigmoid"
+
+    def __init__(
+        self,
+        backbone: nn.Module,
+        neck: Callable[[Sequence[int]], nn.Module],
+        num_classes: int,
+        num_proposals: int = 100,
+        num_stages: int = 6,
+        strides: Sequence[int] = (4, 8, 16, 32),
+        num_heads: int = 8,
+        feedforward_channels: int = 2048,
+        dynamic_channels: int = 64,
+        region_size: int = 7,
+        stds: Sequence[float] = (0.5, 0.5, 1.0, 1.0),
+    ) -> None:
+        super().__init__()
+        for name, value in (
+            ("num_classes", num_classes),
+            ("num_proposals", num_proposals),
+            ("num_stages", num_stages),
+            ("region_size", region_size),
+        ):
+            if value < 1:
+                raise ValueError(f"Expected `{name}` to be at least 1, but got {value}.")
+        if len(stds) != 4 or min(stds) <= 0:
+            raise ValueError(f"Expected `stds` to be four positive numbers, but got {list(stds)}.")
+        self.num_classes = num_classes
+        self.strides, self.region_size = tuple(strides), region_size
+        self.coder = DeltaCoder(stds=(stds[0], stds[1], stds[2], stds[3]))
+        self.backbone = backbone
+        self.neck = neck(backbone.out_channels)  # type: ignore[arg-type]
+        channels: int = self.neck.out_channels  # type: ignore[assignment]
+        if channels % num_heads:
+            raise ValueError(
+                f"Expected `num_heads` to divide the {channels} channels, but got {num_heads}."
+            )
+        # cxcywh as fractions of the image: every proposal starts as the whole image.
+        self.proposal_boxes = nn.Parameter(torch.tensor([0.5, 0.5, 1, 1]).repeat(num_proposals, 1))
+        self.proposal_features = nn.Parameter(torch.randn(num_proposals, channels))
+        self.heads = nn.ModuleList(
+            DynamicHead(
+                channels=channels,
+                num_classes=num_classes,
+                num_heads=num_heads,
+                feedforward_channels=feedforward_channels,
+                dynamic_channels=dynamic_channels,
+                num_cells=region_size**2,
+            )
+            for _ in range(num_stages)
+        )
+
+    def initial_boxes(self, batch: Batch) -> Tensor:
+        """Return the learned proposals ``(B, N, 4)`` as xyxy pixels of each image's content."""
+        sizes = self.proposal_boxes.new_tensor([[w, h, w, h] for h, w in batch.valid_sizes])
+        return cxcywh_to_xyxy(self.proposal_boxes.float()) * sizes[:, None]
+
+    def forward(self, batch: Batch) -> list[Predictions]:
+        """Return the predictions of every stage."""
+        levels = self.neck(self.backbone(batch.images))
+        table = FeatureTable.from_levels(levels, self.strides)
+        boxes = self.initial_boxes(batch)  # (B, N, 4)
+        features = self.proposal_features.expand(len(batch), -1, -1)
+        level_idx = torch.zeros(boxes.shape[1], dtype=torch.long, device=boxes.device)
+        valid = torch.ones(boxes.shape[:2], dtype=torch.bool, device=boxes.device)
+        stages = []
+        for head in self.heads:
+            regions = roi_align(table, boxes, self.region_size)
+            logits, deltas, features = head(features, regions)
+            decoded = self.coder.decode(boxes, deltas)
+            stages.append(
+                Predictions(
+                    logits=logits,
+                    boxes=decoded,
+                    level_idx=level_idx,
+                    activation=self.activation,
+                    valid=valid,
+                )
+            )
+            boxes = decoded.detach()
+        return stages
