@@ -1,1 +1,5 @@
 """Assigners: which hypotheses are positive."""
+
+from corrlight.assigners.hungarian import HungarianAssigner
+
+__all__ = ["HungarianAssigner"]
