@@ -1,1 +1,5 @@
 """Postprocessors: predictions to detections."""
+
+from corrlight.postprocess.topk import TopKPostprocessor
+
+__all__ = ["TopKPostprocessor"]

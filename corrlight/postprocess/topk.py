@@ -1,0 +1,98 @@
+"""Post-processing without NMS."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from corrlight.boxes import clip_boxes
+from corrlight.structures import Detections, Predictions, ScoreOverride
+
+__all__ = ["TopKPostprocessor"]
+
+
+class TopKPostprocessor:
+    """The highest scores of a set of hypotheses, without threshold and without NMS.
+
+    Args:
+        max_detections: Detections of an image at most.
+        select: "pairs" ranks all (hypothesis, class) pairs, so a box may be reported with several
+            classes (Sparse R-CNN); "argmax" reports each hypothesis once, with its best class
+            (DETR).
+        clip_boxes: Cut boxes to the image. Sparse R-CNN reports them as they are.
+
+    Raises:
+        ValueError: An argument is out of range.
+    """
+
+    def __init__(
+        self,
+        max_detections: int = 100,
+        select: Literal["pairs", "argmax"] = "pairs",
+        clip_boxes: bool = True,
+    ) -> None:
+        if max_detections < 1:
+            raise ValueError(
+                f"Expected `max_detections` to be at least 1, but got {max_detections}."
+            )
+        if select not in ("pairs", "argmax"):
+            raise ValueError(
+                f"Expected `select` to be one of 'pairs', 'argmax', but got {select!r}."
+            )
+        self.max_detections, self.select, self.clip_boxes = max_detections, select, clip_boxes
+
+    @torch.no_grad()
+    def __call__(
+        self,
+        predictions: Predictions,
+        image_sizes: Sequence[tuple[int, int]],
+        score_override: ScoreOverride | None = None,
+    ) -> list[Detections]:
+        """Return the detections of every image, by descending score, in input pixels.
+
+        Args:
+            predictions: The last stage.
+            image_sizes: Height and width of each image's content.
+            score_override: Class scores to be replaced first.
+        """
+        scores = _class_scores(predictions)
+        if score_override is not None:
+            where = (score_override.image_idx, score_override.pred_idx, score_override.label)
+            scores[where] = score_override.score.to(scores.dtype)
+        # Scores are probabilities: -1 marks hypotheses outside the image.
+        scores = scores.masked_fill(~predictions.valid[..., None], -1.0)  # (B, N, C)
+        num_classes = scores.shape[-1]
+        if self.select == "pairs":
+            top, flat = scores.flatten(1).topk(min(self.max_detections, scores[0].numel()))
+            pred_idx, labels = flat // num_classes, flat % num_classes
+        else:
+            best, best_class = scores.max(-1)
+            top, pred_idx = best.topk(min(self.max_detections, best.shape[1]))
+            labels = best_class.gather(1, pred_idx)
+        boxes = predictions.boxes.gather(1, pred_idx[..., None].expand(-1, -1, 4))
+        return [
+            self._detections(top[b], boxes[b], labels[b], pred_idx[b], size)
+            for b, size in enumerate(image_sizes)
+        ]
+
+    def _detections(
+        self, scores: Tensor, boxes: Tensor, labels: Tensor, pred_idx: Tensor, size: tuple[int, int]
+    ) -> Detections:
+        keep = scores >= 0
+        return Detections(
+            boxes=(clip_boxes(boxes, size) if self.clip_boxes else boxes)[keep],
+            scores=scores[keep],
+            labels=labels[keep],
+            pred_idx=pred_idx[keep],
+        )
+
+
+def _class_scores(predictions: Predictions) -> Tensor:
+    """Return ``(B, N, C)`` foreground scores: a copy, which is small for a set of hypotheses."""
+    logits = predictions.logits.float()
+    if predictions.activation == "sigmoid":
+        return logits.sigmoid()
+    return logits.softmax(-1)[..., :-1].clone()
