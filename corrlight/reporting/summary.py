@@ -63,7 +63,8 @@ def print_metrics(metrics: Mapping[str, Any], folder: Path | None = None) -> Non
 
 def write_figures(folder: Path) -> Path:
     """Draw the scatter of score against IoU (thesis, Figure 2.2) into the run folder."""
-    return plot_score_iou([read_score_iou(folder)], folder / "figures" / "score_iou.png")
+    panel = read_score_iou(folder / "score_iou.npz", name=folder.parent.name)
+    return plot_score_iou([panel], folder / "figures" / "score_iou.png")
 
 
 def _correlation(config: Any, choice: str) -> str:

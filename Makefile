@@ -1,0 +1,45 @@
+# make demo: environment + the main job on the embedded data.   make test: environment + all tests.
+# make lint: style and types.   Everything lives in .venv; uv is fetched when it is missing.
+
+PYTHON ?= python3
+UV_VERSION := 0.13.9
+UV := $(shell command -v uv 2>/dev/null || echo .uv/bin/uv)
+PY := .venv/bin/python
+STAMP := .venv/.corrlight
+PYTEST_ARGS ?=
+
+.PHONY: demo test quick lint env clean
+
+demo: $(STAMP)
+	$(PY) -m experiments.demo
+
+test: lint $(STAMP).torchsort
+	bash .ci/tests $(PYTEST_ARGS)
+
+quick: $(STAMP)
+	$(PY) -m pytest -q -m "not slow" $(PYTEST_ARGS)
+
+lint: $(STAMP)
+	.venv/bin/ruff check .
+	.venv/bin/ruff format --check .
+	.venv/bin/mypy
+
+env: $(STAMP).torchsort
+
+# No uv on this machine: a private copy, from the package registry.
+.uv/bin/uv:
+	$(PYTHON) -m venv .uv
+	.uv/bin/python -m pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
+
+$(STAMP): pyproject.toml $(filter .uv/bin/uv,$(UV))
+	$(UV) sync --quiet --inexact --extra dev
+	@touch $@
+
+# The torchsort backend compiles against the torch just installed. It is optional: without a C++
+# compiler everything but its own tests runs. Where nvcc exists its build needs two variables.
+$(STAMP).torchsort: $(STAMP)
+	@bash .ci/torchsort "$(UV)"
+	@touch $@
+
+clean:
+	rm -rf .venv .uv .pytest_cache .mypy_cache .ruff_cache .hypothesis build dist

@@ -1,0 +1,134 @@
+"""The command line of ``run.py``: Hydra's overrides in, an exit code out."""
+
+from __future__ import annotations
+
+import logging
+import os
+import subprocess
+import sys
+import traceback
+from collections.abc import Sequence
+from pathlib import Path
+
+import yaml
+
+from corrlight.engine.config import ComposedConfig, ConfigError, compose_config, config_dir
+
+__all__ = ["main", "run"]
+
+log = logging.getLogger("corrlight")
+
+# Exit codes: the input was wrong; the run failed; the user stopped it.
+BAD_INPUT, FAILED, INTERRUPTED = 2, 1, 130
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run what the command line asks for; return the exit code."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    if any(argument.startswith("-") for argument in arguments):
+        return _through_hydra(arguments)
+    return run(arguments)
+
+
+def run(overrides: Sequence[str]) -> int:
+    """Compose, check and run one job; every error of the input is one line on stderr."""
+    try:
+        stored, own, checkpoint = _stored(overrides)
+        composed = compose_config([*stored, *own])
+        return _run(composed, checkpoint)
+    except KeyboardInterrupt:
+        print("Stopped. The same command goes on from the last checkpoint.", file=sys.stderr)
+        return INTERRUPTED
+    except (ConfigError, ValueError, OSError) as error:
+        if os.environ.get("CORRLIGHT_TRACEBACK"):
+            traceback.print_exc()
+        message = " ".join(str(error).split())
+        print(f"error: {message}", file=sys.stderr)
+        return BAD_INPUT
+
+
+def _run(composed: ComposedConfig, checkpoint: Path | None) -> int:
+    # torch and lightning take seconds to import: a misspelt option should not wait for them.
+    from corrlight.engine.train import prepare, run_test, run_train
+    from corrlight.reporting.summary import print_metrics, print_run, write_figures
+
+    prepared = prepare(composed)
+    if composed.config.mode == "test":
+        if checkpoint is None:
+            raise ValueError("Expected `ckpt` to be a run folder or a checkpoint in mode=test.")
+        print_metrics(run_test(prepared, checkpoint))
+        return 0
+    if not prepared.finished:
+        print_run(prepared, composed)
+    try:
+        metrics = run_train(prepared, composed)
+        write_figures(prepared.folder.path)
+    except (ValueError, OSError, FloatingPointError):
+        # The input was checked: this is a fault while training, and where it happened matters.
+        traceback.print_exc()
+        return FAILED
+    print_metrics(metrics, prepared.folder.path)
+    return 0
+
+
+def _stored(overrides: Sequence[str]) -> tuple[list[str], list[str], Path | None]:
+    """Split a command that continues a run folder into the folder's overrides and its own.
+
+    ``ckpt=RUN_FOLDER`` and ``resume=RUN_FOLDER`` take the folder's overrides, so that nothing has
+    to be typed again; options given beside them win.
+    """
+    own = list(overrides)
+    named = {key: value for key, _, value in (o.partition("=") for o in own)}
+    target = named.get("ckpt") or named.get("resume", "")
+    if not target or target.lower() in ("true", "false", "null", "none"):
+        return [], own, None
+    path = Path(target)
+    if not path.exists():
+        raise FileNotFoundError(f"Expected a run folder or a checkpoint, but there is no {path}.")
+    folder = path if path.is_dir() else path.parent.parent
+    stored_file = folder / "overrides.yaml"
+    if not stored_file.is_file():
+        if path.is_dir():
+            raise FileNotFoundError(f"Expected a run folder, but {path} has no overrides.yaml.")
+        return [], own, path
+    stored = yaml.safe_load(stored_file.read_text(encoding="utf-8")) or []
+    if not isinstance(stored, list) or not all(isinstance(o, str) for o in stored):
+        raise ValueError(f"Expected a list of overrides in {stored_file}.")
+    if "resume" in named:
+        own = ["resume=true" if o.startswith("resume=") else o for o in own]
+    kept = [o for o in stored if o.partition("=")[0].lstrip("+~") not in named]
+    checkpoint = path / "checkpoints" / "last.ckpt" if path.is_dir() else path
+    return (
+        [o for o in kept if not o.startswith(("resume=", "rerun=", "allow_targets="))],
+        own,
+        (checkpoint),
+    )
+
+
+def _through_hydra(arguments: list[str]) -> int:
+    """Let Hydra handle its flags (--help, --cfg, --multirun, ...)."""
+    import hydra
+    from hydra.core.hydra_config import HydraConfig
+    from hydra.types import RunMode
+    from omegaconf import DictConfig
+
+    code = 0
+
+    @hydra.main(config_path=str(config_dir()), config_name="train", version_base="1.3")
+    def job(config: DictConfig) -> None:
+        nonlocal code
+        overrides = list(HydraConfig.get().overrides.task)
+        if HydraConfig.get().mode == RunMode.MULTIRUN:
+            # Lightning starts DDP ranks with this process' arguments: each job needs its own.
+            done = subprocess.run([sys.executable, "-m", "corrlight.cli", "train", *overrides])
+            code = max(code, done.returncode)
+        else:
+            code = run(overrides)
+
+    old, sys.argv = sys.argv, [sys.argv[0], *arguments]
+    try:
+        job()
+    finally:
+        sys.argv = old
+    return code

@@ -1,0 +1,33 @@
+"""The console script ``corrlight``."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+
+__all__ = ["main"]
+
+_USAGE = """usage: corrlight COMMAND ...
+
+commands:
+  train    train or test a detector; takes the options of run.py (corrlight train --help)
+"""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a sub-command; return the exit code."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    if not arguments or arguments[0] in ("-h", "--help"):
+        print(_USAGE)
+        return 0
+    command, *rest = arguments
+    if command == "train":
+        from corrlight.app import main as train
+
+        return train(rest)
+    print(f"error: Unknown command '{command}'.\n\n{_USAGE}", file=sys.stderr)
+    return 2
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,86 @@
+"""Checkpoints that are complete or not there, and that hold data only."""
+
+from __future__ import annotations
+
+import pickle
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning.pytorch.plugins.io import CheckpointIO
+
+from corrlight.atomic import atomic_path
+
+__all__ = ["AtomicCheckpointIO", "load_checkpoint", "load_weights"]
+
+
+def load_checkpoint(path: str | Path, map_location: Any = "cpu") -> dict[str, Any]:
+    """Return the content of a checkpoint; no code in it is ever executed.
+
+    Raises:
+        FileNotFoundError: There is no such file.
+        ValueError: The file is cut off, or holds more than tensors and plain containers.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"Expected a checkpoint file, but there is no {path}.")
+    try:
+        content = torch.load(path, map_location=map_location, weights_only=True)
+    except (
+        RuntimeError,
+        EOFError,
+        pickle.UnpicklingError,
+        zipfile.BadZipFile,
+        ValueError,
+    ) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise ValueError(f"Cannot read the checkpoint {path}: {reason}") from error
+    if not isinstance(content, dict):
+        raise ValueError(f"Expected a dictionary in {path}, but got {type(content).__name__}.")
+    return content
+
+
+def load_weights(module: torch.nn.Module, path: str | Path) -> None:
+    """Load the weights of a checkpoint into ``module``.
+
+    Raises:
+        ValueError: Weights of another model, or trained for other classes.
+    """
+    checkpoint = load_checkpoint(path)
+    state = checkpoint.get("state_dict")
+    if not isinstance(state, dict):
+        raise ValueError(f"Expected `state_dict` in the checkpoint {path}, but it has none.")
+    on_load = getattr(module, "on_load_checkpoint", None)
+    if on_load is not None:
+        on_load(checkpoint)
+    try:
+        module.load_state_dict(state)
+    except RuntimeError as error:
+        reason = " ".join(str(error).split())[:300]
+        raise ValueError(f"The checkpoint {path} does not fit this model: {reason}") from error
+
+
+class AtomicCheckpointIO(CheckpointIO):
+    """Saves beside the target, then renames; loads with ``weights_only=True`` alone."""
+
+    def save_checkpoint(
+        self, checkpoint: dict[str, Any], path: Any, storage_options: Any | None = None
+    ) -> None:
+        """Write ``checkpoint``; an older file survives any failure."""
+        with atomic_path(path) as temporary:
+            torch.save(checkpoint, temporary)
+
+    def load_checkpoint(
+        self,
+        path: Any,
+        map_location: Callable[..., Any] | None = None,
+        weights_only: bool | None = None,
+    ) -> dict[str, Any]:
+        """Read a checkpoint (:func:`load_checkpoint`)."""
+        return load_checkpoint(path, map_location or "cpu")
+
+    def remove_checkpoint(self, path: Any) -> None:
+        """Delete a checkpoint file."""
+        Path(path).unlink(missing_ok=True)

@@ -1,0 +1,173 @@
+"""Configuration: composed by Hydra, with errors that name the nearest valid spelling."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from hydra import compose, initialize_config_dir
+from hydra.core.config_loader import ConfigLoader
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.object_type import ObjectType
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override
+from hydra.errors import HydraException
+from omegaconf import DictConfig, OmegaConf, open_dict
+from omegaconf.errors import OmegaConfBaseException
+
+__all__ = ["ComposedConfig", "ConfigError", "compose_config", "config_dir", "to_container"]
+
+
+class ConfigError(ValueError):
+    """A configuration that cannot be composed; the message is one line."""
+
+
+@dataclass(frozen=True, slots=True)
+class ComposedConfig:
+    """A composed configuration and how it came about.
+
+    Attributes:
+        config: The task's configuration, interpolations unresolved.
+        choices: The chosen file of every group.
+        overrides: The overrides as given.
+    """
+
+    config: DictConfig
+    choices: dict[str, str]
+    overrides: tuple[str, ...]
+
+
+def config_dir() -> Path:
+    """Return the folder of the YAML files: ``conf`` of the checkout, or the wheel's copy."""
+    package = Path(__file__).resolve().parents[1]
+    for folder in (package / "conf", package.parent / "conf"):
+        if (folder / "train.yaml").is_file():
+            return folder
+    raise FileNotFoundError(f"Expected the configuration folder beside {package}, but found none.")
+
+
+def compose_config(overrides: Sequence[str] = (), folder: Path | None = None) -> ComposedConfig:
+    """Return the configuration ``train`` with ``overrides`` applied.
+
+    Args:
+        overrides: In Hydra's syntax, such as ``corr.weight=0.2``.
+        folder: Where the YAML files are; by default :func:`config_dir`.
+
+    Raises:
+        ConfigError: An unknown group, option or value, with the nearest valid one.
+    """
+    GlobalHydra.instance().clear()
+    with initialize_config_dir(str(folder or config_dir()), version_base="1.3"):
+        try:
+            full = compose("train", overrides=list(overrides), return_hydra_config=True)
+        except (HydraException, OmegaConfBaseException) as error:
+            raise ConfigError(_explain(error, overrides)) from error
+    choices = {
+        group: str(choice)
+        for group, choice in full.hydra.runtime.choices.items()
+        if not group.startswith("hydra/")
+    }
+    with open_dict(full):
+        del full["hydra"]
+    try:
+        OmegaConf.to_container(full, resolve=True, throw_on_missing=True)
+    except OmegaConfBaseException as error:
+        raise ConfigError(_one_line(error)) from error
+    return ComposedConfig(full, choices, tuple(overrides))
+
+
+def to_container(config: DictConfig) -> dict[str, Any]:
+    """Return ``config`` as plain containers with every interpolation resolved."""
+    plain = OmegaConf.to_container(config, resolve=True)
+    assert isinstance(plain, dict)
+    return {str(key): value for key, value in plain.items()}
+
+
+def _explain(error: Exception, overrides: Sequence[str]) -> str:
+    """Find the override that does not compose and say what would."""
+    try:
+        parsed = OverridesParser.create().parse_overrides(list(overrides))
+    except HydraException as syntax:
+        return f"Cannot read the overrides {list(overrides)}: {_one_line(syntax)}"
+    hydra = GlobalHydra.instance().hydra
+    assert hydra is not None
+    loader = hydra.config_loader
+    groups = set(_groups(loader))
+    for override in parsed:
+        message = _group_problem(override, loader, groups)
+        if message is not None:
+            return message
+    # Groups are fine: look for the key, in the configuration that the groups alone compose.
+    choices = [o for o in parsed if o.key_or_group in groups]
+    try:
+        base = compose("train", overrides=[o.input_line or "" for o in choices])
+    except (HydraException, OmegaConfBaseException):
+        return _one_line(error)
+    keys = list(_keys(base))
+    for override in parsed:
+        key = override.key_or_group
+        if key in groups or override.is_add() or override.is_hydra_override():
+            continue
+        if key not in keys:
+            return _key_problem(key, base, keys, sorted(groups))
+    return _one_line(error)
+
+
+def _group_problem(override: Override, loader: ConfigLoader, groups: set[str]) -> str | None:
+    key = override.key_or_group
+    if key not in groups or override.is_delete():
+        return None
+    value = override.value()
+    options = sorted(loader.get_group_options(key))
+    if value is None or value in options:
+        return None
+    if isinstance(value, list) and all(v in options for v in value):
+        return None
+    return (
+        f"Expected `{key}` to be one of {', '.join(options)}, but got '{value}'."
+        f"{_nearest(str(value), options)}"
+    )
+
+
+def _key_problem(key: str, base: DictConfig, keys: list[str], groups: list[str]) -> str:
+    head = key.split(".", 1)[0]
+    if head in base and OmegaConf.is_dict(base[head]) and not base[head] and "." in key:
+        return f"Expected no options under `{head}`, whose choice is empty, but got '{key}'."
+    if head in base and base[head] is None and "." in key:
+        return f"Expected no options under `{head}`, whose choice is none, but got '{key}'."
+    return f"Unknown option '{key}'.{_nearest(key, [*keys, *groups])}"
+
+
+def _nearest(name: str, known: Sequence[str]) -> str:
+    close = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+    if not close:  # A key given without its path: compare the last parts.
+        last = {k.rsplit(".", 1)[-1]: k for k in reversed(known)}
+        tail = difflib.get_close_matches(name.rsplit(".", 1)[-1], list(last), n=1, cutoff=0.5)
+        close = [last[t] for t in tail]
+    return f" Did you mean '{close[0]}'?" if close else ""
+
+
+def _groups(loader: ConfigLoader, parent: str = "") -> Iterator[str]:
+    for name in loader.get_group_options(parent, ObjectType.GROUP):
+        group = f"{parent}/{name}" if parent else name
+        if not group.startswith("hydra"):
+            yield group
+            yield from _groups(loader, group)
+
+
+def _keys(node: DictConfig, prefix: str = "") -> Iterator[str]:
+    for name in node:
+        key = f"{prefix}{name}"
+        yield key
+        child = node._get_node(name)
+        # Interpolated sections belong to the group that they point to.
+        if isinstance(child, DictConfig) and not child._is_interpolation() and not child._is_none():
+            yield from _keys(child, f"{key}.")
+
+
+def _one_line(error: Exception) -> str:
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return " ".join(line for line in lines if not line.startswith(("full_key:", "object_type=")))

@@ -1,0 +1,92 @@
+"""Writes the run folder while a run is made."""
+
+from __future__ import annotations
+
+import math
+import random
+import time
+from typing import Any
+
+import lightning.pytorch as pl
+import numpy as np
+import torch
+
+from corrlight.engine.run_folder import RunFolder
+
+__all__ = ["EpochSeed", "Recorder"]
+
+
+class EpochSeed(pl.Callback):
+    """Seeds every epoch from (seed, epoch, rank).
+
+    The random state of an epoch then does not depend on how training got there, so that a run
+    resumed at an epoch's end goes on as if it had not stopped.
+
+    Args:
+        seed: The run's seed.
+    """
+
+    def __init__(self, seed: int) -> None:
+        self.seed = seed
+
+    def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Seed Python, NumPy and PyTorch."""
+        sequence = np.random.SeedSequence([self.seed, trainer.current_epoch, trainer.global_rank])
+        value = int(sequence.generate_state(1)[0])
+        random.seed(value)
+        np.random.seed(value)  # noqa: NPY002 - third-party code may use the global generator.
+        torch.manual_seed(value)
+
+
+class Recorder(pl.Callback):
+    """Writes ``metrics.csv`` after every epoch and keeps the times.
+
+    Args:
+        folder: Of the run.
+    """
+
+    def __init__(self, folder: RunFolder) -> None:
+        self.folder = folder
+        self.rows: list[dict[str, Any]] = []
+        self._epoch_start = 0.0
+        self._step_seconds: list[float] = []
+        self._step_start = 0.0
+
+    @property
+    def seconds_per_iteration(self) -> float | None:
+        """Median wall time of a training iteration, data loading left out."""
+        return float(np.median(self._step_seconds)) if self._step_seconds else None
+
+    def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Take over the rows of the epochs before a resume."""
+        rows = self.folder.read_csv("metrics.csv")
+        self.rows = [dict(r) for r in rows if int(r["epoch"]) < trainer.current_epoch]
+
+    def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Start the clock."""
+        self._epoch_start = time.perf_counter()
+
+    def on_train_batch_start(self, trainer: pl.Trainer, *args: Any) -> None:
+        """Start the iteration's clock."""
+        self._step_start = time.perf_counter()
+
+    def on_train_batch_end(self, trainer: pl.Trainer, *args: Any) -> None:
+        """Stop the iteration's clock."""
+        self._step_seconds.append(time.perf_counter() - self._step_start)
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Add this epoch's row; validation has run by now."""
+        row: dict[str, Any] = {
+            "epoch": trainer.current_epoch,
+            "step": trainer.global_step,
+            "lr": trainer.optimizers[0].param_groups[0]["lr"],
+            "seconds": round(time.perf_counter() - self._epoch_start, 3),
+        }
+        for name, value in sorted(trainer.callback_metrics.items()):
+            if not name.endswith("_step"):
+                number = float(value)
+                key = name.removesuffix("_epoch")
+                row[key] = number if math.isfinite(number) else None
+        self.rows.append(row)
+        if trainer.is_global_zero:
+            self.folder.write_csv("metrics.csv", self.rows)

@@ -1,0 +1,179 @@
+"""The run folder: the unit of truth of a training."""
+
+from __future__ import annotations
+
+import csv
+import fcntl
+import hashlib
+import io
+import json
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import IO, Any
+
+import yaml
+
+from corrlight import RESULTS_VERSION
+from corrlight.atomic import write_text
+
+__all__ = ["RunFolder", "data_fingerprint", "find_run", "run_id"]
+
+# What does not change the numbers of a run.
+_NO_RESULT = (
+    "paths", "logger", "callbacks", "name", "tags", "mode", "ckpt", "resume", "rerun",
+    "allow_targets", "optimized_metric",
+)  # fmt: skip
+_NO_RESULT_IN = {
+    "trainer": ("accelerator", "devices", "num_nodes", "strategy", "log_every_n_steps"),
+    "data": ("root", "num_workers", "cache"),
+}
+
+
+def data_fingerprint(files: Iterable[Path]) -> dict[str, str]:
+    """Return the sha256 of every annotation file, by file name."""
+    return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
+
+
+def run_id(
+    config: Mapping[str, Any], *, world_size: int, lr: float, fingerprint: Mapping[str, str]
+) -> str:
+    """Return the 12-digit id of a run: equal for runs that have to give equal numbers.
+
+    Args:
+        config: The resolved configuration.
+        world_size: Number of ranks; the global batch is split over them.
+        lr: The learning rate after scaling.
+        fingerprint: Of the data (:func:`data_fingerprint`).
+    """
+    relevant = {key: value for key, value in config.items() if key not in _NO_RESULT}
+    for section, names in _NO_RESULT_IN.items():
+        if isinstance(relevant.get(section), Mapping):
+            relevant[section] = {k: v for k, v in relevant[section].items() if k not in names}
+    record = {
+        "config": relevant,
+        "world_size": world_size,
+        "lr": lr,
+        "data": dict(fingerprint),
+        "results_version": RESULTS_VERSION,
+    }
+    text = json.dumps(record, sort_keys=True, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+def find_run(runs_dir: Path, identity: str) -> RunFolder | None:
+    """Return the folder of the run with this id under any name, or None."""
+    found = sorted(runs_dir.glob(f"*/{identity}"))
+    return RunFolder(found[0]) if found else None
+
+
+class RunFolder:
+    """``runs/<name>/<run id>/`` and what it holds.
+
+    Args:
+        path: The folder; need not exist yet.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+        self._lock: IO[str] | None = None
+
+    def __str__(self) -> str:
+        return str(self.path)
+
+    @property
+    def metrics_file(self) -> Path:
+        """``metrics.json``; written when the run is finished."""
+        return self.path / "metrics.json"
+
+    @property
+    def last_checkpoint(self) -> Path:
+        """``checkpoints/last.ckpt``."""
+        return self.path / "checkpoints" / "last.ckpt"
+
+    @property
+    def finished(self) -> bool:
+        """Whether a readable ``metrics.json`` says that the run ended."""
+        try:
+            return isinstance(self.read_json("metrics.json"), dict)
+        except (OSError, ValueError):
+            return False
+
+    def read_json(self, name: str) -> Any:
+        """Return the content of a JSON file in the folder."""
+        return json.loads((self.path / name).read_text(encoding="utf-8"))
+
+    def write_json(self, name: str, value: Any) -> None:
+        """Write a JSON file atomically; NaN is an error, undefined values are null."""
+        text = json.dumps(value, indent=2, sort_keys=True, allow_nan=False)
+        write_text(self.path / name, text + "\n")
+
+    def write_yaml(self, name: str, value: Any) -> None:
+        """Write a YAML file atomically."""
+        write_text(self.path / name, yaml.safe_dump(value, sort_keys=False, width=100))
+
+    def write_csv(self, name: str, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Write rows as CSV atomically; columns in order of first appearance, undefined empty."""
+        columns = list(dict.fromkeys(key for row in rows for key in row))
+        text = io.StringIO()
+        writer = csv.DictWriter(text, columns, lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
+        write_text(self.path / name, text.getvalue())
+
+    def read_csv(self, name: str) -> list[dict[str, str]]:
+        """Return the rows of a CSV file, empty when there is none."""
+        path = self.path / name
+        if not path.is_file():
+            return []
+        with path.open(encoding="utf-8", newline="") as file:
+            return list(csv.DictReader(file))
+
+    def create(self) -> None:
+        """Make the folder.
+
+        Raises:
+            OSError: It cannot be written; the message names it.
+        """
+        try:
+            (self.path / "checkpoints").mkdir(parents=True, exist_ok=True)
+            probe = self.path / f".probe.{os.getpid()}"
+            probe.touch()
+            probe.unlink()
+        except OSError as error:
+            raise OSError(f"Cannot write the run folder {self.path}: {error.strerror}.") from error
+
+    def lock(self) -> None:
+        """Hold the folder until the process ends, so that a run is never made twice at once.
+
+        Raises:
+            OSError: Another process holds it.
+        """
+        file = (self.path / "run.lock").open("a+")
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            file.seek(0)
+            owner = file.read().strip()
+            file.close()
+            raise OSError(f"The run {self.path} is being made by process {owner}.") from None
+        file.truncate(0)
+        file.write(str(os.getpid()))
+        file.flush()
+        self._lock = file
+
+    def unlock(self) -> None:
+        """Release the folder."""
+        if self._lock is not None:
+            self._lock.close()
+            self._lock = None
+
+    def set_aside(self) -> Path | None:
+        """Rename an existing folder to ``<run id>.old<k>``; return where it went."""
+        if not self.path.exists():
+            return None
+        k = 1
+        while (target := self.path.with_name(f"{self.path.name}.old{k}")).exists():
+            k += 1
+        self.path.rename(target)
+        return target

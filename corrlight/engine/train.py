@@ -1,0 +1,265 @@
+"""One run, from its configuration to a complete run folder."""
+
+from __future__ import annotations
+
+import logging
+import math
+import os
+import time
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import lightning.pytorch as pl
+from omegaconf import DictConfig, OmegaConf
+
+from corrlight.engine.allowlist import instantiate
+from corrlight.engine.build import build_data, build_module, build_trainer_parts, effective_lr
+from corrlight.engine.checkpoint import AtomicCheckpointIO, load_weights
+from corrlight.engine.config import ComposedConfig, to_container
+from corrlight.engine.environment import describe_environment
+from corrlight.engine.recorder import EpochSeed, Recorder
+from corrlight.engine.results import write_results
+from corrlight.engine.run_folder import RunFolder, data_fingerprint, find_run, run_id
+from corrlight.metrics.evaluator import DetectionEvaluator
+
+__all__ = ["Run", "prepare", "run_test", "run_train"]
+
+log = logging.getLogger("corrlight")
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """Everything of a run that is known before it starts; building it has checked all input.
+
+    Attributes:
+        config: Resolved configuration.
+        data: The data module.
+        module: The detection module.
+        trainer: The trainer, bound to ``folder``.
+        recorder: Its rows and times.
+        folder: Where results go.
+        finished: Whether the folder holds the results already.
+    """
+
+    config: DictConfig
+    data: Any
+    module: Any
+    trainer: pl.Trainer
+    recorder: Recorder
+    folder: RunFolder
+    finished: bool
+
+
+def prepare(composed: ComposedConfig) -> Run:
+    """Build and check all parts of a run.
+
+    Nothing is written yet; whatever is wrong with configuration or data raises ``ValueError`` or
+    ``OSError`` here, before the first batch.
+    """
+    config = composed.config
+    allow = list(config.get("allow_targets") or [])
+    _check(config)
+    pl.seed_everything(config.seed, workers=True, verbose=False)
+    data = build_data(config, allow)
+    evaluator = _evaluator(config, data)
+    module = build_module(
+        config,
+        evaluator=evaluator,
+        category_ids=data.category_ids,
+        class_names=data.class_names,
+        allow_targets=allow,
+    )
+    plain = to_container(config)
+    world = _world_size(config)
+    identity = run_id(
+        plain,
+        world_size=world,
+        lr=module.lr,
+        fingerprint=data_fingerprint(data.annotation_files),
+    )
+    folder = _folder(composed, identity)
+    recorder = Recorder(folder)
+    trainer = _trainer(config, folder, recorder, allow)
+    return Run(
+        config=OmegaConf.create(plain),
+        data=data,
+        module=module,
+        trainer=trainer,
+        recorder=recorder,
+        folder=folder,
+        finished=folder.finished,
+    )
+
+
+def run_train(run: Run, composed: ComposedConfig) -> dict[str, Any]:
+    """Train, evaluate and write the run folder; return the content of ``metrics.json``.
+
+    A finished run is not made again, a broken one goes on from ``last.ckpt``.
+    """
+    config, folder, trainer = run.config, run.folder, run.trainer
+    main = _is_main_process()
+    if run.finished and not config.rerun:
+        log.info("This run is finished: %s (rerun=true makes it again).", folder)
+        metrics: dict[str, Any] = folder.read_json("metrics.json")
+        return metrics
+    resume_from = _open_folder(run) if main else _resume_checkpoint(run)
+    if main:
+        folder.write_yaml("config.yaml", to_container(config))
+        folder.write_yaml("overrides.yaml", list(composed.overrides))
+        environment = _start_environment(run)
+        folder.write_json("environment.json", environment)
+    started = time.perf_counter()
+    status = "failed"
+    try:
+        trainer.fit(run.module, datamodule=run.data, ckpt_path=resume_from)
+        if trainer.interrupted:
+            status = "interrupted"
+            raise KeyboardInterrupt
+        if run.module.evaluation is None:
+            trainer.validate(run.module, datamodule=run.data, verbose=False)
+        status = "finished"
+    finally:
+        if main:
+            environment["status"] = status
+            environment["wall_seconds"] += round(time.perf_counter() - started, 2)
+            environment["seconds_per_iteration"] = run.recorder.seconds_per_iteration
+            folder.write_json("environment.json", environment)
+    if main:
+        write_results(folder, run.module.evaluation, {"num_epochs": trainer.current_epoch})
+        folder.unlock()
+    return dict(run.module.evaluation.metrics)
+
+
+def run_test(run: Run, checkpoint: Path) -> dict[str, Any]:
+    """Evaluate a checkpoint; results go to ``test/`` of its run folder, or beside the file."""
+    load_weights(run.module, checkpoint)
+    base = checkpoint.parent.parent if checkpoint.parent.name == "checkpoints" else run.folder.path
+    folder = RunFolder(base / "test")
+    folder.create()
+    run.trainer.test(run.module, datamodule=run.data, verbose=False)
+    if _is_main_process():
+        folder.write_yaml("config.yaml", to_container(run.config))
+        folder.write_json("environment.json", describe_environment())
+        write_results(folder, run.module.evaluation, {"checkpoint": checkpoint.name})
+        log.info("Results are in %s", folder)
+    return dict(run.module.evaluation.metrics)
+
+
+def _check(config: DictConfig) -> None:
+    if config.mode not in ("train", "test"):
+        raise ValueError(f"Expected `mode` to be train or test, but got '{config.mode}'.")
+    if not isinstance(config.seed, int) or config.seed < 0:
+        raise ValueError(f"Expected `seed` to be a number of at least 0, but got {config.seed!r}.")
+    epochs = config.trainer.max_epochs
+    if not isinstance(epochs, int) or epochs < 1:
+        raise ValueError(f"Expected `trainer.max_epochs` to be at least 1, but got {epochs!r}.")
+    batch = config.data.batch_size
+    if not isinstance(batch, int) or batch < 1:
+        raise ValueError(f"Expected `data.batch_size` to be at least 1, but got {batch!r}.")
+    clip = config.trainer.gradient_clip_val
+    if clip is not None and not (isinstance(clip, (int, float)) and 0 < clip < math.inf):
+        raise ValueError(
+            f"Expected `trainer.gradient_clip_val` to be positive or null, but got {clip!r}."
+        )
+
+
+def _evaluator(config: DictConfig, data: Any) -> DetectionEvaluator:
+    file = data.test_annotation_file if config.mode == "test" else data.val_annotation_file
+    return DetectionEvaluator(file, data.category_ids)
+
+
+def _world_size(config: DictConfig) -> int:
+    devices = config.trainer.devices
+    if devices in ("auto", -1):
+        if config.trainer.accelerator in ("gpu", "cuda", "auto"):
+            import torch
+
+            devices = max(1, torch.cuda.device_count())
+        else:
+            devices = 1
+    count = len(devices) if isinstance(devices, (list, tuple)) else int(devices)
+    return count * int(config.trainer.num_nodes)
+
+
+def _folder(composed: ComposedConfig, identity: str) -> RunFolder:
+    config = composed.config
+    runs = Path(config.paths.runs_dir)
+    found = find_run(runs, identity)
+    if found is not None:
+        return found
+    choices = composed.choices
+    name = config.name or f"{choices['detector']}-{choices['corr']}-{choices['data']}"
+    if "/" in name or name.startswith(".") or len(name) > 100 or not name.isprintable():
+        raise ValueError(f"Expected `name` to be a plain folder name, but got {name!r}.")
+    return RunFolder(runs / name / identity)
+
+
+def _trainer(
+    config: DictConfig, folder: RunFolder, recorder: Recorder, allow: list[str]
+) -> pl.Trainer:
+    parts = build_trainer_parts(config, str(folder.path), allow)
+    for name in ("lightning.pytorch.utilities.rank_zero", "lightning.pytorch.accelerators.cuda"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+    # Few workers are a choice here: small data is decoded once and kept.
+    warnings.filterwarnings("ignore", ".*does not have many workers.*")
+    warnings.filterwarnings("ignore", ".*Checkpoint directory .* exists and is not empty.*")
+    return instantiate(
+        config.trainer,
+        allow,
+        callbacks=[EpochSeed(config.seed), *parts.callbacks, recorder],
+        logger=parts.logger,
+        default_root_dir=str(folder.path),
+        plugins=[AtomicCheckpointIO()],
+        use_distributed_sampler=False,
+        num_sanity_val_steps=0,
+        enable_model_summary=False,
+    )
+
+
+def _open_folder(run: Run) -> str | None:
+    folder, config = run.folder, run.config
+    if config.rerun and folder.path.exists():
+        folder.create()
+        folder.lock()  # Not while another process is making it.
+        folder.unlock()
+        log.info("The earlier results are kept in %s", folder.set_aside())
+    folder.create()
+    folder.lock()
+    return _resume_checkpoint(run)
+
+
+def _resume_checkpoint(run: Run) -> str | None:
+    checkpoint = run.folder.last_checkpoint
+    if not checkpoint.is_file():
+        return None
+    if not run.config.resume:
+        raise ValueError(
+            f"The run {run.folder} is half-made and resume=false: resume=true goes on from its "
+            f"last checkpoint, rerun=true starts it anew."
+        )
+    log.info("Resuming from %s", checkpoint)
+    return str(checkpoint)
+
+
+def _start_environment(run: Run) -> dict[str, Any]:
+    try:
+        before = float(run.folder.read_json("environment.json")["wall_seconds"])
+    except (OSError, ValueError, KeyError, TypeError):
+        before = 0.0
+    return {
+        **describe_environment(),
+        "seed": run.config.seed,
+        "lr": effective_lr(run.config),
+        "world_size": _world_size(run.config),
+        "status": "running",
+        "wall_seconds": before,
+        "seconds_per_iteration": None,
+    }
+
+
+def _is_main_process() -> bool:
+    return (
+        int(os.environ.get("LOCAL_RANK", "0")) == 0 and int(os.environ.get("NODE_RANK", "0")) == 0
+    )

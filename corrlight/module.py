@@ -1,0 +1,263 @@
+"""One LightningModule for every detector."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import lightning.pytorch as pl
+import torch
+from torch import Tensor, nn
+
+from corrlight.assigners.base import Assigner
+from corrlight.criteria.base import Criterion
+from corrlight.detectors.base import Detector
+from corrlight.distributed import mean_over_ranks
+from corrlight.losses.base import CountingLossCallback, LossCallback
+from corrlight.metrics.records import image_records
+from corrlight.optim import OptimizerFactory, SchedulerFactory, parameter_groups
+from corrlight.postprocess.base import Postprocessor
+from corrlight.structures import Batch, Detections, Match, Positives, Predictions
+
+if TYPE_CHECKING:
+    from corrlight.metrics.evaluator import DetectionEvaluator, EvaluationResult
+
+__all__ = ["DetectionModule", "StepOutput"]
+
+
+@dataclass(frozen=True, slots=True)
+class StepOutput:
+    """What one batch gives, the same in training, validation and test.
+
+    Attributes:
+        loss: Total, a scalar: every term plus ``weight`` times every loss callback.
+        terms: Weighted scalar terms by name; with several stages prefixed by ``stage<i>/``.
+        counts: What the loss callbacks counted, by name.
+        predictions: One a stage.
+        positives: One a stage.
+        detections: One an image in input pixels; empty in training.
+    """
+
+    loss: Tensor
+    terms: dict[str, Tensor]
+    counts: dict[str, Tensor]
+    predictions: list[Predictions]
+    positives: list[Positives]
+    detections: list[Detections]
+
+
+class DetectionModule(pl.LightningModule):
+    """Detector, assigner, criterion, loss callbacks and postprocessor in one flow.
+
+    Args:
+        detector: Images to predictions.
+        assigner: Predictions and ground truth to positives.
+        criterion: L_OD of one stage.
+        postprocessor: Predictions of the last stage to detections.
+        loss_callbacks: Auxiliary losses by name; each is added as ``weight * callback(positives)``.
+        optimizer: Called with the parameter groups.
+        lr: Learning rate, already scaled to the batch size.
+        lr_multipliers: Factor of ``lr`` by prefix of the parameter's name.
+        scheduler: Called with the optimizer and ``steps_per_epoch``; None keeps the rate constant.
+        evaluator: Collects the records of validation and test; None skips the measures.
+        category_ids: The data set's category id of each label, stored in the checkpoint.
+        class_names: Name of each label, stored in the checkpoint.
+    """
+
+    def __init__(
+        self,
+        detector: Detector,
+        assigner: Assigner,
+        criterion: Criterion,
+        postprocessor: Postprocessor,
+        loss_callbacks: Mapping[str, LossCallback] | None = None,
+        optimizer: OptimizerFactory = torch.optim.SGD,
+        lr: float = 0.01,
+        lr_multipliers: Mapping[str, float] | None = None,
+        scheduler: SchedulerFactory | None = None,
+        evaluator: DetectionEvaluator | None = None,
+        category_ids: Sequence[int] = (),
+        class_names: Sequence[str] = (),
+    ) -> None:
+        super().__init__()
+        self.detector = detector
+        self.assigner = assigner
+        self.criterion = criterion
+        self.postprocessor = postprocessor
+        self.loss_callbacks = dict(loss_callbacks or {})
+        self._callback_modules = nn.ModuleDict(
+            {k: v for k, v in self.loss_callbacks.items() if isinstance(v, nn.Module)}
+        )
+        self.optimizer_factory = optimizer
+        self.lr = lr
+        self.lr_multipliers = dict(lr_multipliers or {})
+        self.scheduler_factory = scheduler
+        self.evaluator = evaluator
+        self.evaluation: EvaluationResult | None = None
+        self.category_ids = list(category_ids)
+        self.class_names = list(class_names)
+
+    def forward(self, batch: Batch) -> list[Detections]:
+        """Return the detections of every image, in input pixels."""
+        return self.postprocessor(self.detector(batch)[-1], batch.valid_sizes)
+
+    def step(self, batch: Batch, *, reduce: bool = False, detect: bool = False) -> StepOutput:
+        """Run the flow on one batch.
+
+        Args:
+            batch: Images and ground truth.
+            reduce: Average the criterion's normalisers over the ranks (training; a collective).
+            detect: Also post-process the last stage.
+        """
+        stages = self.detector(batch)
+        matches = [self.assigner(stage, batch.targets) for stage in stages]
+        positives = [
+            Positives.gather(stage, batch.targets, match)
+            for stage, match in zip(stages, matches, strict=True)
+        ]
+        terms, counts = self._terms(batch, stages, matches, positives, reduce=reduce)
+        return StepOutput(
+            loss=torch.stack(list(terms.values())).sum(),
+            terms=terms,
+            counts=counts,
+            predictions=stages,
+            positives=positives,
+            detections=self.postprocessor(stages[-1], batch.valid_sizes) if detect else [],
+        )
+
+    def _terms(
+        self,
+        batch: Batch,
+        stages: list[Predictions],
+        matches: list[Match],
+        positives: list[Positives],
+        *,
+        reduce: bool,
+    ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+        normalizers = [
+            self.criterion.normalizers(stage, batch.targets, match)
+            for stage, match in zip(stages, matches, strict=True)
+        ]
+        if reduce:
+            normalizers = mean_over_ranks(normalizers)
+        terms: dict[str, Tensor] = {}
+        counts: dict[str, Tensor] = {}
+        for i, (stage, match) in enumerate(zip(stages, matches, strict=True)):
+            prefix = f"stage{i}/" if len(stages) > 1 else ""
+            own = self.criterion(stage, batch.targets, match, normalizers[i])
+            terms.update({prefix + name: value for name, value in own.items()})
+            for name, callback in self.loss_callbacks.items():
+                value, counted = _evaluate(callback, positives[i])
+                # lambda is multiplied here and nowhere else.
+                terms[f"{prefix}loss_{name}"] = callback.weight * value
+                for key, count in counted.items():
+                    key = f"{name}_{key}"
+                    counts[key] = counts[key] + count if key in counts else count
+        return terms, counts
+
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        """Return the total loss."""
+        output = self.step(batch, reduce=True)
+        if not torch.isfinite(output.loss):
+            names = [name for name, value in output.terms.items() if not torch.isfinite(value)]
+            ids = [target.image_id for target in batch.targets]
+            raise FloatingPointError(
+                f"The loss is not finite at step {self.global_step}: terms {names}, images {ids}."
+            )
+        self.criterion.after_step(output.terms)
+        self._log_step("train", batch, output)
+        return output.loss
+
+    def validation_step(self, batch: Batch, batch_idx: int) -> StepOutput:
+        """Evaluate one batch; the output goes to callbacks."""
+        return self._evaluation_step("val", batch)
+
+    def test_step(self, batch: Batch, batch_idx: int) -> StepOutput:
+        """Evaluate one batch; the output goes to callbacks."""
+        return self._evaluation_step("test", batch)
+
+    def _evaluation_step(self, split: str, batch: Batch) -> StepOutput:
+        output = self.step(batch, detect=True)
+        self._log_step(split, batch, output)
+        if self.evaluator is not None:
+            self.evaluator.update(image_records(batch, output, self.postprocessor))
+        return output
+
+    def _log_step(self, split: str, batch: Batch, output: StepOutput) -> None:
+        train = split == "train"
+        losses = {f"{split}/{name}": value.detach() for name, value in output.terms.items()}
+        losses[f"{split}/loss"] = output.loss.detach()
+        # The final gather of the evaluator is the only collective of validation and test.
+        self.log_dict(losses, on_step=train, on_epoch=True, batch_size=len(batch), sync_dist=train)
+        if train and output.counts:
+            counts = {f"train/{name}": count.float() for name, count in output.counts.items()}
+            self.log_dict(
+                counts, on_step=False, on_epoch=True, reduce_fx="sum", batch_size=len(batch)
+            )
+
+    def on_validation_epoch_start(self) -> None:
+        """Forget the records of the last epoch."""
+        if self.evaluator is not None:
+            self.evaluator.reset()
+
+    def on_test_epoch_start(self) -> None:
+        """Forget the records of the last epoch."""
+        self.on_validation_epoch_start()
+
+    def on_validation_epoch_end(self) -> None:
+        """Compute the measures and log them."""
+        self._evaluate_epoch("val")
+
+    def on_test_epoch_end(self) -> None:
+        """Compute the measures and log them."""
+        self._evaluate_epoch("test")
+
+    def _evaluate_epoch(self, split: str) -> None:
+        if self.evaluator is None:
+            return
+        self.evaluation = self.evaluator.compute()
+        # Undefined measures are NaN for the loggers and null in metrics.json, never 0.
+        values = {
+            f"{split}/{name}": float("nan") if value is None else float(value)
+            for name, value in self.evaluation.metrics.items()
+        }
+        self.log_dict(values, batch_size=1, rank_zero_only=False)
+
+    def configure_optimizers(self) -> dict[str, Any]:
+        """Build the optimizer and its per-iteration schedule."""
+        optimizer = self.optimizer_factory(parameter_groups(self, self.lr, self.lr_multipliers))
+        if self.scheduler_factory is None:
+            return {"optimizer": optimizer}
+        epochs = self.trainer.max_epochs or 1
+        steps = max(1, int(self.trainer.estimated_stepping_batches) // epochs)
+        scheduler = self.scheduler_factory(optimizer, steps_per_epoch=steps)
+        return {
+            "optimizer": optimizer,
+            "lr_scheduler": {"scheduler": scheduler, "interval": "step"},
+        }
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Store the class map beside the weights, as plain containers."""
+        checkpoint["category_ids"] = list(self.category_ids)
+        checkpoint["class_names"] = list(self.class_names)
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Refuse weights that were trained for other classes.
+
+        Raises:
+            ValueError: The checkpoint's category ids are not the data's.
+        """
+        stored = checkpoint.get("category_ids")
+        if stored and self.category_ids and list(stored) != self.category_ids:
+            raise ValueError(
+                f"Expected a checkpoint trained for the category ids {self.category_ids}, "
+                f"but got {list(stored)}."
+            )
+
+
+def _evaluate(callback: LossCallback, positives: Positives) -> tuple[Tensor, dict[str, Tensor]]:
+    if isinstance(callback, CountingLossCallback):
+        output = callback.evaluate(positives)
+        return output.value, output.counts
+    return callback(positives), {}

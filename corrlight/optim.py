@@ -1,0 +1,108 @@
+"""Parameter groups, the linear learning-rate rule and the warm-up + multi-step schedule."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from bisect import bisect_right
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+from torch import nn
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LambdaLR
+
+__all__ = ["parameter_groups", "scaled_lr", "warmup_multistep"]
+
+
+def scaled_lr(lr: float, batch_size: int, reference_batch_size: int) -> float:
+    """Return ``lr`` scaled linearly from the reference batch size (Goyal et al., 2017).
+
+    Raises:
+        ValueError: A rate or batch size that is not positive and finite.
+    """
+    for name, value in (("lr", lr), ("batch_size", batch_size)):
+        if not (value > 0 and math.isfinite(value)):
+            raise ValueError(f"Expected `{name}` to be positive and finite, but got {value}.")
+    if reference_batch_size < 1:
+        raise ValueError(
+            f"Expected `reference_batch_size` to be at least 1, but got {reference_batch_size}."
+        )
+    return lr * batch_size / reference_batch_size
+
+
+def parameter_groups(
+    model: nn.Module, lr: float, lr_multipliers: Mapping[str, float] | None = None
+) -> list[dict[str, Any]]:
+    """Return the trainable parameters in one group for each learning rate.
+
+    Args:
+        model: Whose parameters.
+        lr: Base rate.
+        lr_multipliers: Factor of the rate by prefix of the parameter's name, such as
+            ``{"detector.backbone": 0.1}``; the longest matching prefix wins.
+
+    Raises:
+        ValueError: A prefix that matches no trainable parameter, or no trainable parameter at all.
+    """
+    multipliers = dict(lr_multipliers or {})
+    unused = set(multipliers)
+    by_factor: dict[float, list[nn.Parameter]] = {}
+    for name, parameter in model.named_parameters():
+        if not parameter.requires_grad:
+            continue
+        matching = [prefix for prefix in multipliers if name.startswith(prefix)]
+        unused.difference_update(matching)
+        factor = multipliers[max(matching, key=len)] if matching else 1.0
+        by_factor.setdefault(factor, []).append(parameter)
+    if unused:
+        raise ValueError(
+            f"Expected every prefix in `lr_multipliers` to name a trainable parameter, but "
+            f"{sorted(unused)} match none."
+        )
+    if not by_factor:
+        raise ValueError("Expected a model with trainable parameters, but everything is frozen.")
+    return [{"params": params, "lr": lr * factor} for factor, params in by_factor.items()]
+
+
+def warmup_multistep(
+    optimizer: Optimizer,
+    *,
+    steps_per_epoch: int,
+    milestones: Sequence[float],
+    gamma: float = 0.1,
+    warmup_steps: int = 0,
+    warmup_ratio: float = 0.001,
+) -> LambdaLR:
+    """Return a per-iteration schedule: linear warm-up, then a decay at each milestone.
+
+    Args:
+        optimizer: Whose rates are scaled.
+        steps_per_epoch: Optimiser steps in an epoch.
+        milestones: Epochs after which the rate is multiplied by ``gamma``.
+        gamma: Decay factor.
+        warmup_steps: Iterations over which the rate rises linearly to its full value.
+        warmup_ratio: Fraction of the rate at iteration 0.
+
+    Raises:
+        ValueError: Milestones that do not increase, or values outside their range.
+    """
+    if any(b <= a for a, b in itertools.pairwise(milestones)):
+        raise ValueError(f"Expected `milestones` to increase, but got {list(milestones)}.")
+    if warmup_steps < 0:
+        raise ValueError(f"Expected `warmup_steps` to be at least 0, but got {warmup_steps}.")
+    if not 0 < warmup_ratio <= 1:
+        raise ValueError(f"Expected `warmup_ratio` to be in (0, 1], but got {warmup_ratio}.")
+    boundaries = [round(epoch * steps_per_epoch) for epoch in milestones]
+
+    def factor(step: int) -> float:
+        decay = float(gamma ** bisect_right(boundaries, step))
+        if step >= warmup_steps:
+            return decay
+        return decay * (1 - (1 - step / warmup_steps) * (1 - warmup_ratio))
+
+    return LambdaLR(optimizer, factor)
+
+
+OptimizerFactory = Callable[[Iterable[Any]], Optimizer]
+SchedulerFactory = Callable[..., LambdaLR]
