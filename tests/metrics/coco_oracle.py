@@ -1,0 +1,94 @@
+"""pycocotools as an oracle, and random COCO data sets."""
+
+import contextlib
+import copy
+import io
+
+import numpy as np
+from hypothesis import strategies as st
+from pycocotools.coco import COCO
+from pycocotools.cocoeval import COCOeval
+
+NAMES = [
+    *("AP", "AP50", "AP75", "AP_small", "AP_medium", "AP_large"),
+    *("AR_1", "AR_10", "AR_100", "AR_small", "AR_medium", "AR_large"),
+]
+
+
+def coco_eval(gt: dict, dt: list[dict], iou_type: str = "bbox") -> COCOeval:
+    """Run pycocotools on copies (it writes into its inputs)."""
+    with contextlib.redirect_stdout(io.StringIO()):
+        truth = COCO()
+        truth.dataset = copy.deepcopy(gt)
+        truth.createIndex()
+        run = COCOeval(truth, truth.loadRes(copy.deepcopy(dt)), iou_type)
+        run.evaluate()
+        run.accumulate()
+        run.summarize()
+    return run
+
+
+def coco_numbers(gt: dict, dt: list[dict], iou_type: str = "bbox") -> dict[str, float | None]:
+    """Return the 12 numbers by name, None for pycocotools' -1."""
+    stats = coco_eval(gt, dt, iou_type).stats
+    return {n: None if v == -1 else float(v) for n, v in zip(NAMES, stats, strict=True)}
+
+
+def random_dataset(
+    rng: np.random.Generator, num_images: int, num_classes: int, *, ties: bool, crowds: bool
+) -> tuple[dict, list[dict]]:
+    """Draw objects of all sizes and detections that are jittered copies, duplicates and noise."""
+    images = rng.permutation(rng.choice(1000, num_images, replace=False)).tolist()
+    categories = rng.choice(np.arange(1, 91), num_classes, replace=False).tolist()
+    annotations: list[dict] = []
+    detections: list[dict] = []
+    for image in images:
+        for _ in range(rng.integers(0, 8)):
+            size = np.exp(rng.uniform(np.log(4), np.log(200), 2))
+            box = [*rng.uniform(0, 200, 2), *size]
+            category = int(rng.choice(categories))
+            annotations.append(
+                {
+                    "id": len(annotations) + 1,
+                    "image_id": image,
+                    "category_id": category,
+                    "bbox": [float(v) for v in box],
+                    "area": float(size.prod() * rng.choice([1.0, 0.6])),
+                    "iscrowd": int(crowds and rng.random() < 0.15),
+                }
+            )
+            for _ in range(rng.integers(0, 4)):
+                jitter = rng.normal(0, rng.choice([0, 0.02, 0.15]), 4) * [*size, *size]
+                moved = np.array(box) + jitter
+                moved[2:] = np.maximum(moved[2:], 1)
+                detections.append({"bbox": moved, "image_id": image, "category_id": category})
+        for _ in range(rng.integers(0, 5)):
+            noise = [*rng.uniform(0, 200, 2), *rng.uniform(2, 150, 2)]
+            category = int(rng.choice(categories))
+            detections.append({"bbox": noise, "image_id": image, "category_id": category})
+    for d in detections:
+        d["bbox"] = [float(v) for v in d["bbox"]]
+        d["score"] = float(rng.integers(1, 6) / 5 if ties else rng.random())
+    gt = {
+        "images": [{"id": i, "width": 400, "height": 400} for i in images],
+        "annotations": annotations,
+        "categories": [{"id": c, "name": f"class {c}"} for c in categories],
+    }
+    return gt, [detections[i] for i in rng.permutation(len(detections))]
+
+
+@st.composite
+def datasets(draw: st.DrawFn) -> tuple[dict, list[dict]]:
+    """Random data sets with at least one detection (pycocotools fails without)."""
+    rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
+    gt, dt = random_dataset(
+        rng,
+        draw(st.integers(1, 6)),
+        draw(st.integers(1, 4)),
+        ties=draw(st.booleans()),
+        crowds=draw(st.booleans()),
+    )
+    if not dt:
+        first = gt["images"][0]["id"], gt["categories"][0]["id"]
+        dt = [{"image_id": first[0], "category_id": first[1], "bbox": [1.0] * 4, "score": 0.5}]
+    return gt, dt

@@ -1,0 +1,69 @@
+import json
+
+import pytest
+
+from corrlight.metrics import GroundTruth
+
+CONTENT = {
+    "images": [{"id": 7}, {"id": 0}],
+    "categories": [{"id": 5, "name": "cat"}, {"id": 2}],
+    "annotations": [
+        {"id": 0, "image_id": 7, "category_id": 5, "bbox": [1, 2, 3, 4]},
+        {"id": 1, "image_id": 0, "category_id": 2, "bbox": [0, 0, 2, 2], "area": 3, "iscrowd": 1},
+        {"id": 2, "image_id": 0, "category_id": 5, "bbox": [0, 0, 5, 5], "area": 9, "iscrowd": 0},
+    ],
+}
+
+
+def test_columns(tmp_path):
+    file = tmp_path / "instances.json"
+    file.write_text(json.dumps(CONTENT))
+    gt = GroundTruth.load(file)
+    assert gt.image_ids.tolist() == [0, 7]
+    assert gt.category_ids.tolist() == [2, 5]
+    assert gt.names == ("2", "cat")
+    assert gt.labels.tolist() == [0, 1, 1]
+    assert gt.image_idx.tolist() == [0, 0, 1]
+    assert gt.areas.tolist() == [3, 9, 12]  # the last one is filled
+    assert gt.crowd.tolist() == [True, False, False]
+    assert (gt.num_areas_filled, gt.num_crowd_filled) == (1, 1)
+    assert (len(gt), gt.num_images, gt.num_classes) == (3, 2, 2)
+
+
+def test_category_order_is_that_of_the_labels():
+    gt = GroundTruth.from_coco(CONTENT, [5])
+    assert gt.labels.tolist() == [0, 0]
+    gt = GroundTruth.from_coco(CONTENT, [5, 2])
+    assert gt.names == ("cat", "2")
+    assert gt.labels.tolist() == [0, 0, 1]
+
+
+def test_restricted():
+    gt = GroundTruth.from_coco(CONTENT).restricted([7])
+    assert gt.image_ids.tolist() == [7]
+    assert gt.image_idx.tolist() == [0]
+    assert gt.areas.tolist() == [12]
+    with pytest.raises(ValueError, match="but got image id 8"):
+        GroundTruth.from_coco(CONTENT).restricted([7, 8])
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"images": None}, "a list `images`"),
+        ({"images": []}, "got image 7, category 5 in annotation number 0"),
+        ({"categories": [{"id": 5}]}, "got image 0, category 2 in annotation number 1"),
+    ],
+)
+def test_errors(change, message):
+    with pytest.raises(ValueError, match=message):
+        GroundTruth.from_coco(CONTENT | change)
+
+
+def test_unknown_category_and_no_dictionary(tmp_path):
+    with pytest.raises(ValueError, match=r"`category_ids` .* but got \[9\]"):
+        GroundTruth.from_coco(CONTENT, [5, 9])
+    file = tmp_path / "list.json"
+    file.write_text("[]")
+    with pytest.raises(ValueError, match="but got a list"):
+        GroundTruth.load(file)

@@ -1,0 +1,49 @@
+import json
+import math
+
+import numpy as np
+import pytest
+
+from corrlight.metrics import GroundTruth, Results
+from tests.metrics.coco_oracle import random_dataset
+
+GT, DT = random_dataset(np.random.default_rng(0), 4, 2, ties=False, crowds=False)
+TRUTH = GroundTruth.from_coco(GT)
+
+
+def test_coco_round_trip(tmp_path):
+    file = tmp_path / "detections.json"
+    file.write_text(json.dumps(DT))
+    results = Results.load(file, TRUTH)
+    assert len(results) == len(DT)
+    assert results.to_coco(TRUTH) == [
+        {k: d[k] for k in ("image_id", "category_id", "bbox", "score")} for d in DT
+    ]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"score": math.nan}, "finite score in detection number 2, but got nan"),
+        ({"score": "0.5"}, "number as score of detection number 2, but got '0.5'"),
+        ({"score": True}, "number as score of detection number 2, but got True"),
+        ({"bbox": [0, 0, math.inf, 1]}, "finite bbox in detection number 2, but got inf"),
+        ({"bbox": [0, 0, 1]}, "four numbers as bbox of detection number 2"),
+        ({"bbox": [0, 0, None, 1]}, "number as bbox of detection number 2, but got None"),
+        ({"image_id": -5}, "known image_id in detection number 2, but got -5"),
+        ({"category_id": 999}, "known category_id in detection number 2, but got 999"),
+    ],
+)
+def test_errors_name_the_record(change, message):
+    content = [d | (change if i == 2 else {}) for i, d in enumerate(DT)]
+    with pytest.raises(ValueError, match=message):
+        Results.from_coco(content, TRUTH)
+
+
+def test_missing_key_and_no_list(tmp_path):
+    with pytest.raises(ValueError, match="`score` in detection number 1"):
+        Results.from_coco([DT[0], {k: v for k, v in DT[1].items() if k != "score"}], TRUTH)
+    file = tmp_path / "detections.json"
+    file.write_text(json.dumps({"annotations": DT}))
+    with pytest.raises(ValueError, match="list of detections, but got a dict"):
+        Results.load(file, TRUTH)
