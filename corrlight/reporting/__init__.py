@@ -3,7 +3,6 @@
 ``corrlight.reporting.compare`` is a command and therefore not imported here.
 """
 
-from corrlight.reporting.atomic import atomic_path, write_text
 from corrlight.reporting.best_iou import best_same_class_iou
 from corrlight.reporting.figures import ScoreIoU, plot_score_iou, read_score_iou, score_iou_figure
 from corrlight.reporting.pictures import Scene, contact_sheet, draw_scene, iou_color, save_image
@@ -28,7 +27,6 @@ __all__ = [
     "Scene",
     "ScoreIoU",
     "Value",
-    "atomic_path",
     "best_same_class_iou",
     "compare_runs",
     "contact_sheet",
@@ -45,5 +43,4 @@ __all__ = [
     "run_table",
     "save_image",
     "score_iou_figure",
-    "write_text",
 ]

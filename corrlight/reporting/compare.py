@@ -8,7 +8,7 @@ import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from corrlight.reporting.atomic import write_text
+from corrlight.atomic import write_text
 from corrlight.reporting.figures import ScoreIoU, plot_score_iou, read_score_iou
 from corrlight.reporting.runs import Run, group_seeds, read_run, run_names
 from corrlight.reporting.tables import (

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from corrlight.reporting.atomic import atomic_path
+from corrlight.atomic import atomic_path
 from corrlight.reporting.best_iou import Array
 
 if TYPE_CHECKING:

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from corrlight.reporting.atomic import atomic_path
+from corrlight.atomic import atomic_path
 from corrlight.reporting.best_iou import Array, best_same_class_iou
 
 __all__ = ["Scene", "contact_sheet", "draw_scene", "iou_color", "save_image"]

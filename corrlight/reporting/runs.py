@@ -15,8 +15,11 @@ __all__ = ["Run", "group_seeds", "read_run", "run_names"]
 
 # What may differ between runs that repeat one experiment: the seed, and what changes no number.
 _NOT_THE_EXPERIMENT = frozenset(
-    {"callbacks", "ckpt", "logger", "mode", "name", "paths", "rerun", "resume", "seed", "tags"}
-)
+    (
+        "allow_targets", "callbacks", "ckpt", "logger", "mode", "name", "optimized_metric", "paths",
+        "rerun", "resume", "seed", "tags",
+    )
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,9 +38,11 @@ class Run:
 
     @property
     def name(self) -> str:
-        """``<name>`` of ``runs/<name>/<run id>``."""
-        named = self.config.get("name")
-        return str(named) if named else self.path.resolve().parent.name
+        """``<name>`` of ``runs/<name>/<run id>``, marked for its sub-folder ``test``."""
+        path = self.path.resolve()
+        tested = path.name == "test"
+        named = self.config.get("name") or (path.parent if tested else path).parent.name
+        return f"{named} (test)" if tested else str(named)
 
     def value(self, measure: str) -> float | None:
         """Return a measure as stored, or None where it is undefined or was not measured."""

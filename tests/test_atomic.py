@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from corrlight.reporting.atomic import atomic_path, write_text
+from corrlight.atomic import atomic_path, write_text
 
 
 def test_writes_and_replaces(tmp_path):

@@ -1,0 +1,138 @@
+"""Progress on a terminal as a bar with the time left, everywhere as one plain line an epoch."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Sequence
+from typing import Any
+
+import lightning.pytorch as pl
+from lightning.pytorch.callbacks import RichProgressBar
+from rich import get_console
+from rich.text import Text
+
+__all__ = ["EpochProgress", "format_seconds"]
+
+
+class EpochProgress(RichProgressBar):
+    """Lightning's rich bar, and after every epoch one line that stays.
+
+    ``epoch 3/12  loss 1.234  AP 0.312  beta_cls 0.421  lr 0.02  12.3 s  ETA 1 min 50 s``
+
+    Where the output is no terminal (a log file, a pipe) the bar is off and the lines are all there
+    is: no control characters, one line an epoch. Measures are fractions, as in ``metrics.json``; a
+    dash is an undefined one. A measure that the epoch did not take is left out.
+
+    Args:
+        measures: Names of the validation measures in the line, without ``val/``.
+        refresh_rate: Redraws of the bar in a second; 0 turns it off.
+    """
+
+    def __init__(
+        self,
+        measures: Sequence[str] = ("AP", "AP50", "AP75", "beta_img", "beta_cls"),
+        refresh_rate: int = 4,
+    ) -> None:
+        super().__init__(refresh_rate=refresh_rate)
+        self.measures = tuple(measures)
+        self._seconds: list[float] = []  # of every epoch of this process
+        self._epoch_start = 0.0
+        self._validation: dict[str, float] = {}
+
+    def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
+        """Turn the bar off where the output is no terminal."""
+        super().setup(trainer, pl_module, stage)
+        if not get_console().is_interactive:
+            self.disable()
+
+    def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Start the epoch's clock."""
+        super().on_train_epoch_start(trainer, pl_module)
+        self._epoch_start = time.monotonic()
+        self._validation = {}
+
+    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Keep the measures of this epoch; an epoch without validation prints none."""
+        super().on_validation_end(trainer, pl_module)
+        if not trainer.sanity_checking:
+            self._validation = {
+                name: float(trainer.callback_metrics[f"val/{name}"])
+                for name in self.measures
+                if f"val/{name}" in trainer.callback_metrics
+            }
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Print the epoch's line."""
+        super().on_train_epoch_end(trainer, pl_module)
+        self._seconds.append(time.monotonic() - self._epoch_start)
+        if trainer.is_global_zero:
+            self._print(self.epoch_line(trainer))
+
+    def epoch_line(self, trainer: pl.Trainer) -> str:
+        """Return the line of the epoch that just ended."""
+        metrics = trainer.callback_metrics
+        loss = metrics.get("train/loss_epoch", metrics.get("train/loss"))
+        parts = [_epoch_name(trainer)]
+        parts += [] if loss is None else [f"loss {float(loss):.3f}"]
+        parts += [f"{name} {_measure(value)}" for name, value in self._validation.items()]
+        parts += [
+            f"lr {optimizer.param_groups[0]['lr']:.3g}" for optimizer in trainer.optimizers[:1]
+        ]
+        parts.append(f"{self._seconds[-1]:.1f} s")
+        left = self._seconds_left(trainer, trainer.current_epoch + 1)
+        parts += [] if left is None else [f"ETA {format_seconds(left)}"]
+        return "  ".join(parts)
+
+    def get_metrics(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> dict[str, Any]:
+        """Return what stands beside the bar: the metrics and the time left of the whole run."""
+        items: dict[str, Any] = super().get_metrics(trainer, pl_module)
+        items.pop("v_num", None)
+        left = self._seconds_left(trainer, trainer.current_epoch)
+        if left is not None and self._seconds:
+            spent = time.monotonic() - self._epoch_start
+            items["ETA"] = format_seconds(max(0.0, left - spent))
+        return items
+
+    def _seconds_left(self, trainer: pl.Trainer, epochs_done: int) -> float | None:
+        if not self._seconds or not trainer.max_epochs or trainer.max_epochs < 0:
+            return None
+        mean = sum(self._seconds) / len(self._seconds)
+        return mean * max(0, trainer.max_epochs - epochs_done)
+
+    def _get_train_description(self, current_epoch: int) -> str:
+        # Lightning counts from 0 up to max_epochs - 1; the lines count from 1.
+        return _epoch_name(self.trainer).ljust(len(self.validation_description))
+
+    def _print(self, line: str) -> None:
+        if self.progress is not None and self.is_enabled:
+            self.progress.console.print(Text(line), soft_wrap=True)
+        else:
+            print(line, flush=True)
+
+
+def format_seconds(seconds: float) -> str:
+    """Return a duration in the two units that matter.
+
+    >>> [format_seconds(s) for s in (9.4, 80, 3599.7, 9000, 180000)]
+    ['9 s', '1 min 20 s', '1 h 0 min', '2 h 30 min', '2 d 2 h']
+    """
+    total = round(seconds)
+    for size, unit, smaller, name in (
+        (86400, "d", 3600, "h"),
+        (3600, "h", 60, "min"),
+        (60, "min", 1, "s"),
+    ):
+        if total >= size:
+            return f"{total // size} {unit} {total % size // smaller} {name}"
+    return f"{total} s"
+
+
+def _epoch_name(trainer: pl.Trainer) -> str:
+    last = trainer.max_epochs
+    of = f"/{last}" if last and last > 0 else ""
+    return f"epoch {trainer.current_epoch + 1}{of}"
+
+
+def _measure(value: float) -> str:
+    return f"{value:.3f}" if math.isfinite(value) else "-"
