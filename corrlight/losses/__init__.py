@@ -2,15 +2,26 @@
 
 from corrlight.losses.box import giou_loss, iou_loss, l1_loss, paired_giou, smooth_l1_loss
 from corrlight.losses.centerness import binary_cross_entropy, centerness_target
+from corrlight.losses.coefficients import concordance, is_correlation_defined, pearson, spearman
+from corrlight.losses.correlation import CorrelationLoss, correlation_loss
 from corrlight.losses.focal import sigmoid_focal_loss
+from corrlight.losses.soft_rank import is_affine_soft_rank, soft_rank
 
 __all__ = [
+    "CorrelationLoss",
     "binary_cross_entropy",
     "centerness_target",
+    "concordance",
+    "correlation_loss",
     "giou_loss",
     "iou_loss",
+    "is_affine_soft_rank",
+    "is_correlation_defined",
     "l1_loss",
     "paired_giou",
+    "pearson",
     "sigmoid_focal_loss",
     "smooth_l1_loss",
+    "soft_rank",
+    "spearman",
 ]

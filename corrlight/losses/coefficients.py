@@ -1,0 +1,182 @@
+"""Correlation coefficients of two vectors, differentiable, computed in float64."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from corrlight.losses.reduction import check_number, in_full_precision
+from corrlight.losses.soft_rank import centred_soft_rank, check_finite
+
+__all__ = ["concordance", "is_correlation_defined", "pearson", "spearman"]
+
+
+# An object of its own, so that an explicit 1.0 can be told from the default.
+_PUBLISHED_STRENGTH = float("1")
+
+
+def pearson(x: Tensor, y: Tensor) -> Tensor:
+    r"""Return Pearson's linear correlation (thesis Eq. 2.1).
+
+    :math:`\sum (x_i - \bar x)(y_i - \bar y) / \sqrt{\sum (x_i - \bar x)^2 \sum (y_i - \bar y)^2}`.
+
+    Args:
+        x: ``(P,)``.
+        y: ``(P,)``.
+
+    Returns:
+        Scalar in [-1, 1] in the wider dtype of both, at least float32. NaN without gradient where
+        the correlation is undefined (:func:`is_correlation_defined`).
+
+    Raises:
+        ValueError: For shapes that differ, and NaN or infinite values, with their number.
+
+    Example:
+        >>> pearson(torch.tensor([1.0, 2.0, 3.0]), torch.tensor([0.1, 0.3, 0.2]))
+        tensor(0.5000)
+    """
+    _check_pair(x, y)
+    if not is_correlation_defined(x, y):
+        return _undefined(x, y)
+    return _cosine(_centred(x), _centred(y)).to(_result_dtype(x, y))
+
+
+def concordance(x: Tensor, y: Tensor) -> Tensor:
+    r"""Return Lin's concordance correlation (thesis Eq. 2.3).
+
+    :math:`2 s_{xy} / (s_x^2 + s_y^2 + (\bar x - \bar y)^2)` with sample (n - 1) variances, as
+    published: 1 only if both are equal, so it also compares scale and location.
+
+    Deviation: the thesis prints population variances; the published code uses sample variances.
+
+    Args:
+        x: ``(P,)``.
+        y: ``(P,)``.
+
+    Returns:
+        Scalar in [-1, 1] in the wider dtype of both, at least float32. NaN without gradient where
+        the correlation is undefined (:func:`is_correlation_defined`).
+
+    Raises:
+        ValueError: For shapes that differ, and NaN or infinite values, with their number.
+
+    Example:
+        >>> concordance(torch.tensor([1.0, 2.0, 3.0]), torch.tensor([2.0, 3.0, 4.0]))
+        tensor(0.6667)
+    """
+    _check_pair(x, y)
+    if not is_correlation_defined(x, y):
+        return _undefined(x, y)
+    dx, dy = _centred(x), _centred(y)
+    gap = _widened(x).mean() - _widened(y).mean()
+    degrees = x.numel() - 1
+    spread = (dx.square().sum() + dy.square().sum()) / degrees + gap.square()
+    return (2 * (dx * dy).sum() / degrees / spread).to(_result_dtype(x, y))
+
+
+def spearman(
+    x: Tensor,
+    y: Tensor,
+    regularization_strength: float = _PUBLISHED_STRENGTH,
+    relative_strength: float | None = None,
+) -> Tensor:
+    """Return the Pearson correlation of the soft ranks of both sides (thesis Eq. 2.2).
+
+    At the published strength 1.0, values in [0, 1] are not ranked: their soft ranks are an affine
+    map of them for every strength >= 2 (max - min) / n, and the result is :func:`pearson`. Real
+    ranking needs a small strength, best given relative to the spacing of the values.
+
+    Args:
+        x: ``(P,)``.
+        y: ``(P,)``.
+        regularization_strength: Strength of both soft ranks, in units of the values.
+        relative_strength: Instead of it, the strength in multiples of (max - min) / n of each
+            side. The result then depends on neither scale, and so does the gradient.
+
+    Returns:
+        Scalar in [-1, 1] in the wider dtype of both, at least float32. NaN without gradient where
+        the correlation is undefined (:func:`is_correlation_defined`).
+
+    Raises:
+        ValueError: For shapes that differ, NaN or infinite values (with their number), strengths
+            that are not positive, and for both strengths together.
+
+    Example:
+        >>> spearman(torch.tensor([0.1, 0.2, 0.9]), torch.tensor([0.5, 0.6, 0.7]), 1e-3)
+        tensor(1.)
+    """
+    check_number("regularization_strength", regularization_strength, above=0)
+    if relative_strength is not None:
+        check_number("relative_strength", relative_strength, above=0)
+        if regularization_strength is not _PUBLISHED_STRENGTH:
+            raise ValueError(
+                "Expected one of `regularization_strength` and `relative_strength`, "
+                f"but got both: {regularization_strength!r} and {relative_strength!r}."
+            )
+    _check_pair(x, y)
+    if not is_correlation_defined(x, y):
+        return _undefined(x, y)
+    if relative_strength is None:
+        ranks = [centred_soft_rank(_widened(v), regularization_strength) for v in (x, y)]
+    else:
+        strength = relative_strength / x.numel()
+        ranks = [centred_soft_rank(_unit_range(_widened(v)), strength) for v in (x, y)]
+    return _cosine(*ranks).to(_result_dtype(x, y))
+
+
+def is_correlation_defined(x: Tensor, y: Tensor) -> bool:
+    """Return whether ``(P,)`` x and y both vary by more than rounding.
+
+    A side counts as constant if its standard deviation is at most 16 eps max|x|, eps being that of
+    its dtype (float32 for half precisions). Fewer than two values have no correlation.
+
+    Example:
+        >>> is_correlation_defined(torch.tensor([0.5, 0.5]), torch.tensor([0.1, 0.2]))
+        False
+    """
+    return x.numel() >= 2 and _varies(x) and _varies(y)
+
+
+def _varies(values: Tensor) -> bool:
+    eps = torch.finfo(in_full_precision(values).dtype).eps
+    wide = _widened(values.detach())
+    return bool(wide.std() > 16 * eps * wide.abs().max())
+
+
+def _undefined(x: Tensor, y: Tensor) -> Tensor:
+    return x.new_full((), float("nan"), dtype=_result_dtype(x, y))
+
+
+def _cosine(dx: Tensor, dy: Tensor) -> Tensor:
+    # Scaled first, so that squares of tiny values do not underflow; a cosine ignores scale, and so
+    # does its gradient.
+    dx, dy = (d / d.detach().abs().max() for d in (dx, dy))
+    return (dx * dy).sum() / (dx.square().sum() * dy.square().sum()).sqrt()
+
+
+def _centred(values: Tensor) -> Tensor:
+    wide = _widened(values)
+    return wide - wide.mean()
+
+
+def _unit_range(values: Tensor) -> Tensor:
+    low, high = values.min(), values.max()
+    return (values - low) / (high - low)
+
+
+def _widened(values: Tensor) -> Tensor:
+    return values.float() if values.device.type == "mps" else values.double()
+
+
+def _result_dtype(x: Tensor, y: Tensor) -> torch.dtype:
+    return torch.promote_types(in_full_precision(x).dtype, in_full_precision(y).dtype)
+
+
+def _check_pair(x: Tensor, y: Tensor) -> None:
+    if x.ndim != 1 or x.shape != y.shape:
+        raise ValueError(
+            "Expected `x` and `y` to be vectors of one length, "
+            f"but got shapes {tuple(x.shape)} and {tuple(y.shape)}."
+        )
+    check_finite("x", x)
+    check_finite("y", y)

@@ -1,0 +1,289 @@
+"""Correlation Loss: 1 - correlation of classification scores and IoUs of the positives."""
+
+from __future__ import annotations
+
+import functools
+import logging
+from collections.abc import Callable
+from typing import Literal, get_args
+
+import torch
+from torch import Tensor
+
+from corrlight.losses.base import LossOutput
+from corrlight.losses.coefficients import (
+    concordance,
+    is_correlation_defined,
+    pearson,
+    spearman,
+)
+from corrlight.losses.reduction import check_choice, check_number, in_full_precision
+from corrlight.losses.soft_rank import check_finite, is_affine_soft_rank
+from corrlight.structures import Positives
+
+__all__ = ["Backprop", "Coefficient", "CorrelationLoss", "GroupBy", "correlation_loss"]
+
+Coefficient = Literal["pearson", "spearman", "spearman_rank", "concordance"]
+GroupBy = Literal["batch", "image", "level"]
+Backprop = Literal["classification", "localization", "both"]
+GroupReduction = Literal["mean", "sum"]
+CoefficientFunction = Callable[[Tensor, Tensor], Tensor]
+
+# Chosen by experiment, docs/losses.md: most positives get a gradient, and the value is within 0.02
+# of the rank correlation.
+DEFAULT_RELATIVE_STRENGTH = 1.0
+
+_log = logging.getLogger(__name__)
+
+
+class CorrelationLoss:
+    """Auxiliary loss 1 - rho(scores, IoUs) of the positives (thesis Eq. 3.1 and 4.2).
+
+    A loss callback: it has no parameters, changes no state and does not communicate. ``weight`` is
+    applied by the caller, once.
+
+    Attributes:
+        coefficient: Its name, or the function.
+        weight: lambda_corr, the factor in the total loss.
+
+    Args:
+        coefficient: 'concordance', 'pearson', 'spearman' (published: absolute strength, 1.0 unless
+            given), 'spearman_rank' (ours: strength relative to the spacing of the values) or a
+            function of two ``(P,)`` tensors.
+        weight: lambda_corr, >= 0.
+        group_by: One correlation for the 'batch', one per 'image' or one per FPN 'level'.
+        reduction: 'mean' over the groups with at least ``min_positives``, or their 'sum' (what the
+            published YOLACT does over images).
+        backprop: 'classification' (published; IoUs are constants), 'localization' (scores are
+            constants) or 'both'.
+        min_positives: Smaller groups have no correlation; >= 2.
+        sync: Correlate over the positives of all ranks. Not available yet.
+        regularization_strength: Of 'spearman' only.
+        relative_strength: Of 'spearman_rank' only.
+
+    Raises:
+        ValueError: For any argument outside of this, naming it.
+    """
+
+    def __init__(
+        self,
+        coefficient: Coefficient | CoefficientFunction,
+        weight: float,
+        group_by: GroupBy = "batch",
+        reduction: GroupReduction = "mean",
+        backprop: Backprop = "classification",
+        min_positives: int = 2,
+        sync: bool = False,
+        *,
+        regularization_strength: float | None = None,
+        relative_strength: float | None = None,
+    ) -> None:
+        self.coefficient = coefficient
+        self._function = _coefficient(coefficient, regularization_strength, relative_strength)
+        self.weight = check_number("weight", weight)
+        check_choice("group_by", group_by, get_args(GroupBy))
+        _check_options(reduction, backprop, min_positives)
+        if not isinstance(sync, bool):
+            raise ValueError(f"Expected `sync` to be a bool, but got {sync!r}.")
+        if sync:
+            raise ValueError(
+                "Expected `sync` to be False, but got True; "
+                "a correlation over the positives of all ranks is not available yet."
+            )
+        self.group_by = group_by
+        self.reduction = reduction
+        self.backprop = backprop
+        self.min_positives = min_positives
+        self.sync = sync
+
+    def __call__(self, positives: Positives) -> Tensor:
+        """Return the unweighted scalar loss."""
+        return self.evaluate(positives).value
+
+    def evaluate(self, positives: Positives) -> LossOutput:
+        """Return the unweighted loss, in [0, 2] for a mean, with its counts.
+
+        Counts: ``num_groups`` with at least ``min_positives``, which the mean is taken over, and
+        ``num_undefined``: groups without a correlation, because they are smaller or because their
+        scores or IoUs are constant. The latter are zeros in the mean, as published.
+        """
+        return _evaluate(
+            positives.scores,
+            positives.ious(),
+            self._groups(positives),
+            self._function,
+            self.reduction,
+            self.backprop,
+            self.min_positives,
+        )
+
+    def __repr__(self) -> str:
+        return (
+            f"{type(self).__name__}({self.coefficient!r}, weight={self.weight:g}, "
+            f"group_by={self.group_by!r}, reduction={self.reduction!r}, "
+            f"backprop={self.backprop!r}, min_positives={self.min_positives})"
+        )
+
+    def _groups(self, positives: Positives) -> Tensor | None:
+        if self.group_by == "batch":
+            return None
+        return positives.image_idx if self.group_by == "image" else positives.level_idx
+
+
+def correlation_loss(
+    scores: Tensor,
+    ious: Tensor,
+    coefficient: Coefficient | CoefficientFunction = "concordance",
+    groups: Tensor | None = None,
+    reduction: GroupReduction = "mean",
+    backprop: Backprop = "classification",
+    min_positives: int = 2,
+    *,
+    regularization_strength: float | None = None,
+    relative_strength: float | None = None,
+) -> Tensor:
+    """Return 1 - rho(scores, ious) of plain tensors: the plug-in for any detector.
+
+    Args:
+        scores: ``(P,)`` score of the ground truth's class of each positive.
+        ious: ``(P,)`` IoU of each positive's predicted box with its ground truth.
+        coefficient: As for :class:`CorrelationLoss`.
+        groups: ``(P,)`` integers, such as image or level indices; one correlation per group. None
+            is one group.
+        reduction: As for :class:`CorrelationLoss`.
+        backprop: As for :class:`CorrelationLoss`.
+        min_positives: As for :class:`CorrelationLoss`.
+        regularization_strength: Of 'spearman' only.
+        relative_strength: Of 'spearman_rank' only.
+
+    Returns:
+        Scalar, at least float32. Where no correlation is defined, a zero attached to the graph.
+
+    Raises:
+        ValueError: For unknown options, shapes that differ, and NaN or infinite values, with their
+            number.
+
+    Example:
+        >>> correlation_loss(torch.tensor([0.2, 0.4, 0.9]), torch.tensor([0.2, 0.4, 0.9]))
+        tensor(0.)
+    """
+    function = _coefficient(coefficient, regularization_strength, relative_strength)
+    _check_options(reduction, backprop, min_positives)
+    return _evaluate(scores, ious, groups, function, reduction, backprop, min_positives).value
+
+
+def _evaluate(
+    scores: Tensor,
+    ious: Tensor,
+    groups: Tensor | None,
+    coefficient: CoefficientFunction,
+    reduction: GroupReduction,
+    backprop: Backprop,
+    min_positives: int,
+) -> LossOutput:
+    if scores.ndim != 1 or ious.shape != scores.shape:
+        raise ValueError(
+            "Expected `scores` and `ious` to be vectors of one length, "
+            f"but got shapes {tuple(scores.shape)} and {tuple(ious.shape)}."
+        )
+    check_finite("scores", scores)
+    check_finite("ious", ious)
+    if backprop == "classification":
+        ious = ious.detach()
+    elif backprop == "localization":
+        scores = scores.detach()
+    # Attached to the side that learns, so that no parameter is left without a gradient.
+    zero = (in_full_precision(scores) * 0 + in_full_precision(ious) * 0).sum()
+
+    values = []
+    num_groups = num_undefined = 0
+    for x, y in _split(scores, ious, groups):
+        large = x.numel() >= min_positives
+        num_groups += large
+        if large and is_correlation_defined(x, y):
+            values.append(1 - coefficient(x, y))
+        else:
+            num_undefined += 1
+    value = zero + sum(values, start=torch.zeros_like(zero)) if values else zero
+    if reduction == "mean" and num_groups > 1:
+        value = value / num_groups
+    counts = {"num_groups": num_groups, "num_undefined": num_undefined}
+    return LossOutput(value, {k: torch.tensor(v, device=zero.device) for k, v in counts.items()})
+
+
+def _split(scores: Tensor, ious: Tensor, groups: Tensor | None) -> list[tuple[Tensor, Tensor]]:
+    """Return scores and IoUs of every group; no positives are one empty group."""
+    if groups is None:
+        return [(scores, ious)]
+    if groups.shape != scores.shape or groups.is_floating_point():
+        raise ValueError(
+            f"Expected `groups` to be integers of shape {tuple(scores.shape)}, "
+            f"but got {groups.dtype} of shape {tuple(groups.shape)}."
+        )
+    if groups.numel() == 0:
+        return [(scores, ious)]
+    # One stable sort instead of one mask per group: a single wait for the device.
+    order = groups.argsort(stable=True)
+    sizes = groups.unique(return_counts=True)[1].tolist()
+    return list(zip(scores[order].split(sizes), ious[order].split(sizes), strict=True))
+
+
+def _check_options(reduction: str, backprop: str, min_positives: int) -> None:
+    check_choice("reduction", reduction, get_args(GroupReduction))
+    check_choice("backprop", backprop, get_args(Backprop))
+    if isinstance(min_positives, bool) or not isinstance(min_positives, int) or min_positives < 2:
+        raise ValueError(
+            f"Expected `min_positives` to be an integer >= 2, but got {min_positives!r}."
+        )
+
+
+def _coefficient(
+    coefficient: Coefficient | CoefficientFunction,
+    regularization_strength: float | None,
+    relative_strength: float | None,
+) -> CoefficientFunction:
+    """Return the function that the name and the strengths stand for."""
+    if not callable(coefficient):
+        check_choice("coefficient", coefficient, get_args(Coefficient))
+    if regularization_strength is not None and coefficient != "spearman":
+        raise ValueError(
+            "Expected `regularization_strength` only with `coefficient='spearman'`, "
+            f"but got {regularization_strength!r} with {coefficient!r}."
+        )
+    if relative_strength is not None and coefficient != "spearman_rank":
+        raise ValueError(
+            "Expected `relative_strength` only with `coefficient='spearman_rank'`, "
+            f"but got {relative_strength!r} with {coefficient!r}."
+        )
+    if callable(coefficient):
+        return coefficient
+    if coefficient == "spearman":
+        strength = 1.0 if regularization_strength is None else regularization_strength
+        check_number("regularization_strength", strength, above=0)
+        return functools.partial(_published_spearman, strength=strength)
+    if coefficient == "spearman_rank":
+        relative = DEFAULT_RELATIVE_STRENGTH if relative_strength is None else relative_strength
+        check_number("relative_strength", relative, above=0)
+        return functools.partial(spearman, relative_strength=relative)
+    return pearson if coefficient == "pearson" else concordance
+
+
+def _published_spearman(x: Tensor, y: Tensor, strength: float) -> Tensor:
+    # Asked until it was said once; then the cache is full and the ranges are no longer computed.
+    if not _say_degenerate.cache_info().currsize and all(
+        is_affine_soft_rank(v, strength) for v in (x, y)
+    ):
+        _say_degenerate(strength, x.numel())
+    return spearman(x, y, regularization_strength=strength)
+
+
+@functools.lru_cache(maxsize=1)
+def _say_degenerate(strength: float, num_positives: int) -> None:
+    """Log, once per process, that a Spearman loss ranks nothing."""
+    _log.warning(
+        "The Spearman loss at regularization_strength=%g is the Pearson loss here: for %d values "
+        "within [0, 1], soft ranks are an affine map of the values from 2 (max - min) / n on. "
+        "This is the published setting; corr=spearman_rank ranks.",
+        strength,
+        num_positives,
+    )
