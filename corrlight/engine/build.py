@@ -11,7 +11,14 @@ from omegaconf import DictConfig, OmegaConf
 from corrlight.engine.allowlist import instantiate
 from corrlight.optim import scaled_lr
 
-__all__ = ["Built", "build_data", "build_module", "build_trainer_parts", "effective_lr"]
+__all__ = [
+    "Built",
+    "build_data",
+    "build_module",
+    "build_trainer_parts",
+    "effective_lr",
+    "instantiate_all",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +63,7 @@ def build_module(
         assigner=instantiate(detector.assigner, allow_targets),
         criterion=instantiate(detector.criterion, allow_targets),
         postprocessor=instantiate(detector.postprocessor, allow_targets),
-        loss_callbacks=_present(config.loss_callbacks, allow_targets),
+        loss_callbacks=instantiate_all(config.loss_callbacks, allow_targets),
         optimizer=instantiate(schedule.optimizer, allow_targets),
         lr=effective_lr(config),
         lr_multipliers=OmegaConf.to_container(schedule.lr_multipliers),  # type: ignore[arg-type]
@@ -71,15 +78,15 @@ def build_trainer_parts(
     config: DictConfig, save_dir: str, allow_targets: Sequence[str] = ()
 ) -> Built:
     """Return callbacks and logger; empty choices (``logger=csv``) give none."""
-    loggers = _present({"logger": config.logger}, allow_targets, save_dir=save_dir)
-    callbacks = _present(config.callbacks or {}, allow_targets)
+    loggers = instantiate_all({"logger": config.logger}, allow_targets, save_dir=save_dir)
+    callbacks = instantiate_all(config.callbacks or {}, allow_targets)
     return Built(callbacks=list(callbacks.values()), logger=list(loggers.values()) or False)
 
 
-def _present(
+def instantiate_all(
     nodes: Mapping[Any, Any], allow_targets: Sequence[str], **kwargs: Any
 ) -> dict[str, Any]:
-    """Instantiate the nodes that name a target; ``none`` choices compose to empty ones."""
+    """Return an object for each node that names a target; ``none`` composes to an empty node."""
     return {
         str(name): instantiate(node, allow_targets, **kwargs)
         for name, node in nodes.items()

@@ -15,6 +15,11 @@ from corrlight.atomic import atomic_path
 
 __all__ = ["AtomicCheckpointIO", "load_checkpoint", "load_weights"]
 
+# What torch raises for a file that is cut off, changed, or holds more than plain data.
+_UNREADABLE = (
+    RuntimeError, OSError, EOFError, ValueError, pickle.UnpicklingError, zipfile.BadZipFile,
+)  # fmt: skip
+
 
 def load_checkpoint(path: str | Path, map_location: Any = "cpu") -> dict[str, Any]:
     """Return the content of a checkpoint; no code in it is ever executed.
@@ -28,14 +33,8 @@ def load_checkpoint(path: str | Path, map_location: Any = "cpu") -> dict[str, An
         raise FileNotFoundError(f"Expected a checkpoint file, but there is no {path}.")
     try:
         content = torch.load(path, map_location=map_location, weights_only=True)
-    except (
-        RuntimeError,
-        EOFError,
-        pickle.UnpicklingError,
-        zipfile.BadZipFile,
-        ValueError,
-    ) as error:
-        reason = str(error).strip().splitlines()[0]
+    except _UNREADABLE as error:
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise ValueError(f"Cannot read the checkpoint {path}: {reason}") from error
     if not isinstance(content, dict):
         raise ValueError(f"Expected a dictionary in {path}, but got {type(content).__name__}.")

@@ -15,7 +15,13 @@ import lightning.pytorch as pl
 from omegaconf import DictConfig, OmegaConf
 
 from corrlight.engine.allowlist import instantiate
-from corrlight.engine.build import build_data, build_module, build_trainer_parts, effective_lr
+from corrlight.engine.build import (
+    build_data,
+    build_module,
+    build_trainer_parts,
+    effective_lr,
+    instantiate_all,
+)
 from corrlight.engine.checkpoint import AtomicCheckpointIO, load_weights
 from corrlight.engine.config import ComposedConfig, to_container
 from corrlight.engine.environment import describe_environment
@@ -63,7 +69,7 @@ def prepare(composed: ComposedConfig) -> Run:
     _check(config)
     pl.seed_everything(config.seed, workers=True, verbose=False)
     data = build_data(config, allow)
-    evaluator = _evaluator(config, data)
+    evaluator = _evaluator(config, data, allow)
     module = build_module(
         config,
         evaluator=evaluator,
@@ -165,9 +171,10 @@ def _check(config: DictConfig) -> None:
         )
 
 
-def _evaluator(config: DictConfig, data: Any) -> DetectionEvaluator:
+def _evaluator(config: DictConfig, data: Any, allow: list[str]) -> DetectionEvaluator:
     file = data.test_annotation_file if config.mode == "test" else data.val_annotation_file
-    return DetectionEvaluator(file, data.category_ids)
+    metrics = instantiate_all(config.metric, allow)
+    return DetectionEvaluator(file, data.category_ids, list(metrics.values()))
 
 
 def _world_size(config: DictConfig) -> int:

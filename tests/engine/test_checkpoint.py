@@ -1,0 +1,65 @@
+import pickle
+
+import pytest
+import torch
+
+from corrlight.engine.checkpoint import AtomicCheckpointIO, load_checkpoint, load_weights
+
+
+class Payload:
+    def __init__(self, path):
+        self.path = path
+
+    def __reduce__(self):
+        import os
+
+        return os.system, (f"touch {self.path}",)
+
+
+def test_round_trip(tmp_path):
+    io = AtomicCheckpointIO()
+    io.save_checkpoint({"state_dict": {"a": torch.ones(2)}, "epoch": 3}, tmp_path / "x.ckpt")
+    assert io.load_checkpoint(tmp_path / "x.ckpt")["epoch"] == 3
+    assert [p.name for p in tmp_path.iterdir()] == ["x.ckpt"]
+
+
+def test_a_failing_save_leaves_the_old_file(tmp_path):
+    io = AtomicCheckpointIO()
+    io.save_checkpoint({"epoch": 1}, tmp_path / "x.ckpt")
+    with pytest.raises((pickle.PicklingError, AttributeError, TypeError)):
+        io.save_checkpoint({"epoch": 2, "bad": lambda: 0}, tmp_path / "x.ckpt")
+    assert load_checkpoint(tmp_path / "x.ckpt") == {"epoch": 1}
+    assert [p.name for p in tmp_path.iterdir()] == ["x.ckpt"]
+
+
+def test_code_in_a_checkpoint_is_not_executed(tmp_path):
+    canary = tmp_path / "canary"
+    torch.save({"state_dict": Payload(canary)}, tmp_path / "x.ckpt")
+    with pytest.raises(ValueError, match=r"Cannot read the checkpoint .*x.ckpt"):
+        load_checkpoint(tmp_path / "x.ckpt")
+    (tmp_path / "y.ckpt").write_bytes(pickle.dumps(Payload(canary)))
+    with pytest.raises(ValueError, match=r"Cannot read the checkpoint .*y.ckpt"):
+        load_checkpoint(tmp_path / "y.ckpt")
+    assert not canary.exists()
+
+
+@pytest.mark.parametrize("share", [0.0, 0.1, 0.5, 0.99])
+def test_a_cut_off_checkpoint_is_named(tmp_path, share):
+    path = tmp_path / "x.ckpt"
+    torch.save({"state_dict": {"a": torch.arange(10_000)}}, path)
+    data = path.read_bytes()
+    path.write_bytes(data[: int(len(data) * share)])
+    with pytest.raises(ValueError, match=r"Cannot read the checkpoint .*x\.ckpt"):
+        load_checkpoint(path)
+
+
+def test_weights_of_another_model_are_refused(tmp_path):
+    path = tmp_path / "x.ckpt"
+    torch.save({"state_dict": {"weight": torch.ones(3, 3)}}, path)
+    with pytest.raises(ValueError, match="does not fit this model"):
+        load_weights(torch.nn.Linear(2, 2), path)
+    torch.save({"epoch": 1}, path)
+    with pytest.raises(ValueError, match="Expected `state_dict`"):
+        load_weights(torch.nn.Linear(2, 2), path)
+    with pytest.raises(FileNotFoundError, match="there is no"):
+        load_weights(torch.nn.Linear(2, 2), tmp_path / "none.ckpt")

@@ -1,0 +1,59 @@
+import pytest
+import torch
+from torch import nn
+
+from corrlight.optim import parameter_groups, scaled_lr, warmup_multistep
+
+
+def rates(steps: int, **options) -> list[float]:
+    optimizer = torch.optim.SGD([nn.Parameter(torch.zeros(1))], lr=1.0)
+    scheduler = warmup_multistep(optimizer, steps_per_epoch=10, **options)
+    seen = []
+    for _ in range(steps):
+        seen.append(optimizer.param_groups[0]["lr"])
+        optimizer.step()
+        scheduler.step()
+    return seen
+
+
+def test_decay_after_milestone_epochs():
+    seen = rates(40, milestones=[2, 3])
+    assert seen == pytest.approx([1.0] * 20 + [0.1] * 10 + [0.01] * 10)
+
+
+def test_warm_up_is_linear_from_its_ratio():
+    seen = rates(6, milestones=[], warmup_steps=4, warmup_ratio=0.2)
+    assert seen == pytest.approx([0.2, 0.4, 0.6, 0.8, 1.0, 1.0])
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"milestones": [3, 2]}, r"`milestones` to increase, but got \[3, 2\]"),
+        ({"milestones": [], "warmup_steps": -1}, "`warmup_steps` to be at least 0, but got -1"),
+        ({"milestones": [], "warmup_ratio": 0.0}, r"`warmup_ratio` to be in \(0, 1\], but got 0.0"),
+    ],
+)
+def test_bad_schedule(options, message):
+    with pytest.raises(ValueError, match=message):
+        rates(1, **options)
+
+
+def test_linear_scaling():
+    assert scaled_lr(0.01, 32, 16) == 0.02
+    with pytest.raises(ValueError, match="`lr` to be positive and finite, but got nan"):
+        scaled_lr(float("nan"), 16, 16)
+    with pytest.raises(ValueError, match="`reference_batch_size` to be at least 1, but got 0"):
+        scaled_lr(0.1, 16, 0)
+
+
+def test_groups_follow_the_longest_prefix_and_leave_frozen_parameters_out():
+    model = nn.ModuleDict({"a": nn.Linear(2, 2), "b": nn.Linear(2, 2)})
+    model["a"].bias.requires_grad_(False)
+    groups = parameter_groups(model, 1.0, {"b": 0.1, "b.bias": 0.5})
+    assert {g["lr"]: len(g["params"]) for g in groups} == {1.0: 1, 0.1: 1, 0.5: 1}
+
+
+def test_groups_refuse_a_prefix_that_names_nothing():
+    with pytest.raises(ValueError, match=r"but \['c'\] match none"):
+        parameter_groups(nn.Linear(1, 1), 1.0, {"c": 0.1})
