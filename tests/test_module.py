@@ -1,0 +1,116 @@
+import pytest
+import torch
+
+from corrlight.losses import CorrelationLoss, concordance
+from corrlight.module import DetectionModule
+from tests.helpers.toy import (
+    ToyAssigner,
+    ToyCriterion,
+    ToyDetector,
+    ToyPostprocessor,
+    toy_batch,
+)
+
+
+def make(weight: float | None = 0.5, num_stages: int = 1, **options) -> DetectionModule:
+    callbacks = {} if weight is None else {"corr": CorrelationLoss("concordance", weight)}
+    return DetectionModule(
+        detector=ToyDetector(num_stages=num_stages),
+        assigner=ToyAssigner(),
+        criterion=ToyCriterion(),
+        postprocessor=ToyPostprocessor(),
+        loss_callbacks=callbacks,
+        **options,
+    )
+
+
+def test_total_is_the_criterion_plus_lambda_times_the_callback():
+    module = make(weight=0.5)
+    output = module.step(toy_batch(1))
+    scores = module.detector.logits[0, :2, 0].sigmoid()
+    ious = torch.tensor([1.0, 0.75])
+    expected = 0.5 * (1 - concordance(scores, ious))
+    assert set(output.terms) == {"loss_cls", "loss_corr"}
+    torch.testing.assert_close(output.terms["loss_corr"], expected, check_dtype=False)
+    total = module.detector.logits.square().mean() + expected
+    torch.testing.assert_close(output.loss, total, check_dtype=False)
+
+
+@pytest.mark.parametrize("num_stages", [1, 3])
+def test_lambda_enters_exactly_once(num_stages):
+    losses = {
+        weight: make(weight, num_stages).step(toy_batch(1, 2)).loss for weight in (0.3, 0.6, 1e-12)
+    }
+    single = losses[0.3] - losses[1e-12]
+    assert single.abs() > 1e-3
+    torch.testing.assert_close(losses[0.6] - losses[0.3], single)
+
+
+def test_stages_are_named_and_the_callback_is_called_once_a_stage():
+    output = make(num_stages=2).step(toy_batch(1))
+    assert set(output.terms) == {
+        "stage0/loss_cls", "stage0/loss_corr", "stage1/loss_cls", "stage1/loss_corr",
+    }  # fmt: skip
+    assert len(output.positives) == 2
+
+
+def test_undefined_correlations_are_counted_over_the_stages():
+    counts = make(num_stages=2).step(toy_batch(0)).counts
+    assert sum(int(v) for k, v in counts.items() if "undefined" in k) == 2
+    assert all(key.startswith("corr_") for key in counts)
+
+
+def test_training_and_evaluation_walk_the_same_path():
+    module = make()
+    trained = module.train().step(toy_batch(1, 0))
+    evaluated = module.eval().step(toy_batch(1, 0), detect=True)
+    assert trained.terms.keys() == evaluated.terms.keys()
+    torch.testing.assert_close(trained.loss, evaluated.loss)
+    assert [len(d) for d in evaluated.detections] == [4, 4]
+    assert trained.detections == []
+
+
+def test_a_loss_that_is_not_finite_stops_with_the_images_named():
+    module = make()
+    with torch.no_grad():
+        module.detector.logits[0, 3, 1] = float("nan")
+    with pytest.raises(FloatingPointError, match=r"terms \['loss_cls'\], images \[1, 2\]"):
+        module.training_step(toy_batch(1, 0), 0)
+
+
+def test_a_plain_function_object_is_a_callback():
+    class Shift:
+        weight = 2.0
+
+        def __call__(self, positives):
+            return positives.scores.sum()
+
+    module = DetectionModule(
+        detector=ToyDetector(),
+        assigner=ToyAssigner(),
+        criterion=ToyCriterion(),
+        postprocessor=ToyPostprocessor(),
+        loss_callbacks={"a": Shift(), "b": CorrelationLoss("pearson", 0.1)},
+    )
+    output = module.step(toy_batch(1))
+    expected = 2 * module.detector.logits[0, :2, 0].sigmoid().sum()
+    torch.testing.assert_close(output.terms["loss_a"], expected)
+    assert "loss_b" in output.terms
+
+
+def test_the_loss_changes_neither_weights_nor_detections():
+    plain, with_loss = make(weight=None), make(weight=0.7)
+    assert plain.state_dict().keys() == with_loss.state_dict().keys()
+    batch = toy_batch(2)
+    for a, b in zip(plain(batch), with_loss(batch), strict=True):
+        assert torch.equal(a.scores, b.scores)
+        assert torch.equal(a.boxes, b.boxes)
+
+
+def test_a_checkpoint_of_other_classes_is_refused():
+    module = make(category_ids=[1, 7])
+    checkpoint: dict = {}
+    module.on_save_checkpoint(checkpoint)
+    assert checkpoint == {"category_ids": [1, 7], "class_names": []}
+    with pytest.raises(ValueError, match=r"category ids \[1, 2\], but got \[1, 7\]"):
+        make(category_ids=[1, 2]).on_load_checkpoint(checkpoint)
