@@ -1,5 +1,6 @@
 """Assigners: which hypotheses are positive."""
 
+from corrlight.assigners.atss import ATSSAssigner
 from corrlight.assigners.hungarian import HungarianAssigner
 
-__all__ = ["HungarianAssigner"]
+__all__ = ["ATSSAssigner", "HungarianAssigner"]

@@ -64,9 +64,9 @@ class FPN(nn.Module):
         self.upsampling = upsampling
         self.lateral = nn.ModuleList(nn.Conv2d(c, out_channels, 1) for c in used)
         self.output = nn.ModuleList(nn.Conv2d(out_channels, out_channels, 3, 1, 1) for _ in used)
-        first = used[-1] if extra_levels == "on_input" else out_channels
-        sources = [first, *[out_channels] * (num_extra - 1)][:num_extra]
-        self.extra = nn.ModuleList(nn.Conv2d(c, out_channels, 3, 2, 1) for c in sources)
+        for i in range(num_extra):
+            source = used[-1] if i == 0 and extra_levels == "on_input" else out_channels
+            self.output.append(nn.Conv2d(source, out_channels, 3, 2, 1))
         for conv in (m for m in self.modules() if isinstance(m, nn.Conv2d)):
             nn.init.xavier_uniform_(conv.weight)
             nn.init.zeros_(conv.bias)  # type: ignore[arg-type]
@@ -88,9 +88,9 @@ class FPN(nn.Module):
         for i in range(len(laterals) - 1, 0, -1):
             finer = laterals[i - 1]
             laterals[i - 1] = finer + self._upsample(laterals[i], finer.shape[2:])
-        levels = [conv(m) for conv, m in zip(self.output, laterals, strict=True)]
+        levels = [self.output[i](m) for i, m in enumerate(laterals)]
         source = used[-1] if self.extra_levels == "on_input" else levels[-1]
-        for conv in self.extra:
+        for conv in self.output[len(laterals) :]:
             source = conv(source)
             levels.append(source)
         return levels

@@ -1,5 +1,17 @@
 """Criteria: the detector's own loss, L_OD."""
 
+from corrlight.criteria.box import BoxLoss, GIoUBoxLoss
+from corrlight.criteria.dense import DenseCriterion
+from corrlight.criteria.focal import FocalClassification
+from corrlight.criteria.sample import ClassificationLoss, DenseSample
 from corrlight.criteria.set_prediction import SetPredictionCriterion
 
-__all__ = ["SetPredictionCriterion"]
+__all__ = [
+    "BoxLoss",
+    "ClassificationLoss",
+    "DenseCriterion",
+    "DenseSample",
+    "FocalClassification",
+    "GIoUBoxLoss",
+    "SetPredictionCriterion",
+]

@@ -1,5 +1,6 @@
 """Detectors: images to raw predictions."""
 
+from corrlight.detectors.atss import ATSS
 from corrlight.detectors.sparse_rcnn import SparseRCNN
 
-__all__ = ["SparseRCNN"]
+__all__ = ["ATSS", "SparseRCNN"]

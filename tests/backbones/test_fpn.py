@@ -31,8 +31,8 @@ def test_extra_levels_come_from_their_source(kind):
     levels = model(maps)
     assert [tuple(x.shape[2:]) for x in levels] == [(25, 35), (13, 18), (7, 9), (4, 5), (2, 3)]
     source = levels[2] if kind == "on_output" else maps[3]
-    torch.testing.assert_close(levels[3], model.extra[0](source))
-    torch.testing.assert_close(levels[4], model.extra[1](levels[3]))
+    torch.testing.assert_close(levels[3], model.output[3](source))
+    torch.testing.assert_close(levels[4], model.output[4](levels[3]))
 
 
 def test_bilinear_differs_from_nearest():

@@ -1,0 +1,128 @@
+"""L_OD of dense detectors: classification, boxes and an optional quality branch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Literal
+
+from torch import Tensor
+
+from corrlight.criteria.base import Criterion
+from corrlight.criteria.box import BoxLoss
+from corrlight.criteria.sample import (
+    BOX_WEIGHTINGS,
+    BoxWeighting,
+    ClassificationLoss,
+    DenseSample,
+)
+from corrlight.losses import binary_cross_entropy
+from corrlight.structures import Match, Predictions, Targets
+
+__all__ = ["DenseCriterion"]
+
+
+class DenseCriterion(Criterion):
+    """Sum of a classification loss, a weighted box loss and a quality loss.
+
+    The classification and quality losses are divided by the number of positives (each image counts
+    at least 1), the box loss by the sum of its weights; both are averaged over the ranks and at
+    least 1. Without positives the box and quality losses are zeros attached to their branches.
+
+    Deviation: the published correlation head drops the classification loss of a batch without
+    positives, and divides the box loss by the rank's own sum of weights, even below 1.
+
+    Args:
+        classification: The classification loss.
+        box: The box loss of each positive.
+        box_weight: Weight of the box loss.
+        box_weighting: Weights of the positives within the box loss: "uniform", "centerness", "iou"
+            or "score"; a classification loss may prescribe its own.
+        quality: Target of the quality branch, "centerness" or "iou", or None.
+        quality_weight: Weight of the binary cross-entropy of the quality branch.
+        aux_head: The detector's ``aux_head``: "untrained" gives the quality loss weight 0, "none"
+            says that there is no branch.
+
+    Raises:
+        ValueError: An argument is out of range.
+    """
+
+    def __init__(
+        self,
+        classification: ClassificationLoss,
+        box: BoxLoss,
+        box_weight: float = 1.0,
+        box_weighting: BoxWeighting = "uniform",
+        quality: Literal["centerness", "iou"] | None = None,
+        quality_weight: float = 1.0,
+        aux_head: str = "none",
+    ) -> None:
+        super().__init__()
+        if box_weighting not in BOX_WEIGHTINGS:
+            raise ValueError(
+                f"Expected `box_weighting` to be one of {', '.join(map(repr, BOX_WEIGHTINGS))}, "
+                f"but got {box_weighting!r}."
+            )
+        if quality not in ("centerness", "iou", None):
+            raise ValueError(
+                f"Expected `quality` to be one of 'centerness', 'iou', None, but got {quality!r}."
+            )
+        for name, weight in (("box_weight", box_weight), ("quality_weight", quality_weight)):
+            if not 0 <= weight < float("inf"):
+                raise ValueError(f"Expected `{name}` to be finite and >= 0, but got {weight}.")
+        if aux_head not in ("none", "untrained", quality):
+            choices = ["none", "untrained", *([quality] if quality else [])]
+            raise ValueError(
+                f"Expected `aux_head` to be one of {', '.join(map(repr, choices))}, "
+                f"but got {aux_head!r}."
+            )
+        self.classification, self.box = classification, box
+        self.box_weight = box_weight
+        self.box_weighting = classification.box_weighting or box_weighting
+        self.quality = None if aux_head == "none" else quality
+        self.quality_weight = 0.0 if aux_head == "untrained" else quality_weight
+
+    def normalizers(
+        self, predictions: Predictions, targets: Sequence[Targets], match: Match
+    ) -> dict[str, Tensor]:
+        """Return the number of positives and the sum of the box weights."""
+        sample = DenseSample.collect(predictions, targets, match)
+        return {
+            "positives": match.num_positives.clamp(min=1).sum().float(),
+            "box_weights": sample.box_weights(self.box_weighting).sum(),
+        }
+
+    def forward(
+        self,
+        predictions: Predictions,
+        targets: Sequence[Targets],
+        match: Match,
+        normalizers: Mapping[str, Tensor],
+    ) -> dict[str, Tensor]:
+        """Return the classification terms, ``loss_box`` and ``loss_<quality>``."""
+        sample = DenseSample.collect(predictions, targets, match)
+        num_positives = normalizers["positives"].clamp(min=1)
+        box_losses = self.box(sample)
+        terms = self.classification(sample, num_positives, box_losses.detach())
+        box = self.classification.box_term(
+            box_losses,
+            sample.box_weights(self.box_weighting),
+            normalizers["box_weights"].clamp(min=1),
+            terms,
+        )
+        terms["loss_box"] = self.box_weight * box
+        if self.quality is not None:
+            terms[f"loss_{self.quality}"] = self._quality(sample, num_positives)
+        return terms
+
+    def _quality(self, sample: DenseSample, num_positives: Tensor) -> Tensor:
+        assert self.quality is not None
+        assert sample.predictions.quality is not None
+        positives = sample.positives
+        logits = sample.predictions.quality[positives.image_idx, positives.pred_idx]
+        target = sample.box_weights(self.quality)
+        loss = binary_cross_entropy(logits, target, normalizer=num_positives)
+        return self.quality_weight * loss
+
+    def after_step(self, terms: Mapping[str, Tensor]) -> None:
+        """Pass the terms on to the classification loss."""
+        self.classification.after_step(terms)

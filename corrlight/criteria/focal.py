@@ -1,0 +1,43 @@
+"""Focal loss as the classification part of a dense criterion."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from corrlight.criteria.sample import ClassificationLoss, DenseSample
+from corrlight.losses import sigmoid_focal_loss
+
+__all__ = ["FocalClassification"]
+
+
+class FocalClassification(ClassificationLoss):
+    """Focal loss over all classes and counted hypotheses, divided by the number of positives.
+
+    Args:
+        alpha: Weight of the positive class.
+        gamma: Focusing exponent.
+        weight: Factor of the term.
+    """
+
+    def __init__(self, alpha: float = 0.25, gamma: float = 2.0, weight: float = 1.0) -> None:
+        super().__init__()
+        if not 0 <= alpha <= 1:
+            raise ValueError(f"Expected `alpha` to be in [0, 1], but got {alpha}.")
+        for name, value in (("gamma", gamma), ("weight", weight)):
+            if not 0 <= value < float("inf"):
+                raise ValueError(f"Expected `{name}` to be finite and >= 0, but got {value}.")
+        self.alpha, self.gamma, self.weight = alpha, gamma, weight
+
+    def forward(
+        self, sample: DenseSample, num_positives: Tensor, box_losses: Tensor
+    ) -> dict[str, Tensor]:
+        """Return ``loss_cls``; see the base class."""
+        loss = sigmoid_focal_loss(
+            sample.predictions.logits.flatten(0, 1),
+            sample.labels.flatten(),
+            alpha=self.alpha,
+            gamma=self.gamma,
+            weights=None if bool(sample.counted.all()) else sample.counted.flatten(),
+            normalizer=num_positives,
+        )
+        return {"loss_cls": self.weight * loss}

@@ -1,0 +1,112 @@
+"""What the losses of a dense detector see, and what a classification loss is."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import ClassVar, Literal, get_args
+
+import torch
+from torch import Tensor, nn
+
+from corrlight.losses import centerness_target
+from corrlight.structures import IGNORED, Match, Positives, Predictions, Targets
+
+__all__ = ["BOX_WEIGHTINGS", "BoxWeighting", "ClassificationLoss", "DenseSample"]
+
+BoxWeighting = Literal["uniform", "centerness", "iou", "score"]
+BOX_WEIGHTINGS: tuple[str, ...] = get_args(BoxWeighting)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DenseSample:
+    """Hypotheses of a batch with their labels.
+
+    Attributes:
+        predictions: Raw outputs.
+        positives: The P positives.
+        labels: ``(B, N)`` int64 class of each hypothesis, C for background.
+        counted: ``(B, N)`` bool; False for ignored and invalid hypotheses.
+    """
+
+    predictions: Predictions
+    positives: Positives
+    labels: Tensor
+    counted: Tensor
+
+    @classmethod
+    def collect(
+        cls, predictions: Predictions, targets: Sequence[Targets], match: Match
+    ) -> DenseSample:
+        """Return the sample of one stage."""
+        positives = Positives.gather(predictions, targets, match)
+        labels = torch.full_like(match.gt_idx, predictions.num_classes)
+        labels[positives.image_idx, positives.pred_idx] = positives.labels
+        counted = predictions.valid & (match.gt_idx != IGNORED)
+        return cls(predictions=predictions, positives=positives, labels=labels, counted=counted)
+
+    @property
+    def priors(self) -> Tensor:
+        """``(P, 4)`` priors of the positives."""
+        assert self.predictions.priors is not None
+        return self.predictions.priors[self.positives.pred_idx]
+
+    def box_weights(self, weighting: str) -> Tensor:
+        """Return the ``(P,)`` weights of the positives' box losses, without gradient.
+
+        Args:
+            weighting: "uniform", or each positive's "centerness" target, "iou" with its ground
+                truth, or best class "score".
+        """
+        positives = self.positives
+        with torch.no_grad():
+            if weighting == "centerness":
+                return centerness_target(self.priors, positives.gt_boxes)
+            if weighting == "iou":
+                return positives.ious()
+            if weighting == "score":
+                logits = self.predictions.logits[positives.image_idx, positives.pred_idx].float()
+                if self.predictions.activation == "sigmoid":
+                    return logits.amax(-1).sigmoid()
+                return logits.softmax(-1)[:, :-1].amax(-1)
+            return torch.ones_like(positives.scores)
+
+
+class ClassificationLoss(nn.Module, ABC):
+    """The classification part of a dense criterion; what ``conf/loss/*.yaml`` names.
+
+    Losses whose published recipe weighs or balances the box loss in its own way set
+    ``box_weighting`` or override :meth:`box_term`; everything else stays with the criterion.
+    """
+
+    # Takes precedence over the criterion's when a recipe prescribes it.
+    box_weighting: ClassVar[BoxWeighting | None] = None
+
+    @abstractmethod
+    def forward(
+        self, sample: DenseSample, num_positives: Tensor, box_losses: Tensor
+    ) -> dict[str, Tensor]:
+        """Return the weighted scalar terms, named ``loss_*``.
+
+        Args:
+            sample: Logits and labels.
+            num_positives: Normaliser, averaged over the ranks, at least 1.
+            box_losses: ``(P,)`` unweighted box losses of the positives, detached.
+        """
+
+    def box_term(
+        self, box_losses: Tensor, weights: Tensor, normalizer: Tensor, terms: Mapping[str, Tensor]
+    ) -> Tensor:
+        """Return the scalar box loss, before the criterion's weight.
+
+        Args:
+            box_losses: ``(P,)``, with gradient.
+            weights: ``(P,)`` of :meth:`DenseSample.box_weights`.
+            normalizer: Sum of the weights, averaged over the ranks, at least 1.
+            terms: What :meth:`forward` returned, for losses that balance the two.
+        """
+        return (box_losses * weights).sum() / normalizer
+
+    def after_step(self, terms: Mapping[str, Tensor]) -> None:
+        """Update a running state; see :meth:`corrlight.criteria.base.Criterion.after_step`."""

@@ -1,0 +1,113 @@
+"""Anchor boxes of dense detectors."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+__all__ = ["AnchorGrid"]
+
+# Grids kept per generator; multi-scale training meets many sizes.
+_MAX_CACHED = 32
+
+
+class AnchorGrid:
+    """Anchors of every cell of every pyramid level.
+
+    Ordered by level, then by row-major cell, then by ratio, then by scale. Anchors are computed
+    once for each combination of map sizes.
+
+    Args:
+        strides: Pixels per cell, one a level.
+        sizes: Edge of the square anchor at scale 1, one a level.
+        scales: Factors on ``sizes``.
+        ratios: Height over width; the area does not depend on it.
+        offset: Where the centre lies within its cell: 0 is the corner, 0.5 the middle.
+    """
+
+    def __init__(
+        self,
+        strides: Sequence[int],
+        sizes: Sequence[float],
+        scales: Sequence[float] = (1.0,),
+        ratios: Sequence[float] = (1.0,),
+        offset: float = 0.0,
+    ) -> None:
+        if len(strides) != len(sizes) or not strides:
+            raise ValueError(
+                f"Expected `sizes` to have one entry for each of {len(strides)} strides, "
+                f"but got {len(sizes)}."
+            )
+        for name, values in (("scales", scales), ("ratios", ratios)):
+            if not values or min(values) <= 0:
+                raise ValueError(f"Expected `{name}` to be positive numbers, but got {[*values]}.")
+        self.strides, self.sizes = tuple(strides), tuple(sizes)
+        self.scales, self.ratios, self.offset = tuple(scales), tuple(ratios), offset
+        self._cache: dict[tuple[object, ...], tuple[Tensor, Tensor]] = {}
+
+    @property
+    def num_per_cell(self) -> int:
+        """Anchors of one cell."""
+        return len(self.scales) * len(self.ratios)
+
+    def _level(self, level: int, size: tuple[int, int]) -> Tensor:
+        stride, edge = self.strides[level], self.sizes[level]
+        half = torch.tensor(
+            [
+                [edge * s / math.sqrt(r) / 2, edge * s * math.sqrt(r) / 2]
+                for r in self.ratios
+                for s in self.scales
+            ]
+        )  # (A, 2) half width and height
+        y, x = ((torch.arange(n) + self.offset) * stride for n in size)
+        centres = torch.stack(torch.meshgrid(x, y, indexing="xy"), -1).reshape(-1, 1, 2)
+        return torch.cat([centres - half, centres + half], -1).reshape(-1, 4)
+
+    def __call__(
+        self, sizes: Sequence[tuple[int, int]], device: torch.device
+    ) -> tuple[Tensor, Tensor]:
+        """Return the anchors of maps of the given sizes.
+
+        Args:
+            sizes: Height and width of every level's map, in cells.
+            device: Where the result lies.
+
+        Returns:
+            ``(N, 4)`` boxes and ``(N,)`` int64 levels.
+        """
+        key = (*sizes, device)
+        if key not in self._cache:
+            levels = [self._level(i, size) for i, size in enumerate(sizes)]
+            level_idx = [torch.full((len(a),), i) for i, a in enumerate(levels)]
+            if len(self._cache) >= _MAX_CACHED:
+                self._cache.clear()
+            self._cache[key] = torch.cat(levels).to(device), torch.cat(level_idx).to(device)
+        return self._cache[key]
+
+    def valid(
+        self,
+        sizes: Sequence[tuple[int, int]],
+        image_sizes: Sequence[tuple[int, int]],
+        device: torch.device,
+    ) -> Tensor:
+        """Return which anchors belong to a cell that begins inside its image.
+
+        Args:
+            sizes: Height and width of every level's map, in cells.
+            image_sizes: Height and width of every image padded on its own, in pixels.
+            device: Where the result lies.
+
+        Returns:
+            ``(B, N)`` bool.
+        """
+        parts = []
+        for stride, (height, width) in zip(self.strides, sizes, strict=True):
+            limits = torch.tensor(image_sizes, device=device)[:, :, None]  # (B, 2, 1)
+            y = torch.arange(height, device=device) * stride < limits[:, 0]  # (B, H)
+            x = torch.arange(width, device=device) * stride < limits[:, 1]
+            cells = (y[:, :, None] & x[:, None, :]).flatten(1)
+            parts.append(cells.repeat_interleave(self.num_per_cell, 1))
+        return torch.cat(parts, 1)

@@ -1,0 +1,170 @@
+"""Threshold, top-k per level and non-maximum suppression per class."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
+
+import torch
+from torch import Tensor
+from torchvision.ops import batched_nms
+
+from corrlight.boxes import clip_boxes
+from corrlight.structures import Detections, Predictions, ScoreOverride
+
+__all__ = ["NMSPostprocessor"]
+
+
+class NMSPostprocessor:
+    """Dense hypotheses to detections.
+
+    In each level the (hypothesis, class) pairs above the threshold are cut to the best
+    ``topk_candidates``. Boxes are clipped to the image, suppressed per class, and the best
+    ``max_detections`` remain.
+
+    Args:
+        score_thresh: Pairs must score more than this.
+        topk_candidates: Pairs kept of each level.
+        nms_thresh: IoU above which the lower-scored box of the same class is dropped.
+        max_detections: Detections of an image at most.
+        quality: How the quality branch enters the ranking score: "product" (class score times
+            quality), "sqrt" (square root of the product), or None. Predictions without a quality
+            branch are ranked by class score.
+        select_on: What threshold and top-k look at: "class_scores" (ATSS: quality comes in
+            afterwards) or "ranking_scores" (PAA).
+
+    Raises:
+        ValueError: An argument is out of range.
+    """
+
+    def __init__(
+        self,
+        score_thresh: float = 0.05,
+        topk_candidates: int = 1000,
+        nms_thresh: float = 0.5,
+        max_detections: int = 100,
+        quality: Literal["product", "sqrt"] | None = None,
+        select_on: Literal["class_scores", "ranking_scores"] = "class_scores",
+    ) -> None:
+        for name, value in (("score_thresh", score_thresh), ("nms_thresh", nms_thresh)):
+            if not 0 <= value <= 1:
+                raise ValueError(f"Expected `{name}` to be in [0, 1], but got {value}.")
+        for name, number in (
+            ("topk_candidates", topk_candidates),
+            ("max_detections", max_detections),
+        ):
+            if number < 1:
+                raise ValueError(f"Expected `{name}` to be at least 1, but got {number}.")
+        if quality not in ("product", "sqrt", None):
+            raise ValueError(
+                f"Expected `quality` to be one of 'product', 'sqrt', None, but got {quality!r}."
+            )
+        if select_on not in ("class_scores", "ranking_scores"):
+            raise ValueError(
+                "Expected `select_on` to be one of 'class_scores', 'ranking_scores', "
+                f"but got {select_on!r}."
+            )
+        self.score_thresh, self.topk_candidates = score_thresh, topk_candidates
+        self.nms_thresh, self.max_detections = nms_thresh, max_detections
+        self.quality, self.select_on = quality, select_on
+
+    @torch.no_grad()
+    def __call__(
+        self,
+        predictions: Predictions,
+        image_sizes: Sequence[tuple[int, int]],
+        score_override: ScoreOverride | None = None,
+    ) -> list[Detections]:
+        """Return the detections of every image, by descending score, in input pixels.
+
+        Hypotheses beyond an image's own padded size take part, as published.
+
+        Args:
+            predictions: The last stage.
+            image_sizes: Height and width of each image's content.
+            score_override: Class scores to be replaced before threshold and quality factor.
+        """
+        level_ends = predictions.level_idx.bincount().cumsum(0).tolist()
+        return [
+            self._one_image(predictions, b, size, level_ends, score_override)
+            for b, size in enumerate(image_sizes)
+        ]
+
+    def _one_image(
+        self,
+        predictions: Predictions,
+        image: int,
+        size: tuple[int, int],
+        level_ends: Sequence[int],
+        override: ScoreOverride | None,
+    ) -> Detections:
+        logits = predictions.logits[image]  # (N, C or C + 1)
+        num_classes = predictions.num_classes
+        dense = self._dense_scores(predictions, image, override)
+        if dense is None:
+            # Only survivors are activated: the scores of all pairs would be a large copy.
+            values, threshold = logits.flatten(), _logit(self.score_thresh)
+        else:
+            values, threshold = dense.flatten(), self.score_thresh
+        pairs = (values > threshold).nonzero().squeeze(1)  # ascending, hence sorted by level
+        pairs = self._topk_per_level(values, pairs, [end * num_classes for end in level_ends])
+        pred_idx, labels = pairs // num_classes, pairs % num_classes
+        scores = values[pairs].float()
+        if dense is None:
+            scores = scores.sigmoid()
+        if self.select_on == "class_scores":
+            scores = self._ranking(scores, predictions, image, pred_idx)
+
+        boxes = clip_boxes(predictions.boxes[image, pred_idx], size)
+        keep = batched_nms(boxes, scores, labels, self.nms_thresh)[: self.max_detections]
+        return Detections(
+            boxes=boxes[keep], scores=scores[keep], labels=labels[keep], pred_idx=pred_idx[keep]
+        )
+
+    def _dense_scores(
+        self, predictions: Predictions, image: int, override: ScoreOverride | None
+    ) -> Tensor | None:
+        """Return ``(N, C)`` scores to select on, or None if logits order the pairs as well."""
+        by_logit = predictions.activation == "sigmoid" and self.select_on == "class_scores"
+        if by_logit and override is None:
+            return None
+        logits = predictions.logits[image].float()
+        if predictions.activation == "sigmoid":
+            scores = logits.sigmoid()
+        else:
+            scores = logits.softmax(-1)[:, :-1].clone()
+        if override is not None:
+            mine = override.image_idx == image
+            where = (override.pred_idx[mine], override.label[mine])
+            scores[where] = override.score[mine].to(scores.dtype)
+        if self.select_on == "ranking_scores":
+            every = torch.arange(len(scores), device=scores.device)
+            scores = self._ranking(scores, predictions, image, every)
+        return scores
+
+    def _ranking(
+        self, scores: Tensor, predictions: Predictions, image: int, pred_idx: Tensor
+    ) -> Tensor:
+        """Return class scores ``(K, ...)`` of hypotheses ``(K,)`` with their quality."""
+        if self.quality is None or predictions.quality is None:
+            return scores
+        factor = predictions.quality[image, pred_idx].float().sigmoid()
+        product = scores * factor.reshape(-1, *[1] * (scores.ndim - 1))
+        return product.sqrt() if self.quality == "sqrt" else product
+
+    def _topk_per_level(self, values: Tensor, pairs: Tensor, level_ends: Sequence[int]) -> Tensor:
+        if len(pairs) <= self.topk_candidates:
+            return pairs
+        ends = torch.searchsorted(pairs, pairs.new_tensor(level_ends)).tolist()
+        kept = []
+        for start, end in zip([0, *ends], ends, strict=False):
+            level = pairs[start:end]
+            if len(level) > self.topk_candidates:
+                level = level[values[level].topk(self.topk_candidates).indices]
+            kept.append(level)
+        return torch.cat(kept)
+
+
+def _logit(score: float) -> float:
+    """Return the logit of a score; infinite at 0 and 1."""
+    return float(torch.logit(torch.tensor(score, dtype=torch.float64)))
