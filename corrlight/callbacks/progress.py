@@ -38,6 +38,7 @@ class EpochProgress(RichProgressBar):
         self.measures = tuple(measures)
         self._seconds: list[float] = []  # of every epoch of this process
         self._epoch_start = 0.0
+        self._fraction = 0.0  # of the epoch's batches that are done
         self._validation: dict[str, float] = {}
 
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
@@ -50,7 +51,20 @@ class EpochProgress(RichProgressBar):
         """Start the epoch's clock."""
         super().on_train_epoch_start(trainer, pl_module)
         self._epoch_start = time.monotonic()
+        self._fraction = 0.0
         self._validation = {}
+
+    def on_train_batch_end(
+        self,
+        trainer: pl.Trainer,
+        pl_module: pl.LightningModule,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
+    ) -> None:
+        """Note how far the epoch is."""
+        self._fraction = (batch_idx + 1) / trainer.num_training_batches
+        super().on_train_batch_end(trainer, pl_module, outputs, batch, batch_idx)
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Keep the measures of this epoch; an epoch without validation prints none."""
@@ -81,7 +95,7 @@ class EpochProgress(RichProgressBar):
         ]
         parts.append(f"{self._seconds[-1]:.1f} s")
         left = self._seconds_left(trainer, trainer.current_epoch + 1)
-        parts += [] if left is None else [f"ETA {format_seconds(left)}"]
+        parts += [f"ETA {format_seconds(left)}"] if left else []
         return "  ".join(parts)
 
     def get_metrics(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> dict[str, Any]:
@@ -89,16 +103,22 @@ class EpochProgress(RichProgressBar):
         items: dict[str, Any] = super().get_metrics(trainer, pl_module)
         items.pop("v_num", None)
         left = self._seconds_left(trainer, trainer.current_epoch)
-        if left is not None and self._seconds:
+        if left is not None:
             spent = time.monotonic() - self._epoch_start
             items["ETA"] = format_seconds(max(0.0, left - spent))
         return items
 
     def _seconds_left(self, trainer: pl.Trainer, epochs_done: int) -> float | None:
-        if not self._seconds or not trainer.max_epochs or trainer.max_epochs < 0:
+        """Return the time of the epochs that are not done, None where nothing is known yet."""
+        if not trainer.max_epochs or trainer.max_epochs < 0:
             return None
-        mean = sum(self._seconds) / len(self._seconds)
-        return mean * max(0, trainer.max_epochs - epochs_done)
+        if self._seconds:
+            epoch = sum(self._seconds) / len(self._seconds)
+        elif self._fraction > 0:  # in the first epoch its own pace, validation left out
+            epoch = (time.monotonic() - self._epoch_start) / self._fraction
+        else:
+            return None
+        return epoch * max(0, trainer.max_epochs - epochs_done)
 
     def _get_train_description(self, current_epoch: int) -> str:
         # Lightning counts from 0 up to max_epochs - 1; the lines count from 1.

@@ -98,10 +98,16 @@ def draw_scene(scene: Scene, size: int = 320, score_thresh: float = 0.3) -> Imag
     ious = scene.ious()
     kept = [k for k in np.argsort(scene.scores, kind="stable") if scene.scores[k] >= score_thresh]
     outlines = {int(k): _rectangle(scene.boxes[k] * factor, shown) for k in kept}
+    objects = [
+        _rectangle(box * factor, shown)
+        for box in np.asarray(scene.gt_boxes, np.float64).reshape(-1, 4)
+    ]
+    for rectangle in objects:
+        _dashed_outline(draw, rectangle, (_WHITE, _BLACK))
     for k, outline in outlines.items():
         _outline(draw, outline, iou_color(float(ious[k])))
-    for box in np.asarray(scene.gt_boxes, np.float64).reshape(-1, 4):
-        _dashed_outline(draw, _rectangle(box * factor, shown))
+    for rectangle in objects:  # again where a detection covers it, the colour kept in between
+        _dashed_outline(draw, rectangle, (_WHITE, None, None, None))
     taken: list[Rectangle] = []
     for k in reversed(list(outlines)):  # the best scores get the best places
         color = iou_color(float(ious[k]))
@@ -174,7 +180,10 @@ def _outline(draw: ImageDraw.ImageDraw, box: Rectangle, color: Color) -> None:
     draw.rectangle(_grown(box, 1), outline=color, width=3)
 
 
-def _dashed_outline(draw: ImageDraw.ImageDraw, box: Rectangle, dash: int = 4) -> None:
+def _dashed_outline(
+    draw: ImageDraw.ImageDraw, box: Rectangle, colors: Sequence[Color | None], dash: int = 4
+) -> None:
+    """Draw dashes in turn in ``colors``; None is a gap."""
     x1, y1, x2, y2 = box
     sides = [(x1, y1, x2, y1), (x2, y1, x2, y2), (x1, y2, x2, y2), (x1, y1, x1, y2)]
     for ax, ay, bx, by in sides:
@@ -186,7 +195,8 @@ def _dashed_outline(draw: ImageDraw.ImageDraw, box: Rectangle, dash: int = 4) ->
                 (ax + unit[0] * start, ay + unit[1] * start),
                 (ax + unit[0] * end, ay + unit[1] * end),
             ]
-            draw.line(line, fill=_BLACK if number % 2 else _WHITE, width=1)
+            if (color := colors[number % len(colors)]) is not None:
+                draw.line(line, fill=color, width=1)
 
 
 def _label(
@@ -237,7 +247,7 @@ def _legend(width: int, score_thresh: float) -> Image.Image:
     for value in (0, 0.5, 1):
         draw.text((left + value * bar, 22), f"{value:g}", fill=_BLACK, font=font, anchor="ma")
     x = left + bar + 20
-    _dashed_outline(draw, (x, 8, x + 24, 20))
+    _dashed_outline(draw, (x, 8, x + 24, 20), (_WHITE, _BLACK))
     draw.text((x + 32, 7), "object", fill=_BLACK, font=font)
     draw.text((x + 84, 7), f"number: score, from {score_thresh:.2f}", fill=_BLACK, font=font)
     return legend

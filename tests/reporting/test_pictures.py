@@ -55,6 +55,13 @@ def test_object_is_a_dashed_outline_of_black_and_white():
     assert (picture[60, 30] == GRAY).all()
 
 
+def test_object_under_a_perfect_detection_stays_visible_and_so_does_the_color():
+    edge = _drawn(_scene(), size=128)[96, 18:46]
+    whites = (edge == 255).all(1).sum()
+    assert 4 <= whites <= 10
+    assert (np.abs(edge.astype(int) - iou_color(1.0)).max(1) <= 2).sum() == 28 - whites
+
+
 def test_score_is_printed_beside_the_box():
     with_label = _drawn(_scene(), size=256)
     label = with_label[40:62, 30:64]  # above the left upper corner at (32, 64)
