@@ -17,6 +17,7 @@ from corrlight.metrics.evaluation import Evaluation
 from corrlight.metrics.functional.score_iou_pairs import ScoreIouPairs, score_iou_pairs
 from corrlight.metrics.ground_truth import GroundTruth
 from corrlight.metrics.image_correlation import ImageCorrelation
+from corrlight.metrics.olrp import Olrp
 from corrlight.metrics.results import check_record
 
 __all__ = ["DetectionEvaluator", "EvaluationResult"]
@@ -49,7 +50,7 @@ class DetectionEvaluator:
     Args:
         annotation_file: COCO annotations; read at the first evaluation.
         category_ids: Category id of every label.
-        metrics: Measures to compute. Default: AP, beta_img and beta_cls.
+        metrics: Measures to compute. Default: AP, oLRP, beta_img and beta_cls.
     """
 
     def __init__(
@@ -61,7 +62,7 @@ class DetectionEvaluator:
         self.annotation_file = Path(annotation_file)
         self.category_ids = tuple(int(c) for c in category_ids)
         if metrics is None:
-            metrics = (CocoEvaluate(), ImageCorrelation(), ClassCorrelation())
+            metrics = (CocoEvaluate(), Olrp(), ImageCorrelation(), ClassCorrelation())
         self.metrics: tuple[Metric, ...] = tuple(metrics)
         self._records: dict[int, ImageRecord] = {}
         self._ground_truth: GroundTruth | None = None

@@ -71,6 +71,8 @@ def test_all_measures_of_some_images(case):
         *NAMES,
         *("num_classes_AP", "beta_img", "num_images_beta_img", "beta_img_ranking"),
         *("num_images_beta_img_ranking", "beta_cls", "num_classes_beta_cls"),
+        *("oLRP", "oLRP_Loc", "oLRP_FP", "oLRP_FN", "oLRP_small", "oLRP_medium", "oLRP_large"),
+        *("num_classes_oLRP", "num_classes_oLRP_Loc", "num_classes_oLRP_FP"),
         *("num_images", "num_objects", "num_detections"),
     }
     assert result.metrics["num_images"] == result.metrics["num_images_beta_img"] == 5

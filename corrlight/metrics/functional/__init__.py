@@ -1,5 +1,6 @@
 """The measures as functions of an :class:`~corrlight.metrics.evaluation.Evaluation` or arrays."""
 
+from corrlight.metrics.functional.calibration import CalibrationBins, calibration
 from corrlight.metrics.functional.class_correlation import class_correlation
 from corrlight.metrics.functional.coco_evaluate import (
     CocoNumbers,
@@ -12,17 +13,28 @@ from corrlight.metrics.functional.grouped_correlation import (
     grouped_correlation,
 )
 from corrlight.metrics.functional.image_correlation import image_correlation
+from corrlight.metrics.functional.olrp import LrpCurve, LrpNumbers, lrp_curve, olrp
+from corrlight.metrics.functional.score_bounds import BoundNumbers, reranked_scores, score_bounds
 from corrlight.metrics.functional.score_iou_pairs import ScoreIouPairs, score_iou_pairs
 
 __all__ = [
+    "BoundNumbers",
+    "CalibrationBins",
     "CocoNumbers",
     "GroupedCorrelation",
+    "LrpCurve",
+    "LrpNumbers",
     "ScoreIouPairs",
     "average_ranks",
+    "calibration",
     "class_correlation",
     "coco_evaluate",
     "grouped_correlation",
     "image_correlation",
     "interpolated_precision",
+    "lrp_curve",
+    "olrp",
+    "reranked_scores",
+    "score_bounds",
     "score_iou_pairs",
 ]

@@ -11,7 +11,14 @@ import numpy.typing as npt
 
 from corrlight.metrics.base import Array
 
-__all__ = ["CoefficientName", "GroupedCorrelation", "average_ranks", "grouped_correlation"]
+__all__ = [
+    "CoefficientName",
+    "GroupedCorrelation",
+    "average_ranks",
+    "check_coefficient",
+    "grouped_correlation",
+    "measure_name",
+]
 
 CoefficientName = Literal["spearman", "pearson", "concordance"]
 
@@ -37,6 +44,24 @@ class GroupedCorrelation:
     def mean(self) -> float | None:
         """Mean over the groups with a defined coefficient; None without any."""
         return float(np.nanmean(self.values)) if self.num_defined else None
+
+
+def check_coefficient(name: CoefficientName) -> CoefficientName:
+    """Return ``name``.
+
+    Raises:
+        ValueError: If there is no such coefficient.
+    """
+    if name not in get_args(CoefficientName):
+        raise ValueError(
+            f"Expected `coefficient` to be one of {get_args(CoefficientName)}, but got {name!r}."
+        )
+    return name
+
+
+def measure_name(name: str, coefficient: CoefficientName) -> str:
+    """Return the key of a measure: Spearman is the thesis' choice and carries no suffix."""
+    return name if coefficient == "spearman" else f"{name}_{coefficient}"
 
 
 def average_ranks(values: npt.ArrayLike, groups: npt.ArrayLike) -> Array:
@@ -88,11 +113,7 @@ def grouped_correlation(
     Raises:
         ValueError: If an argument is out of range.
     """
-    if coefficient not in get_args(CoefficientName):
-        raise ValueError(
-            f"Expected `coefficient` to be one of {get_args(CoefficientName)}, "
-            f"but got {coefficient!r}."
-        )
+    check_coefficient(coefficient)
     if min_members < 2:
         raise ValueError(f"Expected `min_members` to be at least 2, but got {min_members}.")
     x, y, groups = np.asarray(x), np.asarray(y), np.asarray(groups, dtype=np.int64)

@@ -1,0 +1,29 @@
+"""Calibration of scores to IoU as a metric."""
+
+from __future__ import annotations
+
+from corrlight.metrics.base import MetricResult
+from corrlight.metrics.evaluation import Evaluation
+from corrlight.metrics.functional.calibration import calibration
+from corrlight.metrics.functional.score_iou_pairs import score_iou_pairs
+
+__all__ = ["Calibration"]
+
+
+class Calibration:
+    """Expected |score - IoU| over score bins of all final detections.
+
+    Args:
+        num_bins: Number of equally wide score bins.
+    """
+
+    def __init__(self, num_bins: int = 10) -> None:
+        if num_bins < 1:
+            raise ValueError(f"Expected `num_bins` to be at least 1, but got {num_bins}.")
+        self.num_bins = num_bins
+
+    def __call__(self, evaluation: Evaluation) -> MetricResult:
+        """Return ``calibration_error`` (each detection against its best IoU of the class)."""
+        pairs = score_iou_pairs(evaluation)
+        bins = calibration(pairs.scores, pairs.ious, self.num_bins)
+        return MetricResult(values={"calibration_error": bins.error})
