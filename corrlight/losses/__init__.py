@@ -5,6 +5,11 @@ from corrlight.losses.centerness import binary_cross_entropy, centerness_target
 from corrlight.losses.coefficients import concordance, is_correlation_defined, pearson, spearman
 from corrlight.losses.correlation import CorrelationLoss, correlation_loss
 from corrlight.losses.focal import sigmoid_focal_loss
+from corrlight.losses.quality import (
+    distribution_focal_loss,
+    quality_focal_loss,
+    varifocal_loss,
+)
 from corrlight.losses.soft_rank import is_affine_soft_rank, soft_rank
 
 __all__ = [
@@ -13,6 +18,7 @@ __all__ = [
     "centerness_target",
     "concordance",
     "correlation_loss",
+    "distribution_focal_loss",
     "giou_loss",
     "iou_loss",
     "is_affine_soft_rank",
@@ -20,8 +26,10 @@ __all__ = [
     "l1_loss",
     "paired_giou",
     "pearson",
+    "quality_focal_loss",
     "sigmoid_focal_loss",
     "smooth_l1_loss",
     "soft_rank",
     "spearman",
+    "varifocal_loss",
 ]
