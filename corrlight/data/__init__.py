@@ -1,1 +1,34 @@
 """Data: COCO-format folders and the embedded shapes."""
+
+from corrlight.data.coco import CocoAnnotations, load_annotations, read_coco_json
+from corrlight.data.datamodule import CocoDataModule, ShapesDataModule
+from corrlight.data.dataset import CocoDataset
+from corrlight.data.shapes import SHAPE_CLASSES, ShapesOptions, write_shapes
+from corrlight.data.transforms import (
+    Choice,
+    RandomCrop,
+    RandomHorizontalFlip,
+    Resize,
+    Sample,
+    Transform,
+)
+from corrlight.data.validation import CocoFormatError
+
+__all__ = [
+    "SHAPE_CLASSES",
+    "Choice",
+    "CocoAnnotations",
+    "CocoDataModule",
+    "CocoDataset",
+    "CocoFormatError",
+    "RandomCrop",
+    "RandomHorizontalFlip",
+    "Resize",
+    "Sample",
+    "ShapesDataModule",
+    "ShapesOptions",
+    "Transform",
+    "load_annotations",
+    "read_coco_json",
+    "write_shapes",
+]

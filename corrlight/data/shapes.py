@@ -142,13 +142,12 @@ def _write(folder: Path, options: ShapesOptions, num_workers: int | None) -> Non
     jobs = [(split, index) for split in _SPLITS for index in range(counts[split])]
     draw = partial(_draw_image, folder, options)
     data: dict[str, dict[str, Any]] = {split: _empty(options, split) for split in _SPLITS}
-    for (split, _), (image, annotations) in zip(
-        jobs, _mapped(draw, jobs, num_workers), strict=True
-    ):
+    drawn = _mapped(draw, jobs, num_workers)
+    for (split, _), (image, objects) in zip(jobs, drawn, strict=True):
         part = data[split]
         part["images"].append(image)
-        for annotation in annotations:
-            part["annotations"].append({"id": len(part["annotations"]) + 1, **annotation})
+        for entry in objects:
+            part["annotations"].append({"id": len(part["annotations"]) + 1, **entry})
     for split, part in data.items():
         (folder / "annotations" / f"instances_{split}.json").write_text(json.dumps(part))
     (folder / _MANIFEST).write_text(json.dumps(options.manifest(), indent=2) + "\n")
@@ -186,7 +185,7 @@ def _draw_image(
 
 def _annotations(image_id: int, objects: Iterable[SceneObject]) -> Iterator[dict[str, Any]]:
     for item in objects:
-        rows, columns = item.mask.any(1).nonzero()[0], item.mask.any(0).nonzero()[0]
+        rows, columns = (np.flatnonzero(item.mask.any(axis)) for axis in (1, 0))
         x, y = int(columns[0]), int(rows[0])
         rle = coco_mask.encode(np.asfortranarray(item.mask, np.uint8))
         yield {

@@ -71,15 +71,13 @@ def _pattern(rng: np.random.Generator, h: int, w: int, period: float) -> Array:
 def background(rng: np.random.Generator, h: int, w: int) -> Array:
     """Return an ``(h, w, 3)`` float32 background, 0..255: two muted colours, noise, a pattern."""
     hue, value = rng.random(), rng.uniform(0.25, 0.85)
-    low = _rgb(hue, rng.uniform(0.0, 0.35), value)
     contrast = rng.uniform(0.1, 0.35) * (1 if rng.random() < 0.5 else -1)
-    high = _rgb(
-        hue + rng.uniform(-0.2, 0.2), rng.uniform(0.0, 0.4), np.clip(value + contrast, 0, 1)
-    )
-    mix = sum(
-        weight * _smooth_noise(rng, h, w, cells)
-        for weight, cells in ((0.55, rng.uniform(1.5, 4)), (0.3, rng.uniform(5, 12)), (0.15, 32))
-    )
+    other = float(np.clip(value + contrast, 0, 1))
+    low = _rgb(hue, rng.uniform(0.0, 0.35), value)
+    high = _rgb(hue + rng.uniform(-0.2, 0.2), rng.uniform(0.0, 0.4), other)
+    mix: Array = np.zeros((h, w), np.float32)
+    for weight, cells in ((0.55, rng.uniform(1.5, 4)), (0.3, rng.uniform(5, 12)), (0.15, 32)):
+        mix += weight * _smooth_noise(rng, h, w, cells)
     if rng.random() < 0.6:
         strength = rng.uniform(0.1, 0.6)
         period = max(h, w) * rng.uniform(0.05, 0.25)

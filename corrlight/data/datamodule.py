@@ -1,0 +1,402 @@
+"""Data modules: COCO-format folders, and the embedded shapes as one of them."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, get_args
+
+import lightning.pytorch as pl
+import numpy as np
+import torch
+import torch.distributed as dist
+from torch.utils.data import DataLoader
+
+from corrlight.data.coco import CocoAnnotations, InvalidBoxes, load_annotations
+from corrlight.data.collate import Collate
+from corrlight.data.dataset import Cache, CocoDataset
+from corrlight.data.images import CheckImages, image_problems
+from corrlight.data.loader import TrainLoader
+from corrlight.data.samplers import EvalBatchSampler, TrainBatchSampler
+from corrlight.data.shapes import ShapesOptions, write_shapes
+from corrlight.data.transforms import Transform
+from corrlight.data.validation import summarize
+
+__all__ = ["CocoDataModule", "ShapesDataModule"]
+
+log = logging.getLogger(__name__)
+
+
+class CocoDataModule(pl.LightningDataModule):
+    """Any folder with images and COCO annotation files.
+
+    Nothing is read before a property or a loader needs it; :meth:`setup` reads and checks
+    everything that its stage needs.
+
+    Args:
+        root: The folder; the other paths are relative to it.
+        train_images: Folder of the training images.
+        train_annotations: Annotation file of the training images.
+        val_images: Folder of the validation images.
+        val_annotations: Annotation file of the validation images.
+        test_images: Folder of the test images; those of validation by default.
+        test_annotations: Annotation file of the test images; that of validation by default.
+        num_classes: Expected number of classes; None takes the file's.
+        batch_size: Training images of all ranks together in one step.
+        eval_batch_size: Validation images of one rank in one step.
+        num_workers: Loader processes of each rank; 0 loads in the training process.
+        seed: Seed of order and augmentation.
+        mean: Channel means of values 0..255, RGB.
+        std: Channel standard deviations.
+        size_divisor: Images are padded to a multiple of it.
+        train_transforms: Steps of the training images, by name, in order.
+        eval_transforms: Steps of validation and test images.
+        filter_empty: Whether to train without the images that have no annotation at all.
+        group_by_aspect: Whether a training batch is either all landscape or all portrait.
+        invalid_boxes: "error", or "drop" for annotations with a negative, empty or non-finite box.
+        check_images: How image files are checked before training: "quick", "decode" or "none" (see
+            :func:`corrlight.data.images.image_problems`).
+        cache: "ram" keeps the decoded images in memory, "none" decodes on demand.
+        load_masks: Whether targets carry masks.
+        train_ignore_crowd: Whether targets carry the crowd regions, for assigners to ignore.
+        max_train_images: Use the first so many only, for debugging.
+        max_val_images: The same for validation and test.
+
+    Raises:
+        ValueError: If an option is out of range; from :meth:`setup`, if data are missing or bad.
+    """
+
+    # Ranks may see different numbers of evaluation batches, none included.
+    allow_zero_length_dataloader_with_multiple_devices = True
+
+    def __init__(
+        self,
+        root: str | Path,
+        train_images: str = "train2017",
+        train_annotations: str = "annotations/instances_train2017.json",
+        val_images: str = "val2017",
+        val_annotations: str = "annotations/instances_val2017.json",
+        test_images: str | None = None,
+        test_annotations: str | None = None,
+        *,
+        num_classes: int | None = None,
+        batch_size: int = 16,
+        eval_batch_size: int = 1,
+        num_workers: int = 0,
+        seed: int = 0,
+        mean: Sequence[float] = (123.675, 116.28, 103.53),
+        std: Sequence[float] = (58.395, 57.12, 57.375),
+        size_divisor: int = 32,
+        train_transforms: Mapping[str, Transform] | None = None,
+        eval_transforms: Mapping[str, Transform] | None = None,
+        filter_empty: bool = True,
+        group_by_aspect: bool = False,
+        invalid_boxes: InvalidBoxes = "error",
+        check_images: CheckImages = "quick",
+        cache: Cache = "none",
+        load_masks: bool = False,
+        train_ignore_crowd: bool = False,
+        max_train_images: int | None = None,
+        max_val_images: int | None = None,
+    ) -> None:
+        super().__init__()
+        for name, value, choices in (
+            ("invalid_boxes", invalid_boxes, get_args(InvalidBoxes)),
+            ("check_images", check_images, get_args(CheckImages)),
+            ("cache", cache, get_args(Cache)),
+        ):
+            if value not in choices:
+                shown = ", ".join(repr(c) for c in choices)
+                raise ValueError(f"Expected `{name}` to be one of {shown}, but got {value!r}.")
+        for name, number, low in (
+            ("num_classes", num_classes, 1),
+            ("batch_size", batch_size, 1),
+            ("eval_batch_size", eval_batch_size, 1),
+            ("num_workers", num_workers, 0),
+            ("seed", seed, 0),
+            ("max_train_images", max_train_images, 1),
+            ("max_val_images", max_val_images, 1),
+        ):
+            if number is None and name in ("num_classes", "max_train_images", "max_val_images"):
+                continue
+            if type(number) is not int or number < low:
+                raise ValueError(
+                    f"Expected `{name}` to be an int of at least {low}, but got {number!r}."
+                )
+        self._root = Path(root)
+        self._images = {
+            "train": train_images,
+            "val": val_images,
+            "test": test_images or val_images,
+        }
+        self._files = {
+            "train": train_annotations,
+            "val": val_annotations,
+            "test": test_annotations or val_annotations,
+        }
+        self._expected_classes = num_classes
+        self.batch_size, self.eval_batch_size = batch_size, eval_batch_size
+        self.num_workers, self.seed = num_workers, seed
+        self.mean, self.std = tuple(map(float, mean)), tuple(map(float, std))
+        self._collate = Collate(self.mean, self.std, size_divisor, keep_crowds=train_ignore_crowd)
+        self._transforms = {
+            "train": tuple((train_transforms or {}).values()),
+            "eval": tuple((eval_transforms or {}).values()),
+        }
+        self._filter_empty, self._group_by_aspect = filter_empty, group_by_aspect
+        self._invalid_boxes, self._check_images = invalid_boxes, check_images
+        self._cache, self._load_masks = cache, load_masks
+        self._limits = {"train": max_train_images, "val": max_val_images, "test": max_val_images}
+        self._annotations: dict[Path, CocoAnnotations] = {}
+        self._datasets: dict[str, CocoDataset] = {}
+
+    # Paths and classes, available without a trainer.
+
+    @property
+    def root(self) -> Path:
+        """The data's folder."""
+        return self._root
+
+    @property
+    def train_annotation_file(self) -> Path:
+        """Annotation file of the training images."""
+        return self.root / self._files["train"]
+
+    @property
+    def val_annotation_file(self) -> Path:
+        """Annotation file of the validation images."""
+        return self.root / self._files["val"]
+
+    @property
+    def test_annotation_file(self) -> Path:
+        """Annotation file of the test images."""
+        return self.root / self._files["test"]
+
+    @property
+    def annotation_files(self) -> list[Path]:
+        """Every annotation file once: what a run's fingerprint is made of."""
+        self._check_layout()
+        files = (self.train_annotation_file, self.val_annotation_file, self.test_annotation_file)
+        return list(dict.fromkeys(files))
+
+    @property
+    def category_ids(self) -> tuple[int, ...]:
+        """The data set's category id of each label, ascending."""
+        return self._read("val").category_ids
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """The name of each label."""
+        return self._read("val").class_names
+
+    @property
+    def num_classes(self) -> int:
+        """Number of classes."""
+        return len(self.category_ids)
+
+    @property
+    def num_train_images(self) -> int:
+        """Number of images in a training epoch."""
+        return len(self._dataset("train"))
+
+    @property
+    def num_val_images(self) -> int:
+        """Number of validation images."""
+        return len(self._dataset("val"))
+
+    # Lightning's hooks.
+
+    def setup(self, stage: str | None = None) -> None:
+        """Read and check the annotation and image files of a stage; again is cheap.
+
+        Args:
+            stage: "fit" for training and validation, "validate", "test", or None for all.
+
+        Raises:
+            ValueError: If something is missing or wrong with the data.
+        """
+        splits = {"fit": ("train", "val"), "validate": ("val",), "test": ("test",)}
+        for split in splits.get(stage or "", ("train", "val", "test")):
+            self._dataset(split)
+
+    def train_dataloader(self) -> TrainLoader:
+        """Return this rank's shuffled training batches, from the trainer's current epoch on."""
+        dataset = self._dataset("train")
+        rank, world_size = self._rank_and_world_size()
+        groups = [int(w > h) for h, w in dataset.sizes] if self._group_by_aspect else None
+        sampler = TrainBatchSampler(
+            len(dataset),
+            self.batch_size,
+            self.seed,
+            rank=rank,
+            world_size=world_size,
+            groups=groups,
+        )
+        if self.trainer is not None:
+            # Lightning starts to load before it sets the epoch of a resumed run.
+            progress: Any = self.trainer.fit_loop.epoch_progress.current
+            sampler.set_epoch(progress.processed)
+        return TrainLoader(dataset, batch_sampler=sampler, **self._loader_options())
+
+    def val_dataloader(self) -> DataLoader[Any]:
+        """Return this rank's share of the validation batches."""
+        return self._eval_loader("val")
+
+    def test_dataloader(self) -> DataLoader[Any]:
+        """Return this rank's share of the test batches."""
+        return self._eval_loader("test")
+
+    def _eval_loader(self, split: str) -> DataLoader[Any]:
+        dataset = self._dataset(split)
+        rank, world_size = self._rank_and_world_size()
+        sampler = EvalBatchSampler(
+            len(dataset), self.eval_batch_size, rank=rank, world_size=world_size
+        )
+        return DataLoader(dataset, batch_sampler=sampler, **self._loader_options())
+
+    def _loader_options(self) -> dict[str, Any]:
+        return {
+            "collate_fn": self._collate,
+            "num_workers": self.num_workers,
+            "persistent_workers": self.num_workers > 0,
+            "pin_memory": torch.cuda.is_available(),
+            # A generator of its own: a loader must not move the global one of the model.
+            "generator": torch.Generator().manual_seed(self.seed),
+        }
+
+    def _rank_and_world_size(self) -> tuple[int, int]:
+        if self.trainer is not None:
+            return self.trainer.global_rank, self.trainer.world_size
+        if dist.is_available() and dist.is_initialized():
+            return dist.get_rank(), dist.get_world_size()
+        return 0, 1
+
+    # Reading and checking.
+
+    def _check_layout(self) -> None:
+        """Raise ``ValueError`` that describes the expected folders if one is missing."""
+        root = self.root
+        files = [root / self._files[split] for split in ("train", "val", "test")]
+        folders = [root / self._images[split] for split in ("train", "val", "test")]
+        found = [root.is_dir(), *(f.is_file() for f in files), *(f.is_dir() for f in folders)]
+        if all(found):
+            return
+        missing = [root, *files, *folders][found.index(False)]
+        layout = ", ".join(
+            dict.fromkeys([*self._files.values(), *(f"{f}/" for f in self._images.values())])
+        )
+        raise ValueError(
+            f"Expected `data.root`={root} to hold {layout}, but {missing} does not exist."
+        )
+
+    def _read(self, split: str) -> CocoAnnotations:
+        self._check_layout()
+        path = self.root / self._files[split]
+        if path not in self._annotations:
+            data = load_annotations(
+                path, invalid_boxes=self._invalid_boxes, load_masks=self._load_masks
+            )
+            expected = self._expected_classes
+            if expected is not None and len(data.category_ids) != expected:
+                raise ValueError(
+                    f"Expected `num_classes`={expected} categories in {path}, "
+                    f"but got {len(data.category_ids)}."
+                )
+            for other in self._annotations.values():
+                if (other.category_ids, other.class_names) != (data.category_ids, data.class_names):
+                    raise ValueError(
+                        f"Expected the same categories in {other.path} and {path}, but got "
+                        f"{_categories(other)} and {_categories(data)}."
+                    )
+            self._annotations[path] = data
+        return self._annotations[path]
+
+    def _dataset(self, split: str) -> CocoDataset:
+        if split in self._datasets:
+            return self._datasets[split]
+        data, folder = self._read(split), self.root / self._images[split]
+        indices = np.arange(len(data))
+        if split == "train" and self._filter_empty:
+            indices = np.flatnonzero(np.diff(data.offsets))
+            if len(indices) < len(data):
+                without = len(data) - len(indices)
+                log.info(
+                    "%s: %s images without annotations left out", data.path.name, f"{without:,}"
+                )
+        indices = indices[: self._limits[split]]
+        if not len(indices):
+            raise ValueError(f"Expected images with annotations in {data.path}, but found none.")
+        names = [data.file_names[k] for k in indices]
+        sizes = [(int(h), int(w)) for h, w in data.sizes[indices]]
+        problems = image_problems(folder, names, sizes, self._check_images)
+        if problems:
+            raise summarize(f"readable images in {folder}", problems)
+        self._datasets[split] = CocoDataset(
+            data,
+            folder,
+            self._transforms["train" if split == "train" else "eval"],
+            indices=indices.tolist(),
+            cache=self._cache,
+            load_masks=self._load_masks,
+        )
+        return self._datasets[split]
+
+
+class ShapesDataModule(CocoDataModule):
+    """The embedded shapes, drawn when they are needed first.
+
+    Args:
+        root: Folder of all embedded data; each set of options has its own folder inside.
+        num_train: Number of training images.
+        num_val: Number of validation images.
+        image_size: Longer side in pixels.
+        data_seed: Seed of the pictures; ``seed`` is that of order and augmentation.
+        draw_workers: Processes that draw, one a core by default.
+        **options: Options of :class:`CocoDataModule`, without its paths.
+
+    Raises:
+        ValueError: If an option is out of range.
+    """
+
+    def __init__(
+        self,
+        root: str | Path,
+        *,
+        num_train: int = 1000,
+        num_val: int = 500,
+        image_size: int = 128,
+        data_seed: int = 0,
+        draw_workers: int | None = None,
+        **options: Any,
+    ) -> None:
+        super().__init__(
+            root,
+            "train",
+            "annotations/instances_train.json",
+            "val",
+            "annotations/instances_val.json",
+            **options,
+        )
+        self.options = ShapesOptions(
+            num_train=num_train, num_val=num_val, image_size=image_size, seed=data_seed
+        )
+        self._draw_workers = draw_workers
+        self._folder: Path | None = None
+
+    @property
+    def root(self) -> Path:
+        """Folder of these shapes; drawn if it does not exist."""
+        if self._folder is None:
+            self._folder = write_shapes(self._root, self.options, self._draw_workers)
+        return self._folder
+
+    def prepare_data(self) -> None:
+        """Draw the pictures if they do not exist."""
+        _ = self.root
+
+
+def _categories(data: CocoAnnotations) -> str:
+    pairs = [f"{k}: {name}" for k, name in zip(data.category_ids, data.class_names, strict=True)]
+    more = f", ... ({len(pairs)})" if len(pairs) > 4 else ""
+    return "{" + ", ".join(pairs[:4]) + more + "}"

@@ -1,0 +1,147 @@
+"""Image files: decoded to RGB, and checked before a training starts."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image, ImageOps
+
+__all__ = ["CheckImages", "decode_image", "image_problems"]
+
+Array = npt.NDArray[Any]
+Size = tuple[int, int]
+CheckImages = Literal["quick", "decode", "none"]
+
+# What Pillow raises on damaged files, by format and place of the damage.
+_DECODE_ERRORS = (
+    OSError,
+    SyntaxError,
+    ValueError,
+    EOFError,
+    struct.error,
+    Image.DecompressionBombError,
+)
+_ORIENTATION_TAG = 0x0112
+# How a complete file ends; one that ends otherwise is decoded to find out.
+_ENDINGS = {"PNG": b"IEND\xaeB`\x82", "JPEG": b"\xff\xd9"}
+
+
+def decode_image(path: Path, size: Size) -> Array:
+    """Return the ``(H, W, 3)`` uint8 RGB pixels of a file.
+
+    Grey, palette, CMYK and 16-bit images become 8-bit RGB; an alpha channel is left out. The
+    orientation in the EXIF data is applied unless only the stored orientation has the annotated
+    size, so that boxes and pixels agree.
+
+    Args:
+        path: The file.
+        size: Its annotated height and width.
+
+    Raises:
+        ValueError: If the file is missing, damaged or of another size; it names the file.
+    """
+    if not path.is_file():
+        raise ValueError(f"Expected an image at {path}, but there is no such file.")
+    try:
+        with Image.open(path) as image:
+            image.load()
+            pixels = np.asarray(_to_rgb(_upright(image, size)))
+    except _DECODE_ERRORS as error:
+        raise ValueError(f"Expected {path} to be a complete image, but {_reason(error)}.") from None
+    if pixels.shape[:2] != tuple(size):
+        raise ValueError(
+            f"Expected {path} to have the annotated size {size[1]}x{size[0]}, "
+            f"but got {pixels.shape[1]}x{pixels.shape[0]}."
+        )
+    return pixels
+
+
+def image_problems(
+    folder: Path, names: Sequence[str], sizes: Sequence[Size], check: CheckImages = "quick"
+) -> list[str]:
+    """Return what is wrong with image files, one line each.
+
+    Args:
+        folder: Image folder.
+        names: Files relative to it.
+        sizes: Annotated heights and widths.
+        check: "quick" looks at existence, header, size and the end of each file and decodes only
+            files that do not end as their format does; "decode" decodes all; "none" looks at
+            nothing.
+    """
+    if check == "none":
+        return []
+    look = _quick_problem if check == "quick" else _decode_problem
+    # Threads hide the latency of network disks.
+    with ThreadPoolExecutor(8) as pool:
+        found = pool.map(lambda job: look(folder / job[0], job[1]), zip(names, sizes, strict=True))
+        return [problem for problem in found if problem]
+
+
+def _decode_problem(path: Path, size: Size) -> str | None:
+    try:
+        decode_image(path, size)
+    except ValueError as error:
+        return str(error).rstrip(".")
+    return None
+
+
+def _quick_problem(path: Path, size: Size) -> str | None:
+    if not path.is_file():
+        return f"image {path} is missing"
+    try:
+        with Image.open(path) as image:
+            # The cheap test first: reading the orientation may decode a whole PNG.
+            stored = (image.height, image.width)
+            if stored != tuple(size) and _upright_size(image) != tuple(size):
+                return (
+                    f"image {path} is {stored[1]}x{stored[0]}, but annotated as {size[1]}x{size[0]}"
+                )
+            ending = _ENDINGS.get(image.format or "")
+        if ending is not None:
+            with path.open("rb") as file:
+                file.seek(-len(ending), 2)
+                if file.read() == ending:
+                    return None
+    except _DECODE_ERRORS as error:
+        return f"image {path} is damaged: {_reason(error)}"
+    return _decode_problem(path, size)
+
+
+def _reason(error: Exception) -> str:
+    # Pillow repeats the path, and some of its messages are empty.
+    if isinstance(error, Image.UnidentifiedImageError):
+        return "it is no image"
+    return str(error).replace("\n", " ").rstrip(".") or type(error).__name__
+
+
+def _upright_size(image: Image.Image) -> Size:
+    turned = image.getexif().get(_ORIENTATION_TAG, 1) in (5, 6, 7, 8)
+    return (image.width, image.height) if turned else (image.height, image.width)
+
+
+def _upright(image: Image.Image, size: Size) -> Image.Image:
+    if _upright_size(image) != tuple(size) and (image.height, image.width) == tuple(size):
+        return image
+    return ImageOps.exif_transpose(image)
+
+
+def _to_rgb(image: Image.Image) -> Image.Image:
+    if image.mode == "RGB":
+        return image
+    if image.mode.startswith("I"):
+        # 16 bits (or 32 that hold 16): Pillow would clip instead of scale.
+        grey = np.clip(np.asarray(image).astype(np.int64) >> 8, 0, 255).astype(np.uint8)
+        return Image.fromarray(grey).convert("RGB")
+    if image.mode == "F":
+        raise ValueError("its pixels are floating-point numbers")
+    # By way of RGBA, a palette with transparency keeps its colours.
+    return (
+        image.convert("RGBA").convert("RGB") if image.mode in ("P", "PA") else image.convert("RGB")
+    )
