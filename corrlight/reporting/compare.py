@@ -19,7 +19,7 @@ from corrlight.reporting.tables import (
     render_rich,
 )
 
-__all__ = ["main", "write_comparison"]
+__all__ = ["main", "score_iou_panel", "write_comparison"]
 
 _TITLE_VALUES = ("beta_img", "beta_cls", "AP")
 
@@ -72,6 +72,17 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0
 
 
+def score_iou_panel(run: Run, name: str | None = None) -> ScoreIoU:
+    """Return the panel of one run, titled with its name, correlations and AP.
+
+    Raises:
+        OSError: If the folder's ``score_iou.npz`` cannot be read.
+        ValueError: If it is no such file.
+    """
+    values = {measure: run.value(measure) for measure in _TITLE_VALUES}
+    return read_score_iou(run.path / "score_iou.npz", name or run.name, values)
+
+
 def _panels(runs: Sequence[Run]) -> tuple[list[ScoreIoU], list[str]]:
     """Return one panel a row of the table (of several seeds the first) and what went wrong."""
     groups = group_seeds(runs)
@@ -82,9 +93,8 @@ def _panels(runs: Sequence[Run]) -> tuple[list[ScoreIoU], list[str]]:
         if len(group) > 1:
             name = f"{name}, seed {run.config.get('seed')}"
         path = run.path / "score_iou.npz"
-        values = {measure: run.value(measure) for measure in _TITLE_VALUES}
         try:
-            panels.append(read_score_iou(path, name, values))
+            panels.append(score_iou_panel(run, name))
         except FileNotFoundError:
             problems.append(f"{path} is missing; the figure leaves {name} out.")
         except (OSError, ValueError, zipfile.BadZipFile) as error:

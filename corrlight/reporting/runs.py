@@ -84,9 +84,10 @@ def group_seeds(runs: Sequence[Run]) -> list[list[Run]]:
 
     Two runs of the same seed (a run given twice, or repeated at another commit) stay apart.
     """
-    groups: list[tuple[dict[str, Any], list[Run]]] = []
+    groups: list[tuple[Any, list[Run]]] = []
     for run in runs:
-        experiment = {k: v for k, v in run.config.items() if k not in _NOT_THE_EXPERIMENT}
+        asked_for = {k: v for k, v in run.config.items() if k not in _NOT_THE_EXPERIMENT}
+        experiment = _without_seeds(asked_for)
         for asked, group in groups:
             seeds = {other.config.get("seed") for other in group}
             if asked == experiment and run.config.get("seed") not in seeds:
@@ -116,6 +117,13 @@ def run_names(groups: Sequence[Sequence[Run]]) -> list[str]:
             shown.append(groups[i][0].path.resolve().name)
         out.append(" ".join([name, *shown]))
     return out
+
+
+def _without_seeds(node: Any) -> Any:
+    """Return a configuration without the seed that its parts took over (``data.seed``)."""
+    if isinstance(node, Mapping):
+        return {key: _without_seeds(value) for key, value in node.items() if key != "seed"}
+    return [_without_seeds(value) for value in node] if isinstance(node, list) else node
 
 
 def _flatten(config: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 from rich.table import Table
 
-from corrlight.reporting.figures import plot_score_iou, read_score_iou
+from corrlight.reporting.compare import score_iou_panel
+from corrlight.reporting.figures import plot_score_iou
 from corrlight.reporting.runs import read_run
 from corrlight.reporting.tables import run_table
 
@@ -63,7 +64,7 @@ def print_metrics(metrics: Mapping[str, Any], folder: Path | None = None) -> Non
 
 def write_figures(folder: Path) -> Path:
     """Draw the scatter of score against IoU (thesis, Figure 2.2) into the run folder."""
-    panel = read_score_iou(folder / "score_iou.npz", name=folder.parent.name)
+    panel = score_iou_panel(read_run(folder))
     return plot_score_iou([panel], folder / "figures" / "score_iou.png")
 
 

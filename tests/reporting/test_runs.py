@@ -70,13 +70,14 @@ def _runs(tmp_path, *configs):
 def test_seeds_form_a_group_and_other_settings_do_not(tmp_path):
     runs = _runs(
         tmp_path,
-        {"seed": 0, "corr": {"weight": 0.1}, "paths": {"runs_dir": "a"}},
+        {"seed": 0, "corr": {"weight": 0.1}, "data": {"seed": 0}, "paths": {"runs_dir": "a"}},
         {"seed": 0, "corr": {"weight": 0.2}},
-        {"seed": 1, "corr": {"weight": 0.1}, "paths": {"runs_dir": "b"}},
-        {"seed": 1, "corr": {"weight": 0.1}},
+        {"seed": 1, "corr": {"weight": 0.1}, "data": {"seed": 1}, "paths": {"runs_dir": "b"}},
+        {"seed": 1, "corr": {"weight": 0.1}, "data": {"seed": 1}},
+        {"seed": 2, "corr": {"weight": 0.1}, "data": {"seed": 2, "data_seed": 5}},
     )
     groups = group_seeds(runs)
-    assert [[r.path.name for r in g] for g in groups] == [["id0", "id2"], ["id1"], ["id3"]]
+    assert [[r.path.name for r in g] for g in groups] == [["id0", "id2"], ["id1"], ["id3"], ["id4"]]
 
 
 def test_names_tell_equal_folders_apart(tmp_path):
