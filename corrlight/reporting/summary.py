@@ -42,7 +42,7 @@ def print_run(run: Run, composed: ComposedConfig) -> None:
     rate = f"{module.lr:g}"
     if module.lr != schedule.lr:
         rate += f" ({schedule.lr:g} at batch {schedule.reference_batch_size}, scaled linearly)"
-    table.add_row("schedule", f"{schedule.max_epochs} epochs, batch {batch}, learning rate {rate}")
+    table.add_row("schedule", f"{trainer.max_epochs} epochs, batch {batch}, learning rate {rate}")
     device = f"{trainer.num_devices} x {type(trainer.accelerator).__name__}"
     table.add_row("device", f"{device}, {config.trainer.precision}, seed {config.seed}")
     table.add_row("run folder", str(run.folder))

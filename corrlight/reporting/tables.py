@@ -33,6 +33,7 @@ __all__ = [
 COLUMNS = ("AP", "AP50", "AP75", "beta_img", "beta_cls")
 DASH = "-"
 
+_PAIRS_PER_LINE = 3
 _FINAL_MEASURES = (
     ("AP", "AP50", "AP75", "AP_small", "AP_medium", "AP_large"),
     ("AR_1", "AR_10", "AR_100", "AR_small", "AR_medium", "AR_large"),
@@ -190,14 +191,14 @@ def run_table(run: Run, title: str | None = None) -> RichTable:
     from rich.table import Table
 
     table = Table(title=title, caption="times 100; -: undefined", caption_justify="left")
-    for heading in ("measure", "value") * 2:
+    for heading in ("measure", "value") * _PAIRS_PER_LINE:
         table.add_column(heading, justify="left" if heading == "measure" else "right")
     for measures in _FINAL_MEASURES:
         present = [m for m in measures if m in run.metrics]
-        for k in range(0, len(present), 2):
-            pair = [(m, _number(run.value(m), 1)) for m in present[k : k + 2]]
-            cells = [cell for both in pair for cell in both]
-            table.add_row(*cells, end_section=k + 2 >= len(present))
+        for k in range(0, len(present), _PAIRS_PER_LINE):
+            shown = present[k : k + _PAIRS_PER_LINE]
+            cells = [cell for m in shown for cell in (m, _number(run.value(m), 1))]
+            table.add_row(*cells, end_section=k + _PAIRS_PER_LINE >= len(present))
     return table
 
 
