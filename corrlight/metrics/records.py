@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import torch
 
 from corrlight.metrics.base import ImageRecord
 from corrlight.structures import Batch, Positives, Predictions
@@ -25,10 +26,10 @@ def image_records(
     predictions, positives = output.predictions[-1], output.positives[-1]
     scores = positives.scores.detach()
     ranking = _ranking_scores(predictions, positives, scores, postprocessor)
-    ious = _array(positives.ious())
+    ious = _native(positives.ious())
     image_idx = _array(positives.image_idx)
-    scores_array = _array(scores)
-    ranking_array = None if ranking is None else _array(ranking)
+    scores_array = _native(scores)
+    ranking_array = None if ranking is None else _native(ranking)
     records = []
     for i, (targets, detections) in enumerate(zip(batch.targets, output.detections, strict=True)):
         mine = image_idx == i
@@ -60,3 +61,10 @@ def _ranking_scores(
 
 def _array(tensor: Tensor) -> Any:
     return tensor.detach().double().cpu().numpy()
+
+
+def _native(tensor: Tensor) -> Any:
+    # The type tells the correlation how far rounding reaches: constant float32 values must not
+    # become float64 values that seem to vary.
+    half = tensor.dtype in (torch.float16, torch.bfloat16)
+    return tensor.detach().to(torch.float32 if half else tensor.dtype).cpu().numpy()
