@@ -96,13 +96,15 @@ def score_iou_figure(panels: Sequence[ScoreIoU]) -> Figure:
     side = 7.2 / max(columns, 2)
     titles = [_title(panel, 84 // columns) for panel in panels]
     title_height = 0.17 * max(title.count("\n") + 1 for title in titles)
-    height = rows * (0.91 * side + title_height + 0.15) + 0.3
+    height = rows * (0.91 * side + title_height + 0.25) + 0.4
     figure = Figure(figsize=(columns * side + 0.9, height), layout="constrained")
     FigureCanvasAgg(figure)
     axes = figure.subplots(rows, columns, squeeze=False, sharex=True, sharey=True)
     densities = [_local_counts(panel) for panel in panels]
-    largest = max((float(d.max()) for d in densities if d.size), default=1.0)
-    norm = LogNorm(1, max(largest, 2.0))
+    # Detections of nothing (IoU 0) pile up on one line and would leave no colours for the others.
+    overlapping = [d[p.best_ious > 0] for p, d in zip(panels, densities, strict=True)]
+    largest = max((float(d.max()) for d in overlapping if d.size), default=1.0)
+    norm = LogNorm(1, max(largest, 10.0))
     dots = None
     for index, axis in enumerate(axes.flat):
         if index >= len(panels):
@@ -116,7 +118,7 @@ def score_iou_figure(panels: Sequence[ScoreIoU]) -> Figure:
     figure.supxlabel("score", fontsize=10)
     figure.supylabel("best IoU with a same-class object", fontsize=10)
     if dots is not None:
-        bar = figure.colorbar(dots, ax=axes, shrink=0.85, pad=0.01, aspect=30)
+        bar = figure.colorbar(dots, ax=axes, shrink=0.85, pad=0.01, aspect=30, extend="max")
         bar.set_label("detections nearby", fontsize=9)
         bar.ax.tick_params(labelsize=8)
         if bar.solids is not None:
@@ -133,13 +135,15 @@ def plot_score_iou(panels: Sequence[ScoreIoU], path: str | Path, dpi: int = 150)
 
 
 def _local_counts(panel: ScoreIoU) -> Array:
-    """Return for each dot the number of dots in its cell of a regular grid."""
-    cells = [
-        np.clip((np.asarray(v, np.float64) * _BINS).astype(np.int64), 0, _BINS - 1)
-        for v in (panel.scores, panel.best_ious)
-    ]
-    flat = cells[0] * _BINS + cells[1]
-    counts: Array = np.bincount(flat, minlength=_BINS * _BINS)[flat]
+    """Return for each dot the number of dots in its cell of a regular grid.
+
+    Detections that overlap nothing of their class have a row of cells of their own.
+    """
+    scores, ious = (np.asarray(v, np.float64) for v in (panel.scores, panel.best_ious))
+    column = np.clip((scores * _BINS).astype(np.int64), 0, _BINS - 1)
+    row = np.where(ious > 0, 1 + np.clip((ious * _BINS).astype(np.int64), 0, _BINS - 1), 0)
+    flat = row * _BINS + column
+    counts: Array = np.bincount(flat, minlength=_BINS * (_BINS + 1))[flat]
     return counts
 
 
