@@ -49,9 +49,7 @@ def decode_image(path: Path, size: Size) -> Array:
     if not path.is_file():
         raise ValueError(f"Expected an image at {path}, but there is no such file.")
     try:
-        with Image.open(path) as image:
-            image.load()
-            pixels = np.asarray(_to_rgb(_upright(image, size)))
+        pixels = _decoded(path, size)
     except _DECODE_ERRORS as error:
         raise ValueError(f"Expected {path} to be a complete image, but {_reason(error)}.") from None
     if pixels.shape[:2] != tuple(size):
@@ -60,6 +58,12 @@ def decode_image(path: Path, size: Size) -> Array:
             f"but got {pixels.shape[1]}x{pixels.shape[0]}."
         )
     return pixels
+
+
+def _decoded(path: Path, size: Size) -> Array:
+    with Image.open(path) as image:
+        image.load()
+        return np.asarray(_to_rgb(_upright(image, size)))
 
 
 def image_problems(
@@ -85,11 +89,19 @@ def image_problems(
 
 
 def _decode_problem(path: Path, size: Size) -> str | None:
+    if not path.is_file():
+        return f"image {path} is missing"
     try:
-        decode_image(path, size)
-    except ValueError as error:
-        return str(error).rstrip(".")
-    return None
+        pixels = _decoded(path, size)
+    except _DECODE_ERRORS as error:
+        return f"image {path} is damaged: {_reason(error)}"
+    return _size_problem(path, (pixels.shape[0], pixels.shape[1]), size)
+
+
+def _size_problem(path: Path, found: Size, annotated: Size) -> str | None:
+    if found == tuple(annotated):
+        return None
+    return f"image {path} is {found[1]}x{found[0]}, but annotated as {annotated[1]}x{annotated[0]}"
 
 
 def _quick_problem(path: Path, size: Size) -> str | None:

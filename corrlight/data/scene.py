@@ -102,7 +102,7 @@ def _length(rng: np.random.Generator, size: int) -> float:
     """Return the length of an object in pixels: log-uniform, now and then filling the picture."""
     if rng.random() < _LARGE_PROBABILITY:
         return size * rng.uniform(0.6, 1.35)
-    low, high = math.log(max(14.0, 0.08 * size)), math.log(0.6 * size)
+    low, high = math.log(max(18.0, 0.14 * size)), math.log(0.7 * size)
     return math.exp(rng.uniform(low, high))
 
 
@@ -131,7 +131,7 @@ def _lay_out(rng: np.random.Generator, h: int, w: int) -> _Layout:
     if rng.random() < _CROWD_PROBABILITY:
         label = int(rng.integers(len(SHAPE_CLASSES)))
         layout.add(_Item(_crowd_layer(rng, label, h, w), label, crowd=True))
-    lengths = [_length(rng, size) for _ in range(int(rng.integers(2, 8)))]
+    lengths = [_length(rng, size) for _ in range(int(rng.integers(2, 7)))]
     # Large objects tend to lie behind small ones.
     for length in sorted(lengths, key=lambda v: v * rng.uniform(0.4, 1.6), reverse=True):
         label = int(rng.integers(len(SHAPE_CLASSES)))
@@ -178,7 +178,7 @@ def _paint(rng: np.random.Generator, canvas: Array, item: _Item) -> None:
     if rng.random() < 0.45 and not item.crowd:
         layer = _blurred(layer, rng.uniform(0.5, 1.0 + 0.05 * length))
     opacity: Array | float = rng.uniform(0.8, 1.0)
-    if rng.random() < 0.3 and not item.crowd:
+    if rng.random() < 0.2 and not item.crowd:
         opacity = opacity * _fade(rng, layer.alpha.shape)
     _blend(canvas, layer, object_fill(rng, color, *layer.alpha.shape), opacity)
 

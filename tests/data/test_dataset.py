@@ -1,0 +1,112 @@
+import json
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from corrlight.data import CocoDataset, RandomHorizontalFlip, load_annotations
+
+BOXES = [
+    # box, area, crowd -> a target?
+    ([2, 3, 10, 8], 80, 0, True),
+    ([-4, 3, 10, 8], 80, 0, True),
+    ([30, 3, 20, 8], 80, 0, True),
+    ([2, 3, 0.5, 8], 4, 0, False),
+    ([2, 3, 8, 8], 0, 0, False),
+    ([5, 5, 10, 10], 60, 1, False),
+]
+
+
+@pytest.fixture
+def folder(tmp_path):
+    rng = np.random.default_rng(0)
+    images = [
+        {"id": 4, "file_name": "a.png", "width": 40, "height": 24},
+        {"id": 2, "file_name": "b.png", "width": 16, "height": 30},
+    ]
+    for image in images:
+        pixels = rng.integers(0, 256, (image["height"], image["width"], 3), np.uint8)
+        Image.fromarray(pixels).save(tmp_path / image["file_name"])
+    data = {
+        "images": images,
+        "categories": [{"id": 7, "name": "dog"}, {"id": 3, "name": "cat"}],
+        "annotations": [
+            {
+                "id": k + 1,
+                "image_id": 4,
+                "category_id": 3 if k % 2 else 7,
+                "bbox": box,
+                "area": area,
+                "iscrowd": crowd,
+                "segmentation": [[2, 3, 12, 3, 12, 11, 2, 11]],
+            }
+            for k, (box, area, crowd, _) in enumerate(BOXES)
+        ],
+    }
+    (tmp_path / "a.json").write_text(json.dumps(data))
+    return tmp_path
+
+
+def dataset(folder, **options):
+    masks = options.get("load_masks", False)
+    return CocoDataset(load_annotations(folder / "a.json", load_masks=masks), folder, **options)
+
+
+def test_targets(folder):
+    sample = dataset(folder)[0]
+    assert sample.boxes.tolist() == [[2, 3, 12, 11], [0, 3, 6, 11], [30, 3, 40, 11]]
+    assert sample.labels.tolist() == [1, 0, 1]
+    assert sample.crowd_boxes.tolist() == [[5, 5, 15, 15]]
+    assert sample.original_size == sample.size == (24, 40)
+    assert sample.image_id == 4
+    assert sample.masks is None
+    expected = np.asarray(Image.open(folder / "a.png")).transpose(2, 0, 1)
+    assert np.array_equal(sample.image.numpy(), expected)
+
+
+def test_image_without_annotations(folder):
+    sample = dataset(folder, load_masks=True)[1]
+    assert sample.boxes.shape == (0, 4)
+    assert sample.boxes.dtype == torch.float32
+    assert sample.labels.dtype == torch.int64
+    assert sample.masks.shape == (0, 30, 16)
+
+
+def test_masks(folder):
+    sample = dataset(folder, load_masks=True)[0]
+    assert sample.masks.shape == (3, 24, 40)
+    assert sample.masks[:, 3:11, 2:12].all()
+    assert sample.masks.sum() == 3 * 80
+
+
+def test_cache_holds_the_same_images(folder):
+    plain, cached = dataset(folder), dataset(folder, cache="ram")
+    (folder / "a.png").unlink()
+    (folder / "b.png").rename(folder / "a.png")
+    for index in (0, 1):
+        with pytest.raises(ValueError, match=r"a\.png|b\.png"):
+            plain[index]
+    assert cached[0].image.shape == (3, 24, 40)
+    assert cached[1].image.shape == (3, 30, 16)
+    assert cached[0].image.float().std() > 60
+
+
+def test_subset(folder):
+    subset = dataset(folder, indices=[1])
+    assert len(subset) == 1
+    assert subset.sizes == [(30, 16)]
+    assert subset.image_ids == [2]
+    assert subset[0].image_id == 2
+
+
+def test_augmentation_depends_on_the_seed_of_the_key(folder):
+    data = dataset(folder, transforms=[RandomHorizontalFlip()])
+    by_seed = [data[0, seed].image for seed in range(12)]
+    assert len({image.numpy().tobytes() for image in by_seed}) == 2
+    assert all(torch.equal(data[0, seed].image, by_seed[seed]) for seed in range(12))
+
+
+def test_unknown_cache(folder):
+    with pytest.raises(ValueError, match=r"`cache` to be 'none' or 'ram', but got 'disk'\."):
+        dataset(folder, cache="disk")

@@ -1,0 +1,154 @@
+import io
+import os
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from corrlight.data.images import decode_image, image_problems
+
+SIZE = (24, 40)
+
+
+@pytest.fixture
+def pixels():
+    y, x = np.mgrid[: SIZE[0], : SIZE[1]]
+    return np.stack([5 * x, 9 * y, 3 * (x + y)], -1).astype(np.uint8)
+
+
+def save(path, image, **options):
+    image.save(path, **options)
+    return path
+
+
+def test_rgb_png_is_exact(tmp_path, pixels):
+    path = save(tmp_path / "a.png", Image.fromarray(pixels))
+    assert np.array_equal(decode_image(path, SIZE), pixels)
+
+
+def test_alpha_is_left_out(tmp_path, pixels):
+    image = Image.fromarray(pixels)
+    image.putalpha(Image.new("L", image.size, 0))
+    assert np.array_equal(decode_image(save(tmp_path / "a.png", image), SIZE), pixels)
+
+
+def test_grey(tmp_path, pixels):
+    path = save(tmp_path / "a.png", Image.fromarray(pixels[..., 0]))
+    assert np.array_equal(decode_image(path, SIZE), np.repeat(pixels[..., :1], 3, 2))
+
+
+def test_16_bit_grey_is_scaled(tmp_path, pixels):
+    wide = pixels[..., 0].astype(np.uint16) * 256 + 17
+    path = save(tmp_path / "a.png", Image.fromarray(wide))
+    assert np.array_equal(decode_image(path, SIZE), np.repeat(pixels[..., :1], 3, 2))
+
+
+def test_palette(tmp_path, pixels):
+    image = Image.fromarray(pixels).quantize(16)
+    path = save(tmp_path / "a.png", image, transparency=0)
+    assert np.array_equal(decode_image(path, SIZE), np.asarray(image.convert("RGB")))
+
+
+def test_cmyk_jpeg(tmp_path, pixels):
+    path = save(tmp_path / "a.jpg", Image.fromarray(pixels).convert("CMYK"), quality=95)
+    assert np.abs(decode_image(path, SIZE).astype(int) - pixels).mean() < 6
+
+
+def test_floating_point_pixels(tmp_path, pixels):
+    path = save(tmp_path / "a.tiff", Image.fromarray(pixels[..., 0].astype(np.float32)))
+    with pytest.raises(
+        ValueError, match=r"a\.tiff to be a complete image, but its pixels are float"
+    ):
+        decode_image(path, SIZE)
+
+
+def exif(orientation):
+    data = Image.Exif()
+    data[0x0112] = orientation
+    return data
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("suffix", ["png", "jpg"])
+def test_orientation_is_applied_when_the_annotation_is_upright(
+    tmp_path, pixels, orientation, suffix
+):
+    back = {2: 0, 3: 3, 4: 1, 5: 5, 6: 2, 7: 6, 8: 4}  # inverse Pillow transpositions
+    image = Image.fromarray(pixels)
+    if orientation in back:
+        image = image.transpose(Image.Transpose(back[orientation]))
+    path = save(tmp_path / f"a.{suffix}", image, exif=exif(orientation), quality=95)
+    decoded = decode_image(path, SIZE).astype(int)
+    assert np.abs(decoded - pixels).mean() < (0.01 if suffix == "png" else 6)
+    assert image_problems(tmp_path, [path.name], [SIZE]) == []
+
+
+def test_orientation_is_ignored_when_the_annotation_is_of_the_stored_pixels(tmp_path, pixels):
+    path = save(tmp_path / "a.png", Image.fromarray(pixels), exif=exif(6))
+    assert np.array_equal(decode_image(path, SIZE), pixels)
+    assert decode_image(path, SIZE[::-1]).shape == (*SIZE[::-1], 3)
+    assert image_problems(tmp_path, ["a.png"], [SIZE]) == []
+
+
+def encoded(image, kind):
+    buffer = io.BytesIO()
+    image.save(buffer, kind)
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP", "BMP"])
+@pytest.mark.parametrize("check", ["quick", "decode"])
+def test_truncated_files_are_found_before_training(tmp_path, kind, check):
+    noise = np.random.default_rng(0).integers(0, 256, (*SIZE, 3), np.uint8)
+    data = encoded(Image.fromarray(noise), kind)
+    (tmp_path / "whole").write_bytes(data)
+    assert image_problems(tmp_path, ["whole"], [SIZE], check) == []
+    for k, share in enumerate((0, 0.01, 0.1, 0.3, 0.5, 0.7, 0.9, 0.95)):
+        name = f"cut{k}"
+        (tmp_path / name).write_bytes(data[: int(share * len(data))])
+        (problem,) = image_problems(tmp_path, [name], [SIZE], check)
+        assert str(tmp_path / name) in problem
+        assert "\n" not in problem
+        with pytest.raises(ValueError, match=name):
+            decode_image(tmp_path / name, SIZE)
+
+
+def test_bytes_after_the_image_do_not_matter(tmp_path, pixels):
+    data = encoded(Image.fromarray(pixels), "JPEG") + b"trailing"
+    (tmp_path / "a.jpg").write_bytes(data)
+    assert image_problems(tmp_path, ["a.jpg"], [SIZE]) == []
+
+
+def test_problems_name_the_file(tmp_path, pixels):
+    save(tmp_path / "good.png", Image.fromarray(pixels))
+    (tmp_path / "text.jpg").write_text("no image")
+    (tmp_path / "loop.png").symlink_to(tmp_path / "loop.png")
+    os.mkfifo(tmp_path / "pipe.png")
+    names = ["good.png", "good.png", "text.jpg", "loop.png", "pipe.png", "none.png"]
+    sizes = [SIZE, (24, 41), SIZE, SIZE, SIZE, SIZE]
+    assert image_problems(tmp_path, names, sizes) == [
+        f"image {tmp_path / 'good.png'} is 40x24, but annotated as 41x24",
+        f"image {tmp_path / 'text.jpg'} is damaged: it is no image",
+        f"image {tmp_path / 'loop.png'} is missing",
+        f"image {tmp_path / 'pipe.png'} is missing",
+        f"image {tmp_path / 'none.png'} is missing",
+    ]
+    assert image_problems(tmp_path, names, sizes, "none") == []
+
+
+def test_missing_file_and_wrong_size_when_decoding(tmp_path, pixels):
+    with pytest.raises(ValueError) as caught:
+        decode_image(tmp_path / "x.png", SIZE)
+    message = f"Expected an image at {tmp_path / 'x.png'}, but there is no such file."
+    assert str(caught.value) == message
+    path = save(tmp_path / "a.png", Image.fromarray(pixels))
+    with pytest.raises(ValueError) as caught:
+        decode_image(path, (30, 40))
+    assert str(caught.value) == f"Expected {path} to have the annotated size 40x30, but got 40x24."
+
+
+def test_decompression_bomb_is_refused_without_decoding(tmp_path, monkeypatch, pixels):
+    path = save(tmp_path / "bomb.png", Image.fromarray(pixels))
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)
+    (problem,) = image_problems(tmp_path, ["bomb.png"], [SIZE])
+    assert problem.startswith(f"image {path} is damaged: Image size (960 pixels) exceeds limit")

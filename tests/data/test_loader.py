@@ -1,0 +1,114 @@
+"""Lightning's own loop over the training loader, stopped at every kind of moment and resumed."""
+
+import contextlib
+
+import lightning.pytorch as pl
+import pytest
+import torch
+from lightning.pytorch.callbacks import Callback, ModelCheckpoint
+
+from corrlight.data import CocoDataModule, RandomHorizontalFlip
+
+NUM_EPOCHS, NUM_BATCHES = 3, 5
+
+
+class StopError(Exception):
+    pass
+
+
+class Recorder(pl.LightningModule):
+    """Notes the batches of every epoch."""
+
+    def __init__(self):
+        super().__init__()
+        self.weight = torch.nn.Parameter(torch.zeros(()))
+        self.seen = []
+
+    def training_step(self, batch, batch_idx):
+        ids = [t.image_id for t in batch.targets]
+        self.seen.append((self.current_epoch, batch_idx, ids, batch.images.sum().item()))
+        return self.weight * 0
+
+    def validation_step(self, batch, batch_idx):
+        pass
+
+    def configure_optimizers(self):
+        return torch.optim.SGD(self.parameters(), lr=0.1)
+
+
+class StopAt(Callback):
+    def __init__(self, hook, step):
+        self.hook, self.step = hook, step
+
+    def on_train_batch_start(self, trainer, *_):
+        if self.hook == "batch" and trainer.global_step == self.step:
+            raise StopError
+
+    def on_validation_start(self, trainer, *_):
+        if self.hook == "validation" and trainer.global_step == self.step:
+            raise StopError
+
+    def on_train_epoch_start(self, trainer, *_):
+        if self.hook == "epoch" and trainer.global_step == self.step:
+            raise StopError
+
+
+def run(data, folder, checkpoint=None, callbacks=(), **saving):
+    module = Recorder()
+    trainer = pl.Trainer(
+        max_epochs=NUM_EPOCHS,
+        accelerator="cpu",
+        logger=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        num_sanity_val_steps=0,
+        use_distributed_sampler=False,
+        callbacks=[*callbacks, ModelCheckpoint(folder, save_last=True, save_top_k=1, **saving)],
+    )
+    with contextlib.suppress(StopError):
+        trainer.fit(module, datamodule=data, ckpt_path=checkpoint)
+    return module.seen
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("workers", [0, 2])
+def test_resumed_runs_see_the_batches_that_are_left(make_folder, tmp_path, workers):
+    root = make_folder(num_train=9, num_val=2)
+
+    def data():
+        return CocoDataModule(
+            root,
+            "train",
+            "annotations/train.json",
+            "val",
+            "annotations/val.json",
+            batch_size=2,
+            num_workers=workers,
+            train_transforms={"flip": RandomHorizontalFlip()},
+        )
+
+    whole = run(data(), tmp_path / "whole", every_n_epochs=1)
+    assert [(e, b) for e, b, *_ in whole] == [
+        (e, b) for e in range(NUM_EPOCHS) for b in range(NUM_BATCHES)
+    ]
+    by_epoch = [[s[2] for s in whole if s[0] == e] for e in range(NUM_EPOCHS)]
+    assert by_epoch[0] != by_epoch[1]
+
+    steps, epochs = {"every_n_train_steps": 1}, {"every_n_epochs": 1}
+    ends = {"every_n_epochs": 1, "save_on_train_epoch_end": True}
+    # (where the run dies, how it saves) -> batches of the last checkpoint
+    cases = [
+        (("batch", 3), steps, 3),
+        (("batch", 7), steps, 7),
+        (("validation", 5), steps, 5),
+        (("epoch", 5), steps, 5),
+        (("batch", 7), epochs, 5),
+        (("batch", 7), ends, 5),
+        (("epoch", 10), ends, 10),
+    ]
+    for k, (stop, saving, done) in enumerate(cases if workers == 0 else cases[1:6:3]):
+        folder = tmp_path / f"run{k}"
+        before = run(data(), folder, callbacks=[StopAt(*stop)], **saving)
+        assert before == whole[: stop[1]]
+        after = run(data(), folder, checkpoint=str(folder / "last.ckpt"), **saving)
+        assert after == whole[done:], (stop, saving)
