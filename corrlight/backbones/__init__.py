@@ -2,6 +2,7 @@
 
 from corrlight.backbones.fpn import FPN
 from corrlight.backbones.norm import FrozenNorm
+from corrlight.backbones.pyramid_conv import PyramidConv
 from corrlight.backbones.resnet import ResNet
 
-__all__ = ["FPN", "FrozenNorm", "ResNet"]
+__all__ = ["FPN", "FrozenNorm", "PyramidConv", "ResNet"]

@@ -9,6 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from corrlight.backbones.pyramid_conv import PyramidConv
+
 __all__ = ["FPN"]
 
 
@@ -63,7 +65,7 @@ class FPN(nn.Module):
         self.start_level, self.extra_levels = start_level, extra_levels
         self.upsampling = upsampling
         self.lateral = nn.ModuleList(nn.Conv2d(c, out_channels, 1) for c in used)
-        self.output = nn.ModuleList(nn.Conv2d(out_channels, out_channels, 3, 1, 1) for _ in used)
+        self.output = nn.ModuleList(PyramidConv(out_channels, out_channels) for _ in used)
         for i in range(num_extra):
             source = used[-1] if i == 0 and extra_levels == "on_input" else out_channels
             self.output.append(nn.Conv2d(source, out_channels, 3, 2, 1))
@@ -88,7 +90,7 @@ class FPN(nn.Module):
         for i in range(len(laterals) - 1, 0, -1):
             finer = laterals[i - 1]
             laterals[i - 1] = finer + self._upsample(laterals[i], finer.shape[2:])
-        levels = [self.output[i](m) for i, m in enumerate(laterals)]
+        levels = [self.output[i]([m])[0] for i, m in enumerate(laterals)]
         source = used[-1] if self.extra_levels == "on_input" else levels[-1]
         for conv in self.output[len(laterals) :]:
             source = conv(source)

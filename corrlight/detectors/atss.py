@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from corrlight.backbones import FPN, ResNet
+from corrlight.backbones import FPN, PyramidConv, ResNet
 from corrlight.boxes import DeltaCoder
 from corrlight.detectors.anchors import AnchorGrid
 from corrlight.detectors.base import Detector
@@ -90,7 +90,7 @@ class ATSS(Detector):
         channels, num_anchors = self.neck.out_channels, self.anchors.num_per_cell
         self.cls_tower = ConvTower(channels, channels, num_convs, norm_groups)
         self.reg_tower = ConvTower(channels, channels, num_convs, norm_groups)
-        self.classifier = nn.Conv2d(channels, num_anchors * num_classes, 3, 1, 1)
+        self.classifier = PyramidConv(channels, num_anchors * num_classes)
         self.regressor = nn.Conv2d(channels, num_anchors * 4, 3, 1, 1)
         self.centerness = None if aux_head == "none" else nn.Conv2d(channels, num_anchors, 3, 1, 1)
         self.scales = nn.ParameterList(nn.Parameter(torch.ones(())) for _ in strides)
@@ -113,10 +113,10 @@ class ATSS(Detector):
     def forward(self, batch: Batch) -> list[Predictions]:
         """Return the predictions of the one stage; N is the number of anchors."""
         levels = self.neck(self.backbone(batch.images))
-        cls_maps, box_maps, quality_maps = [], [], []
-        for level in levels:
-            cls_maps.append(self.classifier(self.cls_tower(level)))
-            box_map, quality_map = self._box_branch(self.reg_tower(level))
+        cls_maps = self.classifier(self.cls_tower(levels))
+        box_maps, quality_maps = [], []
+        for features in self.reg_tower(levels):
+            box_map, quality_map = self._box_branch(features)
             box_maps.append(box_map)
             if quality_map is not None:
                 quality_maps.append(quality_map)

@@ -8,6 +8,8 @@ from collections.abc import Iterable, Sequence
 import torch
 from torch import Tensor, nn
 
+from corrlight.backbones import PyramidConv
+
 __all__ = ["ConvTower", "flatten_levels", "init_head"]
 
 
@@ -16,16 +18,18 @@ class _ConvBlock(nn.Module):
 
     def __init__(self, in_channels: int, channels: int, norm_groups: int | None) -> None:
         super().__init__()
-        self.conv = nn.Conv2d(in_channels, channels, 3, 1, 1, bias=norm_groups is None)
+        self.conv = PyramidConv(in_channels, channels, bias=norm_groups is None)
         self.norm = None if norm_groups is None else nn.GroupNorm(norm_groups, channels)
 
-    def forward(self, x: Tensor) -> Tensor:
-        x = self.conv(x)
-        return (x if self.norm is None else self.norm(x)).relu_()
+    def forward(self, maps: Sequence[Tensor]) -> list[Tensor]:
+        convolved = self.conv(maps)
+        if self.norm is not None:
+            convolved = [self.norm(m) for m in convolved]
+        return [m.relu_() for m in convolved]
 
 
 class ConvTower(nn.Sequential):
-    """A stack of 3x3 convolutions with ReLU, shared by the levels of a pyramid.
+    """A stack of 3x3 convolutions with ReLU over a list of maps, one a level of a pyramid.
 
     Args:
         in_channels: Channels of a level.

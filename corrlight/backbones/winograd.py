@@ -1,0 +1,294 @@
+"""Winograd's algorithm F(4x4, 3x3) for convolutions on CPU (Lavin and Gray, 2016).
+
+A 4x4 tile of outputs needs 36 instead of 144 multiplications a pair of channels: input tiles,
+weights and outputs are transformed, and the products of each of the 36 positions are one matrix
+product over channels. Tiles of all levels and images share it, in chunks that stay in the cache.
+
+Letters: C input channels, K output channels, T tiles of a chunk; maps are ``(B, C, H, W)`` in
+channels-last memory.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+__all__ = ["convolve", "convolve_backward", "num_tiles", "transform_weight"]
+
+# Tiles worked on at a time: enough for the matrix products to run at full speed.
+_CHUNK = 128
+
+# Interpolation at 0, 1, -1, 2, -2 and infinity; Equation 10 of the paper's appendix.
+_INPUT = torch.tensor(
+    [
+        [4.0, 0.0, -5.0, 0.0, 1.0, 0.0],
+        [0.0, -4.0, -4.0, 1.0, 1.0, 0.0],
+        [0.0, 4.0, -4.0, -1.0, 1.0, 0.0],
+        [0.0, -2.0, -1.0, 2.0, 1.0, 0.0],
+        [0.0, 2.0, -1.0, -2.0, 1.0, 0.0],
+        [0.0, 4.0, 0.0, -5.0, 0.0, 1.0],
+    ]
+)
+_WEIGHT = torch.tensor(
+    [
+        [1 / 4, 0.0, 0.0],
+        [-1 / 6, -1 / 6, -1 / 6],
+        [-1 / 6, 1 / 6, -1 / 6],
+        [1 / 24, 1 / 12, 1 / 6],
+        [1 / 24, -1 / 12, 1 / 6],
+        [0.0, 0.0, 1.0],
+    ]
+)
+_OUTPUT = torch.tensor(
+    [
+        [1.0, 1.0, 1.0, 1.0, 1.0, 0.0],
+        [0.0, 1.0, -1.0, 2.0, -2.0, 0.0],
+        [0.0, 1.0, 1.0, 4.0, 4.0, 0.0],
+        [0.0, 1.0, -1.0, 8.0, -8.0, 1.0],
+    ]
+)
+# Both directions of a tile at once.
+_INPUT_2D = torch.kron(_INPUT, _INPUT)  # (36, 36)
+_WEIGHT_2D = torch.kron(_WEIGHT, _WEIGHT)  # (36, 9)
+_OUTPUT_2D = torch.kron(_OUTPUT, _OUTPUT)  # (16, 36)
+_INPUT_2D_T = _INPUT_2D.T.contiguous()
+_WEIGHT_2D_T = _WEIGHT_2D.T.contiguous()
+_OUTPUT_2D_T = _OUTPUT_2D.T.contiguous()
+
+
+class _Scratch(threading.local):
+    """Memory that is used again by every chunk: fresh pages would cost more than the arithmetic."""
+
+    def __init__(self) -> None:
+        self.buffers: dict[str, Tensor] = {}
+
+    def __call__(self, name: str, *shape: int) -> Tensor:
+        size = torch.Size(shape).numel()
+        buffer = self.buffers.get(name)
+        if buffer is None or buffer.numel() < size:
+            # Made in inference mode, it could not be written to outside.
+            with torch.inference_mode(False):
+                buffer = self.buffers[name] = torch.empty(size)
+        return buffer[:size].view(shape)
+
+
+_scratch = _Scratch()
+
+
+@dataclass(frozen=True, slots=True)
+class _Rows:
+    """Rows of tiles of one image on one level."""
+
+    level: int
+    image: int
+    start: int
+    stop: int
+    width: int
+
+    @property
+    def num_tiles(self) -> int:
+        return (self.stop - self.start) * self.width
+
+
+def _grid(level: Tensor) -> tuple[int, int]:
+    """Return the rows and columns of tiles that cover a ``(B, C, H, W)`` map."""
+    return -(-level.shape[2] // 4), -(-level.shape[3] // 4)
+
+
+def num_tiles(maps: Sequence[Tensor]) -> int:
+    """Return the number of 4x4 tiles that cover maps ``(B, C, H_l, W_l)``."""
+    return sum(m.shape[0] * _grid(m)[0] * _grid(m)[1] for m in maps)
+
+
+def _chunks(maps: Sequence[Tensor]) -> Iterator[list[_Rows]]:
+    """Yield all rows of tiles, cut into chunks of about ``_CHUNK`` tiles."""
+    chunk: list[_Rows] = []
+    room = _CHUNK
+    for image in range(maps[0].shape[0]):
+        for level, m in enumerate(maps):
+            height, width = _grid(m)
+            start = 0
+            while start < height:
+                stop = min(height, start + max(room // width, 1))
+                chunk.append(_Rows(level, image, start, stop, width))
+                room -= chunk[-1].num_tiles
+                start = stop
+                if room <= 0 or (start < height and room < width):
+                    yield chunk
+                    chunk, room = [], _CHUNK
+    if chunk:
+        yield chunk
+
+
+def transform_weight(weight: Tensor) -> Tensor:
+    """Return the ``(36, K, C)`` transform of a ``(K, C, 3, 3)`` weight."""
+    num_out, num_in = weight.shape[:2]
+    taps = weight.permute(2, 3, 0, 1).reshape(9, -1)
+    return (_WEIGHT_2D @ taps).view(36, num_out, num_in)
+
+
+def _padded(maps: Sequence[Tensor]) -> list[Tensor]:
+    """Return the maps as ``(B, 4 h + 2, 4 w + 2, C)`` for h by w tiles, zero around them."""
+    padded = []
+    for m in maps:
+        h, w = _grid(m)
+        rows, columns = 4 * h + 1 - m.shape[2], 4 * w + 1 - m.shape[3]
+        padded.append(F.pad(m.permute(0, 2, 3, 1), (0, 0, 1, columns, 1, rows)).contiguous())
+    return padded
+
+
+def _input_tiles(chunk: Sequence[_Rows], padded: Sequence[Tensor], name: str) -> Tensor:
+    """Return the ``(36, T * C)`` overlapping 6x6 tiles of a chunk."""
+    channels = padded[0].shape[-1]
+    tiles = _scratch(name, 6, 6, sum(r.num_tiles for r in chunk), channels)
+    offset = 0
+    for r in chunk:
+        source = padded[r.level]
+        image, row, column, _ = source.stride()
+        shape = (6, 6, r.stop - r.start, r.width, channels)
+        view = source.as_strided(
+            shape,
+            (row, column, 4 * row, 4 * column, 1),
+            source.storage_offset() + r.image * image + 4 * r.start * row,
+        )
+        tiles[:, :, offset : offset + r.num_tiles].unflatten(2, shape[2:4]).copy_(view)
+        offset += r.num_tiles
+    return tiles.view(36, -1)
+
+
+def convolve(maps: Sequence[Tensor], transformed: Tensor, bias: Tensor | None) -> list[Tensor]:
+    """Return the 3x3 convolutions, stride 1 and padding 1, of several maps.
+
+    Args:
+        maps: ``(B, C, H_l, W_l)`` float32 a level.
+        transformed: ``(36, K, C)`` of :func:`transform_weight`.
+        bias: ``(K,)``, or None.
+
+    Returns:
+        ``(B, K, H_l, W_l)`` a level, channels-last.
+    """
+    num_out, num_in = transformed.shape[1:]
+    batch = maps[0].shape[0]
+    padded = _padded(maps)
+    grids = [_grid(m) for m in maps]
+    results = [maps[0].new_empty(batch, h, 4, w, 4, num_out) for h, w in grids]
+    for chunk in _chunks(maps):
+        num = sum(r.num_tiles for r in chunk)
+        tiles = _input_tiles(chunk, padded, "a")
+        spectrum = torch.mm(_INPUT_2D, tiles, out=_scratch("b", 36, num * num_in))
+        product = torch.bmm(
+            spectrum.view(36, num, num_in), transformed.mT, out=_scratch("a", 36, num, num_out)
+        )
+        outputs = torch.mm(
+            _OUTPUT_2D, product.view(36, -1), out=_scratch("b", 16, num * num_out)
+        ).view(4, 4, num, num_out)
+        offset = 0
+        for r in chunk:
+            own = outputs[:, :, offset : offset + r.num_tiles]
+            target = results[r.level][r.image, r.start : r.stop]  # (rows, 4, w, 4, K)
+            target.permute(1, 3, 0, 2, 4).copy_(own.unflatten(2, (r.stop - r.start, r.width)))
+            offset += r.num_tiles
+    finished = []
+    for m, (h, w), result in zip(maps, grids, results, strict=True):
+        whole = result.view(batch, 4 * h, 4 * w, num_out)
+        cropped = whole[:, : m.shape[2], : m.shape[3]].contiguous()
+        if bias is not None:
+            cropped += bias
+        finished.append(cropped.permute(0, 3, 1, 2))
+    return finished
+
+
+def convolve_backward(
+    gradients: Sequence[Tensor],
+    maps: Sequence[Tensor],
+    transformed: Tensor,
+    wants_weight: bool = True,
+    wants_maps: bool = True,
+) -> tuple[Tensor | None, list[Tensor | None]]:
+    """Return the gradients of :func:`convolve` with respect to the weight and the maps.
+
+    Args:
+        gradients: ``(B, K, H_l, W_l)`` of the outputs.
+        maps: ``(B, C, H_l, W_l)`` inputs.
+        transformed: ``(36, K, C)`` weight.
+        wants_weight: Whether the first result is needed; else it is None.
+        wants_maps: Whether the second is needed; else it holds None.
+
+    Returns:
+        ``(K, C, 3, 3)``, and one ``(B, C, H_l, W_l)`` a level.
+    """
+    num_out, num_in = transformed.shape[1:]
+    batch = maps[0].shape[0]
+    grids = [_grid(m) for m in maps]
+    sources = _output_tiles(gradients)
+    padded = _padded(maps) if wants_weight else []
+    of_weight = transformed.new_empty(36, num_out, num_in)
+    # One tile of margin at the bottom and on the right, for the overlap.
+    of_maps = [transformed.new_zeros(batch, h + 1, 4, w + 1, 4, num_in) for h, w in grids]
+    first = True
+    for chunk in _chunks(maps):
+        num = sum(r.num_tiles for r in chunk)
+        outputs = _scratch("c", 4, 4, num, num_out)
+        offset = 0
+        for r in chunk:
+            own = outputs[:, :, offset : offset + r.num_tiles]
+            source = sources[r.level][r.image, r.start : r.stop].permute(1, 3, 0, 2, 4)
+            own.unflatten(2, (r.stop - r.start, r.width)).copy_(source)
+            offset += r.num_tiles
+        product = torch.mm(
+            _OUTPUT_2D_T, outputs.view(16, -1), out=_scratch("d", 36, num * num_out)
+        ).view(36, num, num_out)
+        if wants_weight:
+            tiles = _input_tiles(chunk, padded, "a")
+            spectrum = torch.mm(_INPUT_2D, tiles, out=_scratch("b", 36, num * num_in))
+            of_weight.baddbmm_(product.mT, spectrum.view(36, num, num_in), beta=0 if first else 1)
+            first = False
+        if wants_maps:
+            spectrum = torch.bmm(product, transformed, out=_scratch("a", 36, num, num_in))
+            tiles = torch.mm(
+                _INPUT_2D_T, spectrum.view(36, -1), out=_scratch("b", 36, num * num_in)
+            ).view(6, 6, num, num_in)
+            _add_tiles(of_maps, chunk, tiles)
+    cropped: list[Tensor | None] = [None] * len(maps)
+    if wants_maps:
+        for i, (m, (h, w)) in enumerate(zip(maps, grids, strict=True)):
+            whole = of_maps[i].view(batch, 4 * h + 4, 4 * w + 4, num_in)
+            inner = whole[:, 1 : m.shape[2] + 1, 1 : m.shape[3] + 1]
+            cropped[i] = inner.contiguous().permute(0, 3, 1, 2)
+    if not wants_weight:
+        return None, cropped
+    taps = (_WEIGHT_2D_T @ of_weight.view(36, -1)).view(3, 3, num_out, num_in)
+    return taps.permute(2, 3, 0, 1).contiguous(memory_format=torch.channels_last), cropped
+
+
+def _output_tiles(gradients: Sequence[Tensor]) -> list[Tensor]:
+    """Return ``(B, h, 4, w, 4, K)`` views or padded copies of ``(B, K, H_l, W_l)`` maps."""
+    tiled = []
+    for g in gradients:
+        h, w = _grid(g)
+        rows, columns = 4 * h - g.shape[2], 4 * w - g.shape[3]
+        last = g.permute(0, 2, 3, 1)
+        if rows or columns:
+            last = F.pad(last, (0, 0, 0, columns, 0, rows))
+        tiled.append(last.reshape(g.shape[0], h, 4, w, 4, g.shape[1]))
+    return tiled
+
+
+def _add_tiles(maps: Sequence[Tensor], chunk: Sequence[_Rows], tiles: Tensor) -> None:
+    """Add ``(6, 6, T, C)`` tiles, each reaching 2 pixels into its neighbours, onto the maps."""
+    offset = 0
+    for r in chunk:
+        own = tiles[:, :, offset : offset + r.num_tiles]
+        own = own.unflatten(2, (r.stop - r.start, r.width)).permute(2, 0, 3, 1, 4)
+        target = maps[r.level][r.image]  # (h + 1, 4, w + 1, 4, C)
+        here, below = slice(r.start, r.stop), slice(r.start + 1, r.stop + 1)
+        target[here, :, :-1] += own[:, :4, :, :4]
+        target[below, :2, :-1] += own[:, 4:, :, :4]
+        target[here, :, 1:, :2] += own[:, :4, :, 4:]
+        target[below, :2, 1:, :2] += own[:, 4:, :, 4:]
+        offset += r.num_tiles
