@@ -11,7 +11,7 @@ from typing import Any
 
 import yaml
 
-__all__ = ["Run", "group_seeds", "read_run", "run_names"]
+__all__ = ["Run", "as_number", "group_seeds", "read_run", "run_names"]
 
 # What may differ between runs that repeat one experiment: the seed, and what changes no number.
 _NOT_THE_EXPERIMENT = frozenset(
@@ -46,10 +46,14 @@ class Run:
 
     def value(self, measure: str) -> float | None:
         """Return a measure as stored, or None where it is undefined or was not measured."""
-        value = self.metrics.get(measure)
-        if not isinstance(value, int | float) or isinstance(value, bool):
-            return None
-        return float(value) if math.isfinite(value) else None
+        return as_number(self.metrics.get(measure))
+
+
+def as_number(value: Any) -> float | None:
+    """Return a number of a JSON file, or None where there is no finite one."""
+    if not isinstance(value, int | float) or isinstance(value, bool):
+        return None
+    return float(value) if math.isfinite(value) else None
 
 
 def read_run(path: str | Path) -> Run:

@@ -52,14 +52,9 @@ def print_run(run: Run, composed: ComposedConfig) -> None:
 def print_metrics(metrics: Mapping[str, Any], folder: Path | None = None) -> None:
     """Print the final table."""
     console = Console(soft_wrap=True)
-    if folder is not None and (folder / "metrics.json").is_file():
-        console.print(run_table(read_run(folder)))
-        console.print(f"run folder  {folder}")
-        return
-    table = Table(show_header=False)
-    for name, value in metrics.items():
-        table.add_row(name, "-" if value is None else f"{value:.4g}")
-    console.print(table)
+    console.print(run_table(metrics))
+    if folder is not None:
+        console.print(f"run folder  {folder}", markup=False, highlight=False)
 
 
 def write_figures(folder: Path) -> Path:

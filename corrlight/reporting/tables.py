@@ -9,11 +9,11 @@ from __future__ import annotations
 import csv
 import io
 import statistics
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from corrlight.reporting.runs import Run, group_seeds, run_names
+from corrlight.reporting.runs import Run, as_number, group_seeds, run_names
 
 if TYPE_CHECKING:
     from rich.table import Table as RichTable
@@ -183,10 +183,14 @@ def render_csv(comparison: Comparison) -> str:
     return out.getvalue()
 
 
-def run_table(run: Run, title: str | None = None) -> RichTable:
-    """Return the final table of one run: every measure that its ``metrics.json`` holds.
+def run_table(metrics: Mapping[str, Any], title: str | None = None) -> RichTable:
+    """Return the final table of one run.
 
     A measure whose key is absent (not taken) is left out; one that is null is a dash.
+
+    Args:
+        metrics: The content of ``metrics.json``.
+        title: Printed above the table.
     """
     from rich.table import Table
 
@@ -194,10 +198,10 @@ def run_table(run: Run, title: str | None = None) -> RichTable:
     for heading in ("measure", "value") * _PAIRS_PER_LINE:
         table.add_column(heading, justify="left" if heading == "measure" else "right")
     for measures in _FINAL_MEASURES:
-        present = [m for m in measures if m in run.metrics]
+        present = [m for m in measures if m in metrics]
         for k in range(0, len(present), _PAIRS_PER_LINE):
             shown = present[k : k + _PAIRS_PER_LINE]
-            cells = [cell for m in shown for cell in (m, _number(run.value(m), 1))]
+            cells = [cell for m in shown for cell in (m, _number(as_number(metrics[m]), 1))]
             table.add_row(*cells, end_section=k + _PAIRS_PER_LINE >= len(present))
     return table
 

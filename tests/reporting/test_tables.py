@@ -109,7 +109,7 @@ def test_caption_says_what_the_difference_is(pair):
 
 def test_final_table_of_one_run_shows_what_was_measured(make):
     metrics = {**BASE, "AR_100": 0.5, "AP_large": None, "num_images": 500}
-    text = _text(run_table(make("base", metrics)))
+    text = _text(run_table(make("base", metrics).metrics))
     rows = [line for line in text.splitlines() if "AP" in line or "beta" in line or "AR" in line]
     assert any("AP_large" in row and " - " in row for row in rows)
     assert any("AR_100" in row and "50.0" in row for row in rows)
