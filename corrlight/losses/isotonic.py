@@ -2,19 +2,42 @@
 
 from __future__ import annotations
 
-import numpy as np
+from typing import Any
+
+import numpy.typing as npt
 import torch
 from scipy.optimize import isotonic_regression as scipy_isotonic_regression
 from torch import Tensor
 
-__all__ = ["isotonic_regression", "merge_isotonic", "pool_adjacent_violators"]
+__all__ = ["isotonic_block_starts", "isotonic_regression"]
+
+Array = npt.NDArray[Any]
+
+
+def isotonic_block_starts(values: Array) -> Array:
+    """Return where the blocks of the isotonic fit of ``(n,)`` values, n >= 1, start.
+
+    Linear time, by SciPy.
+
+    Example:
+        >>> isotonic_block_starts(np.array([1.0, 3.0, 2.0]))
+        array([0, 1])
+    """
+    return scipy_isotonic_regression(values).blocks[:-1]
 
 
 def isotonic_regression(values: Tensor) -> Tensor:
     """Return the non-decreasing rows that are closest to ``values`` in the l2 sense.
 
-    Uses :func:`pool_adjacent_violators` on CPU and :func:`merge_isotonic` elsewhere. Members of a
-    block share one bit pattern, so blocks can be told apart by comparing neighbours.
+    O(log n) tensor operations on any device, without waiting for it. Members of a block share one
+    bit pattern, so blocks can be told apart by comparing neighbours.
+
+    The fit is the slope of the greatest convex minorant of the cumulative sum. Minorants of
+    segments of length 1, 2, 4, ... are merged pairwise: the minorant of two neighbours is the left
+    one up to a point a, the common tangent from a to a point b, and the right one from b on. A
+    slope s lies left of the tangent's slope exactly where the supporting line of slope s of the
+    left minorant runs below that of the right one at their common end, so a and b are counts.
+    No data-dependent loop: O(n log^2 n) work and 2 ceil(log2 n) binary searches.
 
     Args:
         values: ``(R, n)`` finite values.
@@ -27,30 +50,6 @@ def isotonic_regression(values: Tensor) -> Tensor:
         tensor([[1.0000, 2.5000, 2.5000]])
     """
     values = values.detach()
-    if values.device.type == "cpu":
-        return pool_adjacent_violators(values)
-    return merge_isotonic(values)
-
-
-def pool_adjacent_violators(values: Tensor) -> Tensor:
-    """Return the isotonic fit of ``(R, n)`` rows, each in linear time by SciPy, on CPU."""
-    rows = values.numpy()
-    fitted = np.empty_like(rows)
-    for k, row in enumerate(rows):
-        fitted[k] = scipy_isotonic_regression(row).x if row.size else row
-    return torch.from_numpy(fitted)
-
-
-def merge_isotonic(values: Tensor) -> Tensor:
-    """Return the isotonic fit of ``(R, n)`` rows with O(log n) tensor operations on any device.
-
-    The fit is the slope of the greatest convex minorant of the cumulative sum. Minorants of
-    segments of length 1, 2, 4, ... are merged pairwise: the minorant of two neighbours is the left
-    one up to a point a, the common tangent from a to a point b, and the right one from b on. A
-    slope s lies left of the tangent's slope exactly where the supporting line of slope s of the
-    left minorant runs below that of the right one at their common end, so a and b are counts.
-    No data-dependent loop: O(n log^2 n) work and 2 ceil(log2 n) binary searches.
-    """
     num_rows, n = values.shape
     if n < 2 or num_rows == 0:
         return values.clone()

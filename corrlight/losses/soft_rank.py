@@ -5,16 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Literal, get_args
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from corrlight.losses.isotonic import isotonic_regression
+from corrlight.losses.isotonic import isotonic_block_starts, isotonic_regression
 from corrlight.losses.reduction import check_choice, check_number, in_full_precision
 
 __all__ = ["Backend", "is_affine_soft_rank", "soft_rank"]
 
 Backend = Literal["native", "torchsort"]
+Array = npt.NDArray[Any]
 
 
 # Compiled graphs call it as it is: SciPy and the sizes of blocks cannot be traced.
@@ -97,49 +100,117 @@ class _SoftRank(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, values: Tensor, strength: float, centred: bool) -> Tensor:
         n = values.shape[1]
-        ordered, order = values.sort(1)
-        # Differences to the smallest value: ranks ignore a shift, rounding does not.
-        t = (_widened(ordered) - ordered[:, :1]) / strength
-        w = torch.arange(1, n + 1, device=t.device, dtype=t.dtype)
-        if not bool(t[:, -1].isfinite().all()):
-            raise ValueError(
-                "Expected `regularization_strength` to suit the range of the values, "
-                f"but {strength!r} overflows."
-            )
-        fitted = isotonic_regression(t - w)
-        blocks = _Blocks(fitted)
-        # t - v, as sums of small terms: v is the block's mean of t less its mean of w.
-        ranks = (t - blocks.means(t)) + blocks.means((w - (n + 1) / 2).expand_as(t))
-        if not centred:
-            ranks += (n + 1) / 2
-        ctx.save_for_backward(order)
-        ctx.blocks, ctx.strength = blocks, strength
-        return torch.empty_like(values).scatter_(1, order, ranks.to(values.dtype))
+        rows = _ArrayRows if values.device.type == "cpu" else _TensorRows
+        ctx.rows, ranks = rows.rank(values.detach(), strength)
+        ctx.strength = strength
+        return ranks if centred else ranks.add_((n + 1) / 2)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad_output: Tensor) -> tuple[Tensor | None, ...]:
-        (order,) = ctx.saved_tensors
-        g = _widened(grad_output.gather(1, order))
-        g = (g - ctx.blocks.means(g)) / ctx.strength
-        return torch.empty_like(grad_output).scatter_(1, order, g.to(grad_output.dtype)), None, None
+        return ctx.rows.deviations(grad_output.detach(), ctx.strength), None, None
 
 
-class _Blocks:
-    """Runs of equal neighbours in ``(R, n)`` rows."""
+def _overflow(strength: float) -> ValueError:
+    return ValueError(
+        "Expected `regularization_strength` to suit the range of the values, "
+        f"but {strength!r} overflows."
+    )
 
-    def __init__(self, fitted: Tensor) -> None:
-        starts = torch.ones_like(fitted, dtype=torch.bool)
-        torch.ne(fitted[:, 1:], fitted[:, :-1], out=starts[:, 1:])
-        self.index = starts.view(-1).cumsum(0).sub_(1)
-        self.sizes = fitted.new_zeros(fitted.numel()).index_add_(
-            0, self.index, torch.ones_like(fitted).view(-1)
+
+class _ArrayRows:
+    """Order and blocks of rows on CPU, as flat NumPy arrays."""
+
+    def __init__(self, order: Array, starts: Array, sizes: Array) -> None:
+        self.order, self.starts, self.sizes = order, starts, sizes
+
+    @classmethod
+    def rank(cls, values: Tensor, strength: float) -> tuple[_ArrayRows, Tensor]:
+        """Return the structure of ``(R, n)`` rows and their centred soft ranks."""
+        x = values.numpy()
+        num_rows, n = x.shape
+        order = x.argsort(1)
+        order += np.arange(0, num_rows * n, n)[:, None]
+        order = order.ravel()
+        t = x.ravel()[order].astype(np.float64).reshape(num_rows, n)
+        # Differences to the smallest value: ranks ignore a shift, rounding does not.
+        t -= t[:, :1].copy()
+        with np.errstate(over="ignore"):
+            t /= strength
+        if not np.isfinite(t[:, -1]).all():
+            raise _overflow(strength)
+        steps = np.arange(1, n + 1)
+        starts = np.concatenate(
+            [isotonic_block_starts(row - steps) + k * n for k, row in enumerate(t)]
         )
+        rows = cls(order, starts, np.diff(starts, append=num_rows * n))
+        # v is the block's mean of t less that of 1, ..., n, so t - v is a sum of small terms.
+        centres = starts % n + (rows.sizes - n) / 2
+        ranks = rows._less_means(t.ravel()) + np.repeat(centres, rows.sizes)
+        return rows, rows._in_place(ranks, values)
 
-    def means(self, values: Tensor) -> Tensor:
-        """Return ``(R, n)`` values replaced by the means of their blocks."""
-        sums = torch.zeros_like(self.sizes).index_add_(0, self.index, values.reshape(-1))
-        return (sums / self.sizes.clamp(min=1))[self.index].view(values.shape)
+    def deviations(self, gradient: Tensor, strength: float) -> Tensor:
+        """Return ``(R, n)`` gradients less the means of their blocks, over the strength."""
+        g = gradient.numpy().ravel()[self.order].astype(np.float64)
+        return self._in_place(self._less_means(g) / strength, gradient)
+
+    def _less_means(self, flat: Array) -> Array:
+        # Relative to the block's first member, so that ties give exact zeros.
+        relative = flat - np.repeat(flat[self.starts], self.sizes)
+        means = np.add.reduceat(relative, self.starts) / self.sizes
+        relative -= np.repeat(means, self.sizes)
+        return relative
+
+    def _in_place(self, flat: Array, like: Tensor) -> Tensor:
+        result = torch.empty(like.shape, dtype=like.dtype)
+        result.numpy().ravel()[self.order] = flat
+        return result
+
+
+class _TensorRows:
+    """Order and blocks of rows on any device, without waiting for it."""
+
+    def __init__(self, order: Tensor, fitted: Tensor) -> None:
+        self.order = order
+        is_start = torch.ones_like(fitted, dtype=torch.bool)
+        is_start[:, 1:] = fitted[:, 1:] != fitted[:, :-1]
+        self.block = is_start.view(-1).cumsum(0) - 1  # (R n,)
+        positions = torch.arange(fitted.numel(), device=fitted.device)
+        # Every member writes the position of its block's start: the last start up to it.
+        self.start = torch.where(is_start.view(-1), positions, 0).cummax(0).values
+        ones = torch.ones_like(fitted).view(-1)
+        self.sizes = torch.zeros_like(ones).index_add_(0, self.block, ones).clamp(min=1)
+
+    @classmethod
+    def rank(cls, values: Tensor, strength: float) -> tuple[_TensorRows, Tensor]:
+        """Return the structure of ``(R, n)`` rows and their centred soft ranks."""
+        num_rows, n = values.shape
+        ordered, order = values.sort(1)
+        t = (_widened(ordered) - _widened(ordered[:, :1])) / strength
+        if not bool(t[:, -1].isfinite().all()):
+            raise _overflow(strength)
+        steps = torch.arange(1, n + 1, device=t.device, dtype=t.dtype)
+        rows = cls(order, isotonic_regression(t - steps))
+        centred_steps = (steps - (n + 1) / 2).expand(num_rows, n)
+        ranks = rows._less_means(t) + rows._means(centred_steps.reshape(-1)).view(num_rows, n)
+        return rows, rows._in_place(ranks, values)
+
+    def deviations(self, gradient: Tensor, strength: float) -> Tensor:
+        """Return ``(R, n)`` gradients less the means of their blocks, over the strength."""
+        g = _widened(gradient.gather(1, self.order))
+        return self._in_place(self._less_means(g) / strength, gradient)
+
+    def _means(self, flat: Tensor) -> Tensor:
+        sums = torch.zeros_like(self.sizes).index_add_(0, self.block, flat)
+        return (sums / self.sizes)[self.block]
+
+    def _less_means(self, values: Tensor) -> Tensor:
+        flat = values.reshape(-1)
+        relative = flat - flat[self.start]
+        return (relative - self._means(relative)).view(values.shape)
+
+    def _in_place(self, ordered: Tensor, like: Tensor) -> Tensor:
+        return torch.empty_like(like).scatter_(1, self.order, ordered.to(like.dtype))
 
 
 def _widened(values: Tensor) -> Tensor:
