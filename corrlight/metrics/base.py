@@ -18,6 +18,7 @@ __all__ = [
     "Metric",
     "MetricResult",
     "Number",
+    "Rle",
     "mean_or_none",
     "none_if_nan",
 ]
@@ -25,6 +26,8 @@ __all__ = [
 Array = npt.NDArray[Any]
 # A measure is a fraction, a count is an int, and None means undefined (never 0).
 Number = float | int | None
+# A mask as COCO writes it: {"size": [height, width], "counts": ...}.
+Rle = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,7 +52,7 @@ class ImageRecord:
     positive_scores: Array
     positive_ious: Array
     positive_ranking_scores: Array | None = None
-    masks: list[dict[str, Any]] | None = None
+    masks: list[Rle] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,7 +69,14 @@ class MetricResult:
 
 
 class Metric(Protocol):
-    """A measure of an evaluation: one file here, its maths in ``functional``, one YAML."""
+    """A measure of an evaluation: one file here, its maths in ``functional``, one YAML.
+
+    Attributes:
+        of_positives: Reads the positives before post-processing, not the final detections; it is
+            then not computed again for masks.
+    """
+
+    of_positives: bool = False
 
     def __call__(self, evaluation: Evaluation) -> MetricResult:
         """Return the measure; everything expensive is cached in ``evaluation``."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from corrlight.metrics.base import MetricResult
+from corrlight.metrics.base import Metric, MetricResult
 from corrlight.metrics.evaluation import Evaluation
 from corrlight.metrics.functional.calibration import calibration
 from corrlight.metrics.functional.score_iou_pairs import score_iou_pairs
@@ -10,7 +10,7 @@ from corrlight.metrics.functional.score_iou_pairs import score_iou_pairs
 __all__ = ["Calibration"]
 
 
-class Calibration:
+class Calibration(Metric):
     """Expected |score - IoU| over score bins of all final detections.
 
     Args:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from corrlight.metrics.base import MetricResult, none_if_nan
+from corrlight.metrics.base import Metric, MetricResult, none_if_nan
 from corrlight.metrics.evaluation import Evaluation
 from corrlight.metrics.functional.class_correlation import class_correlation
 from corrlight.metrics.functional.grouped_correlation import (
@@ -14,7 +14,7 @@ from corrlight.metrics.functional.grouped_correlation import (
 __all__ = ["ClassCorrelation"]
 
 
-class ClassCorrelation:
+class ClassCorrelation(Metric):
     """Class-level correlation of score and IoU of the true positives at IoU 0.5.
 
     Args:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from corrlight.metrics.base import MetricResult, none_if_nan
+from corrlight.metrics.base import Metric, MetricResult, none_if_nan
 from corrlight.metrics.evaluation import Evaluation
 from corrlight.metrics.functional.coco_evaluate import coco_evaluate
 
 __all__ = ["CocoEvaluate"]
 
 
-class CocoEvaluate:
+class CocoEvaluate(Metric):
     """The 12 COCO numbers; AP, AP50, AP75 and AP by size of every class."""
 
     def __call__(self, evaluation: Evaluation) -> MetricResult:

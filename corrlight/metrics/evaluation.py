@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
+from pycocotools import mask as mask_utils
 
-from corrlight.metrics.base import Array, ImageRecord
+from corrlight.metrics.base import Array, ImageRecord, Rle
 from corrlight.metrics.ground_truth import GroundTruth
 from corrlight.metrics.matching import (
     AREA_RANGES,
@@ -18,6 +19,7 @@ from corrlight.metrics.matching import (
     Matches,
     Pairs,
     box_pairs,
+    mask_pairs,
     match,
 )
 from corrlight.metrics.results import PositiveTable, Results
@@ -36,6 +38,7 @@ class Evaluation:
         ground_truth: Objects of the evaluated images.
         results: Final detections in their given order.
         positives: The training assigner's positives, or None for a results file.
+        masks: Whether masks are matched instead of boxes.
         order: ``(D,)`` rows of ``results`` in sorted order.
         cell: ``(D,)`` ascending number of the (class, image) of every sorted detection.
         rank: ``(D,)`` place of every sorted detection within its image and class, from 0.
@@ -47,7 +50,11 @@ class Evaluation:
         ground_truth: GroundTruth,
         results: Results,
         positives: PositiveTable | None = None,
+        masks: bool = False,
     ) -> None:
+        if masks and (ground_truth.masks is None or results.masks is None):
+            raise ValueError("Expected ground truth and results with masks, but got none.")
+        self.masks = masks
         self.ground_truth = ground_truth
         self.results = results
         self.positives = positives
@@ -60,12 +67,15 @@ class Evaluation:
         self.counted: Array = np.flatnonzero(self.rank < MAX_DETECTIONS)
 
     @classmethod
-    def from_records(cls, ground_truth: GroundTruth, records: Sequence[ImageRecord]) -> Self:
+    def from_records(
+        cls, ground_truth: GroundTruth, records: Sequence[ImageRecord], masks: bool = False
+    ) -> Self:
         """Evaluate the images of ``records``, and no others, whatever their order.
 
         Args:
             ground_truth: Objects of these images, or of more.
             records: One record an image.
+            masks: Match masks instead of boxes.
         """
         records = sorted(records, key=lambda r: r.image_id)
         ground_truth = ground_truth.restricted(r.image_id for r in records)
@@ -73,6 +83,7 @@ class Evaluation:
             ground_truth,
             Results.from_records(records, ground_truth),
             PositiveTable.from_records(records, ground_truth),
+            masks,
         )
 
     @classmethod
@@ -81,18 +92,27 @@ class Evaluation:
         annotations: Path | str | Mapping[str, Any],
         results: Path | str | Sequence[Mapping[str, Any]],
         category_ids: Sequence[int] | None = None,
+        masks: bool = False,
     ) -> Self:
         """Evaluate COCO results, both given as a file or as its content.
 
         All images of the annotations are evaluated.
+
+        Args:
+            annotations: COCO annotations.
+            results: COCO results.
+            category_ids: Category id of every label. Default: all, ascending.
+            masks: Match masks instead of boxes.
         """
         if isinstance(annotations, Path | str):
-            ground_truth = GroundTruth.load(annotations, category_ids)
+            ground_truth = GroundTruth.load(annotations, category_ids, masks)
         else:
-            ground_truth = GroundTruth.from_coco(annotations, category_ids)
+            ground_truth = GroundTruth.from_coco(annotations, category_ids, masks)
         if isinstance(results, Path | str):
-            return cls(ground_truth, Results.load(results, ground_truth))
-        return cls(ground_truth, Results.from_coco(results, ground_truth))
+            found = Results.load(results, ground_truth, masks)
+        else:
+            found = Results.from_coco(results, ground_truth, masks)
+        return cls(ground_truth, found, masks=masks)
 
     def _cell(self, labels: Array, image_idx: Array) -> Array:
         return labels * self.ground_truth.num_images + image_idx
@@ -101,17 +121,27 @@ class Evaluation:
     def pairs(self) -> Pairs:
         """IoUs of all sorted detections with the objects of their image and class."""
         gt = self.ground_truth
-        return box_pairs(
-            self.cell,
-            self.results.boxes[self.order],
-            self._cell(gt.labels, gt.image_idx),
-            gt.boxes,
-            gt.crowd,
-        )
+        gt_cell = self._cell(gt.labels, gt.image_idx)
+        if self.masks:
+            assert gt.masks is not None  # checked at construction
+            return mask_pairs(self.cell, self._sorted_masks, gt_cell, gt.masks, gt.crowd)
+        boxes = self.results.boxes[self.order]
+        return box_pairs(self.cell, boxes, gt_cell, gt.boxes, gt.crowd)
+
+    @cached_property
+    def _sorted_masks(self) -> list[Rle]:
+        masks = self.results.masks
+        assert masks is not None  # checked at construction
+        return [masks[i] for i in self.order]
 
     @cached_property
     def areas(self) -> Array:
-        """``(D,)`` width times height of the sorted detections."""
+        """``(D,)`` area of the sorted detections: width times height, or pixels of the mask.
+
+        Deviation: pycocotools uses the box's area for masks too if the first result has a box.
+        """
+        if self.masks:
+            return np.asarray(mask_utils.area(self._sorted_masks), np.float64).reshape(-1)
         boxes = self.results.boxes[self.order]
         return boxes[:, 2] * boxes[:, 3]
 

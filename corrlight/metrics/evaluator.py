@@ -51,6 +51,7 @@ class DetectionEvaluator:
         annotation_file: COCO annotations; read at the first evaluation.
         category_ids: Category id of every label.
         metrics: Measures to compute. Default: AP, oLRP, beta_img and beta_cls.
+        masks: Also evaluate masks; their measures carry the prefix ``mask_``.
     """
 
     def __init__(
@@ -58,7 +59,9 @@ class DetectionEvaluator:
         annotation_file: Path | str,
         category_ids: Sequence[int],
         metrics: Sequence[Metric] | None = None,
+        masks: bool = False,
     ) -> None:
+        self.masks = masks
         self.annotation_file = Path(annotation_file)
         self.category_ids = tuple(int(c) for c in category_ids)
         if metrics is None:
@@ -124,36 +127,53 @@ class DetectionEvaluator:
 
     def _evaluate(self, records: Sequence[ImageRecord]) -> EvaluationResult:
         if self._ground_truth is None:
-            self._ground_truth = GroundTruth.load(self.annotation_file, self.category_ids)
+            self._ground_truth = GroundTruth.load(
+                self.annotation_file, self.category_ids, self.masks
+            )
         evaluation = Evaluation.from_records(self._ground_truth, records)
-        ground_truth = evaluation.ground_truth
-        metrics: dict[str, Number] = {}
-        num_objects = np.bincount(
-            ground_truth.labels[~ground_truth.crowd], minlength=ground_truth.num_classes
-        )
-        num_detections = np.bincount(evaluation.results.labels, minlength=ground_truth.num_classes)
-        columns: dict[str, Sequence[Any]] = {
+        metrics, columns = self._measure(evaluation)
+        if self.masks:
+            of_masks = Evaluation(evaluation.ground_truth, evaluation.results, masks=True)
+            values, more = self._measure(of_masks)
+            metrics |= {f"mask_{name}": value for name, value in values.items()}
+            columns |= {f"mask_{name}": column for name, column in more.items()}
+        ground_truth, results = evaluation.ground_truth, evaluation.results
+        objects = ground_truth.labels[~ground_truth.crowd]
+        table: dict[str, Sequence[Any]] = {
             "category_id": ground_truth.category_ids.tolist(),
             "name": ground_truth.names,
-            "num_objects": num_objects.tolist(),
-            "num_detections": num_detections.tolist(),
+            "num_objects": np.bincount(objects, minlength=ground_truth.num_classes).tolist(),
+            "num_detections": np.bincount(
+                results.labels, minlength=ground_truth.num_classes
+            ).tolist(),
+            **columns,
         }
-        for metric in self.metrics:
-            result = metric(evaluation)
-            metrics |= result.values
-            columns |= result.per_class
-        metrics |= {
-            "num_images": ground_truth.num_images,
-            "num_objects": int(num_objects.sum()),
-            "num_detections": len(evaluation.results),
-        }
-        rows = zip(*columns.values(), strict=True)
+        rows = zip(*table.values(), strict=True)
         return EvaluationResult(
-            metrics=metrics,
-            per_class=[dict(zip(columns, row, strict=True)) for row in rows],
-            detections=evaluation.results.to_coco(ground_truth),
+            metrics={
+                **metrics,
+                "num_images": ground_truth.num_images,
+                "num_objects": len(objects),
+                "num_detections": len(results),
+            },
+            per_class=[dict(zip(table, row, strict=True)) for row in rows],
+            detections=results.to_coco(ground_truth),
             score_iou=score_iou_pairs(evaluation),
         )
+
+    def _measure(
+        self, evaluation: Evaluation
+    ) -> tuple[dict[str, Number], dict[str, Sequence[Number]]]:
+        """Return the values and the columns by class of all metrics."""
+        values: dict[str, Number] = {}
+        columns: dict[str, Sequence[Number]] = {}
+        for metric in self.metrics:
+            if evaluation.masks and metric.of_positives:
+                continue
+            result = metric(evaluation)
+            values |= result.values
+            columns |= result.per_class
+        return values, columns
 
 
 def _distributed() -> bool:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import compress
 from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
+from pycocotools import mask as mask_utils
 
-from corrlight.metrics.base import Array
+from corrlight.metrics.base import Array, Rle
 
 __all__ = ["GroundTruth"]
 
@@ -31,6 +33,7 @@ class GroundTruth:
         boxes: ``(G, 4)`` float64 boxes ``x, y, width, height``.
         areas: ``(G,)`` the annotation's area (of the mask, in COCO), which decides the size class.
         crowd: ``(G,)`` bool; crowds are ignore regions.
+        masks: COCO run-length encodings in the same order, or None if not asked for.
         num_areas_filled: Annotations without area, for which width times height is used.
         num_crowd_filled: Annotations without iscrowd, taken as 0.
     """
@@ -43,6 +46,7 @@ class GroundTruth:
     boxes: Array
     areas: Array
     crowd: Array
+    masks: tuple[Rle, ...] | None = None
     num_areas_filled: int = 0
     num_crowd_filled: int = 0
 
@@ -60,7 +64,12 @@ class GroundTruth:
         return len(self.image_ids)
 
     @classmethod
-    def load(cls, annotations: Path | str, category_ids: Sequence[int] | None = None) -> Self:
+    def load(
+        cls,
+        annotations: Path | str,
+        category_ids: Sequence[int] | None = None,
+        masks: bool = False,
+    ) -> Self:
         """Read a COCO annotation file; see :meth:`from_coco`."""
         content = json.loads(Path(annotations).read_text())
         if not isinstance(content, dict):
@@ -68,11 +77,14 @@ class GroundTruth:
                 f"Expected {annotations} to hold a COCO dictionary, "
                 f"but got a {type(content).__name__}."
             )
-        return cls.from_coco(content, category_ids)
+        return cls.from_coco(content, category_ids, masks)
 
     @classmethod
     def from_coco(
-        cls, content: Mapping[str, Any], category_ids: Sequence[int] | None = None
+        cls,
+        content: Mapping[str, Any],
+        category_ids: Sequence[int] | None = None,
+        masks: bool = False,
     ) -> Self:
         """Build the columns from a COCO dictionary.
 
@@ -81,6 +93,7 @@ class GroundTruth:
                 annotation may be missing; ``ignore`` has no effect, as in pycocotools.
             category_ids: Category of every label; annotations of other categories are left out.
                 Default: all categories, ascending.
+            masks: Also read the segmentations (needs the images' height and width).
 
         Raises:
             ValueError: If a key is missing or an annotation names an unknown image or category.
@@ -121,6 +134,7 @@ class GroundTruth:
             boxes=boxes[order],
             areas=np.where(filled, boxes[:, 2] * boxes[:, 3], areas)[order],
             crowd=np.array([bool(a.get("iscrowd", 0)) for a in rows], dtype=bool)[order],
+            masks=_masks(content["images"], [rows[i] for i in order]) if masks else None,
             num_areas_filled=int(filled.sum()),
             num_crowd_filled=sum("iscrowd" not in a for a in rows),
         )
@@ -148,4 +162,28 @@ class GroundTruth:
             boxes=self.boxes[keep],
             areas=self.areas[keep],
             crowd=self.crowd[keep],
+            masks=None if self.masks is None else tuple(compress(self.masks, keep.tolist())),
         )
+
+
+def _masks(
+    images: Sequence[Mapping[str, Any]], rows: Sequence[Mapping[str, Any]]
+) -> tuple[Rle, ...]:
+    """Encode polygons and uncompressed run lengths of ``rows``."""
+    size_of = {i["id"]: (i.get("height"), i.get("width")) for i in images}
+    encoded = []
+    for row in rows:
+        height, width = size_of[row["image_id"]]
+        shape = row.get("segmentation")
+        if not shape or height is None or width is None:
+            raise ValueError(
+                "Expected a segmentation, and an image with height and width, for annotation id "
+                f"{row.get('id')}, but got none."
+            )
+        if isinstance(shape, list):
+            encoded.append(mask_utils.merge(mask_utils.frPyObjects(shape, height, width)))
+        elif isinstance(shape["counts"], list):
+            encoded.append(mask_utils.frPyObjects(shape, height, width))
+        else:
+            encoded.append(shape)
+    return tuple(encoded)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from corrlight.metrics.base import MetricResult, Number
+from corrlight.metrics.base import Metric, MetricResult, Number
 from corrlight.metrics.evaluation import Evaluation
 from corrlight.metrics.functional.grouped_correlation import (
     CoefficientName,
@@ -14,7 +14,7 @@ from corrlight.metrics.functional.image_correlation import image_correlation
 __all__ = ["ImageCorrelation"]
 
 
-class ImageCorrelation:
+class ImageCorrelation(Metric):
     """Image-level correlation on class scores (``beta_img``) and on ranking scores.
 
     All are None where no positives were recorded, as in a results file.
@@ -23,6 +23,8 @@ class ImageCorrelation:
         coefficient: "spearman" gives ``beta_img`` and ``beta_img_ranking``, another one
             ``beta_img_pearson`` and so on.
     """
+
+    of_positives = True
 
     def __init__(self, coefficient: CoefficientName = "spearman") -> None:
         self.coefficient = check_coefficient(coefficient)

@@ -12,12 +12,14 @@ Letters: D detections kept, G objects, T IoU thresholds, R recall thresholds.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
+from pycocotools import mask as mask_utils
 
-from corrlight.metrics.base import Array
+from corrlight.metrics.base import Array, Rle
 
 __all__ = [
     "AREA_RANGES",
@@ -27,6 +29,7 @@ __all__ = [
     "Matches",
     "Pairs",
     "box_pairs",
+    "mask_pairs",
     "match",
 ]
 
@@ -123,10 +126,51 @@ def box_pairs(
         reaches = iou >= IOU_THRESHOLDS[0]
         kept.append((detection[reaches], gt[reaches], iou[reaches]))
         start = stop
-    if not kept:
-        none = np.zeros(0, dtype=np.int64)
-        return Pairs(detection=none, gt=none, iou=np.zeros(0), best_iou=best)
-    detection, gt, iou = (np.concatenate(column) for column in zip(*kept, strict=True))
+    return _collected(kept, best)
+
+
+def mask_pairs(
+    det_cell: Array,
+    det_masks: Sequence[Rle],
+    gt_cell: Array,
+    gt_masks: Sequence[Rle],
+    crowd: Array,
+) -> Pairs:
+    """Compute the IoUs between all masks that share a cell, as :func:`box_pairs` does.
+
+    Args:
+        det_cell: ``(D,)`` ascending cell numbers.
+        det_masks: D run-length encodings.
+        gt_cell: ``(G,)`` ascending cell numbers.
+        gt_masks: G run-length encodings.
+        crowd: ``(G,)`` bool.
+
+    Raises:
+        ValueError: If two masks of a cell have different sizes.
+    """
+    best = np.zeros(len(det_cell))
+    kept: list[tuple[Array, Array, Array]] = []
+    for cell in np.intersect1d(det_cell, gt_cell):
+        d, d_end = np.searchsorted(det_cell, [cell, cell + 1]).tolist()
+        g, g_end = np.searchsorted(gt_cell, [cell, cell + 1]).tolist()
+        masks, objects = list(det_masks[d:d_end]), list(gt_masks[g:g_end])
+        sizes = {tuple(m["size"]) for m in (*masks, *objects)}
+        if len(sizes) > 1:
+            raise ValueError(
+                f"Expected masks of one size within an image, but got {sorted(sizes)}."
+            )
+        # (detections, objects) of this cell
+        iou = np.asarray(mask_utils.iou(masks, objects, crowd[g:g_end].astype(np.uint8)))
+        best[d:d_end] = np.where(crowd[g:g_end], 0.0, iou).max(1)
+        row, column = np.nonzero(iou >= IOU_THRESHOLDS[0])
+        kept.append((row + d, column + g, iou[row, column]))
+    return _collected(kept, best)
+
+
+def _collected(kept: Sequence[tuple[Array, Array, Array]], best: Array) -> Pairs:
+    none = (np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int64), np.zeros(0))
+    columns = zip(none, *kept, strict=True)
+    detection, gt, iou = (np.concatenate(column) for column in columns)
     return Pairs(detection=detection, gt=gt, iou=iou, best_iou=best)
 
 

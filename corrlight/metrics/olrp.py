@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from corrlight.metrics.base import MetricResult, none_if_nan
+from corrlight.metrics.base import Metric, MetricResult, none_if_nan
 from corrlight.metrics.evaluation import Evaluation
 from corrlight.metrics.functional.olrp import olrp
 from corrlight.metrics.matching import AREA_RANGES
@@ -10,7 +10,7 @@ from corrlight.metrics.matching import AREA_RANGES
 __all__ = ["Olrp"]
 
 
-class Olrp:
+class Olrp(Metric):
     """Optimal LRP error, its parts and the optimal score threshold of every class."""
 
     def __call__(self, evaluation: Evaluation) -> MetricResult:

@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
+from pycocotools import mask as mask_utils
 
-from corrlight.metrics.base import Array, ImageRecord
+from corrlight.metrics.base import Array, ImageRecord, Rle
 from corrlight.metrics.ground_truth import GroundTruth
 
 __all__ = ["PositiveTable", "Results", "check_record"]
@@ -35,6 +36,8 @@ def check_record(record: ImageRecord) -> None:
         "detections": (len(record.boxes), len(record.scores), len(record.labels)),
         "positives": (len(record.positive_scores), len(record.positive_ious)),
     }
+    if record.masks is not None:
+        lengths["masks and boxes"] = (len(record.masks), len(record.boxes))
     for what, counts in lengths.items():
         if len(set(counts)) > 1:
             raise ValueError(
@@ -83,12 +86,14 @@ class Results:
         labels: ``(D,)`` classes in ``[0, C)``.
         boxes: ``(D, 4)`` float64 boxes ``x, y, width, height``, as in a COCO results file.
         scores: ``(D,)`` float64 ranking scores.
+        masks: COCO run-length encodings in the same order, or None.
     """
 
     image_idx: Array
     labels: Array
     boxes: Array
     scores: Array
+    masks: tuple[Rle, ...] | None = None
 
     def __len__(self) -> int:
         return len(self.scores)
@@ -117,10 +122,11 @@ class Results:
             labels=_joined([r.labels for r in records]).astype(np.int64),
             boxes=boxes,
             scores=_joined([r.scores for r in records]).astype(np.float64),
+            masks=_joined_masks(records),
         )
 
     @classmethod
-    def load(cls, results: Path | str, ground_truth: GroundTruth) -> Self:
+    def load(cls, results: Path | str, ground_truth: GroundTruth, masks: bool = False) -> Self:
         """Read a COCO results file; see :meth:`from_coco`."""
         content = json.loads(Path(results).read_text())
         if not isinstance(content, list):
@@ -128,28 +134,37 @@ class Results:
                 f"Expected {results} to hold a list of detections, "
                 f"but got a {type(content).__name__}."
             )
-        return cls.from_coco(content, ground_truth)
+        return cls.from_coco(content, ground_truth, masks)
 
     @classmethod
-    def from_coco(cls, content: Sequence[Mapping[str, Any]], ground_truth: GroundTruth) -> Self:
+    def from_coco(
+        cls,
+        content: Sequence[Mapping[str, Any]],
+        ground_truth: GroundTruth,
+        masks: bool = False,
+    ) -> Self:
         """Build the columns from a COCO results list (an empty one is allowed).
+
+        Args:
+            content: Detections with ``image_id``, ``category_id``, ``score`` and ``bbox``.
+            ground_truth: What the ids refer to.
+            masks: Also read ``segmentation`` (run-length encoded); boxes may then be missing.
 
         Raises:
             ValueError: Naming the record's number, if a key is missing, an id is unknown or a
                 number is not finite.
         """
-        for key in ("image_id", "category_id", "bbox", "score"):
+        shape = "segmentation" if masks else "bbox"
+        for key in ("image_id", "category_id", shape, "score"):
             for number, record in enumerate(content):
                 if key not in record:
                     raise ValueError(f"Expected `{key}` in detection number {number}.")
         scores = _numbers([r["score"] for r in content], "score")
-        for number, record in enumerate(content):
-            if len(record["bbox"]) != 4:
-                raise ValueError(
-                    f"Expected four numbers as bbox of detection number {number}, "
-                    f"but got {record['bbox']}."
-                )
-        boxes = _numbers([v for r in content for v in r["bbox"]], "bbox", 4).reshape(-1, 4)
+        encoded = _encoded(content) if masks else None
+        if encoded is None or all("bbox" in r for r in content):
+            boxes = _boxes(content)
+        else:
+            boxes = np.array([mask_utils.toBbox(m) for m in encoded], np.float64).reshape(-1, 4)
         label_of = {c: k for k, c in enumerate(ground_truth.category_ids.tolist())}
         row_of = {i: k for k, i in enumerate(ground_truth.image_ids.tolist())}
         return cls(
@@ -157,6 +172,7 @@ class Results:
             labels=_rows([r["category_id"] for r in content], label_of, "category_id"),
             boxes=boxes,
             scores=scores,
+            masks=encoded,
         )
 
     def to_coco(self, ground_truth: GroundTruth) -> list[dict[str, Any]]:
@@ -167,14 +183,47 @@ class Results:
             self.boxes.tolist(),
             self.scores.tolist(),
         )
-        return [
+        content: list[dict[str, Any]] = [
             {"image_id": i, "category_id": c, "bbox": b, "score": s}
             for i, c, b, s in zip(*columns, strict=True)
         ]
+        for detection, mask in zip(content, self.masks or (), strict=False):
+            counts = mask["counts"]
+            text = counts.decode("ascii") if isinstance(counts, bytes) else counts
+            detection["segmentation"] = {"size": list(mask["size"]), "counts": text}
+        return content
 
 
 def _joined(columns: Sequence[Array]) -> Array:
     return np.concatenate(columns) if columns else np.zeros(0)
+
+
+def _joined_masks(records: Sequence[ImageRecord]) -> tuple[Rle, ...] | None:
+    given = [r.masks for r in records if r.masks is not None]
+    if len(given) < len(records) or not given:
+        return None
+    return tuple(mask for masks in given for mask in masks)
+
+
+def _boxes(content: Sequence[Mapping[str, Any]]) -> Array:
+    for number, record in enumerate(content):
+        if len(record["bbox"]) != 4:
+            raise ValueError(
+                f"Expected four numbers as bbox of detection number {number}, "
+                f"but got {record['bbox']}."
+            )
+    return _numbers([v for r in content for v in r["bbox"]], "bbox", 4).reshape(-1, 4)
+
+
+def _encoded(content: Sequence[Mapping[str, Any]]) -> tuple[Rle, ...]:
+    for number, record in enumerate(content):
+        mask = record["segmentation"]
+        if not isinstance(mask, dict) or not isinstance(mask.get("counts"), str | bytes):
+            raise ValueError(
+                "Expected a compressed run-length encoding as segmentation of detection number "
+                f"{number}, but got {mask!r:.60}."
+            )
+    return tuple(r["segmentation"] for r in content)
 
 
 def _numbers(values: list[Any], key: str, per_record: int = 1) -> Array:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from corrlight.metrics.base import MetricResult, none_if_nan
+from corrlight.metrics.base import Metric, MetricResult, none_if_nan
 from corrlight.metrics.evaluation import Evaluation
 from corrlight.metrics.functional.score_bounds import score_bounds
 
 __all__ = ["ScoreBounds"]
 
 
-class ScoreBounds:
+class ScoreBounds(Metric):
     """AP, AP50 and AP75 with true positives ranked by IoU, and against it."""
 
     def __call__(self, evaluation: Evaluation) -> MetricResult:

@@ -3,9 +3,11 @@
 import contextlib
 import copy
 import io
+import warnings
 
 import numpy as np
 from hypothesis import strategies as st
+from pycocotools import mask as mask_utils
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
@@ -75,6 +77,42 @@ def random_dataset(
         "categories": [{"id": c, "name": f"class {c}"} for c in categories],
     }
     return gt, [detections[i] for i in rng.permutation(len(detections))]
+
+
+def with_masks(gt: dict, dt: list[dict], rng: np.random.Generator) -> tuple[dict, list[dict]]:
+    """Replace boxes by masks: polygons and run lengths as objects, run lengths as detections.
+
+    Like the files that mask detectors write, the detections have no box: with one, pycocotools
+    would take its area for the mask's.
+    """
+
+    def corners(box: list[float]) -> list[float]:
+        x, y, w, h = (max(0.0, v) for v in box)
+        cut = 0.3 * float(rng.random())
+        return [x + cut * w, y, x + w, y + cut * h, x + w * (1 - cut), y + h, x, y + h * (1 - cut)]
+
+    def encode(box: list[float], compressed: bool) -> dict:
+        rle = mask_utils.merge(mask_utils.frPyObjects([corners(box)], 400, 400))
+        if compressed:
+            return {"size": [400, 400], "counts": rle["counts"].decode()}
+        with warnings.catch_warnings():  # pycocotools 2.0.11 with numpy 2
+            warnings.simplefilter("ignore", DeprecationWarning)
+            flat = mask_utils.decode(rle).flatten(order="F")
+        edges = np.flatnonzero(np.diff(np.r_[0, flat, 1 - flat[-1]])).tolist()
+        return {"size": [400, 400], "counts": np.diff([0, *edges]).tolist()}
+
+    annotations = [
+        {**a, "segmentation": [corners(a["bbox"])] if i % 2 else encode(a["bbox"], bool(i % 4))}
+        for i, a in enumerate(gt["annotations"])
+    ]
+    results = [
+        {
+            **{k: v for k, v in d.items() if k != "bbox"},
+            "segmentation": encode(d["bbox"], compressed=True),
+        }
+        for d in dt
+    ]
+    return {**gt, "annotations": annotations}, results
 
 
 @st.composite

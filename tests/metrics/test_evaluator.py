@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,7 @@ from corrlight.metrics import (
     GroundTruth,
     ImageRecord,
 )
-from tests.metrics.coco_oracle import NAMES, coco_numbers, random_dataset
+from tests.metrics.coco_oracle import NAMES, coco_numbers, random_dataset, with_masks
 
 
 def make_records(gt, dt, positives=True):
@@ -112,6 +113,35 @@ def test_chosen_metrics_no_positives_no_detections(case):
     assert "AP" not in evaluator.compute().metrics
 
 
+def test_masks_carry_a_prefix(case):
+    gt, dt, file = case
+    gt, shapes = with_masks(gt, dt, np.random.default_rng(0))
+    file.write_text(json.dumps(gt))
+    records, category_ids = make_records(gt, dt)
+    encoded = [
+        [s["segmentation"] for s in shapes if s["image_id"] == record.image_id]
+        for record in records
+    ]
+    records = [replace(r, masks=m) for r, m in zip(records, encoded, strict=True)]
+    evaluator = DetectionEvaluator(file, category_ids, masks=True)
+    evaluator.update(records)
+    result = evaluator.compute()
+    written = json.loads(json.dumps(result.detections))
+    for name, value in coco_numbers(gt, written).items():
+        assert result.metrics[name] == pytest.approx(value, abs=1e-12)
+    without_boxes = [{k: v for k, v in d.items() if k != "bbox"} for d in written]
+    for name, value in coco_numbers(gt, without_boxes, "segm").items():
+        assert result.metrics[f"mask_{name}"] == pytest.approx(value, abs=1e-12)
+    assert {"mask_oLRP", "mask_beta_cls"} <= set(result.metrics)
+    assert "mask_beta_img" not in result.metrics
+    assert result.per_class[0]["mask_AP"] != result.per_class[0]["AP"]
+
+    evaluator.reset()
+    evaluator.update([replace(records[0], masks=None), *records[1:]])
+    with pytest.raises(ValueError, match="ground truth and results with masks"):
+        evaluator.compute()
+
+
 def test_no_images(case):
     _, _, file = case
     result = DetectionEvaluator(file, [GroundTruth.load(file).category_ids[0]]).compute()
@@ -170,7 +200,11 @@ def _run_rank(rank, world, folder, fail):
     dist.destroy_process_group()
 
 
-@pytest.mark.slow
+def in_processes(world, folder, fail):
+    # Forked: the children need no second import of torch, and run no parallel code.
+    mp.start_processes(_run_rank, (world, folder, int(fail)), nprocs=world, start_method="fork")
+
+
 def test_same_results_from_1_2_and_3_processes(case, tmp_path: Path):
     gt, dt, _ = case
     records, category_ids = make_records(gt, dt)
@@ -179,7 +213,7 @@ def test_same_results_from_1_2_and_3_processes(case, tmp_path: Path):
     evaluator.update(records)
     alone = evaluator.compute()
     for world in (2, 3):
-        mp.spawn(_run_rank, (world, tmp_path, 0), nprocs=world)
+        in_processes(world, tmp_path, fail=False)
         for rank in range(world):
             found = json.loads((tmp_path / f"{world}_{rank}_0.json").read_text())
             assert found["metrics"] == alone.metrics
@@ -187,12 +221,11 @@ def test_same_results_from_1_2_and_3_processes(case, tmp_path: Path):
             assert found["detections"] == (alone.detections if rank == 0 else [])
 
 
-@pytest.mark.slow
 def test_an_error_reaches_every_rank(case, tmp_path: Path):
     gt, dt, _ = case
     _, category_ids = make_records(gt, dt)
     (tmp_path / "case.json").write_text(json.dumps([gt, dt, category_ids]))
-    mp.spawn(_run_rank, (2, tmp_path, 1), nprocs=2)
+    in_processes(2, tmp_path, fail=True)
     errors = [json.loads((tmp_path / f"2_{r}_1.json").read_text())["error"] for r in range(2)]
     assert errors[0] == errors[1]
     assert "Expected labels in [0, 3)" in errors[0]

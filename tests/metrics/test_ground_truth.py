@@ -60,6 +60,20 @@ def test_errors(change, message):
         GroundTruth.from_coco(CONTENT | change)
 
 
+def test_masks_need_a_segmentation_and_a_size():
+    content = json.loads(json.dumps(CONTENT))
+    for image in content["images"]:
+        image.update(height=10, width=10)
+    for annotation in content["annotations"]:
+        annotation["segmentation"] = [[1, 1, 5, 1, 5, 5, 1, 5]]
+    masks = GroundTruth.from_coco(content, masks=True).masks
+    assert [m["size"] for m in masks] == [[10, 10]] * 3
+    assert len(GroundTruth.from_coco(content, masks=True).restricted([7]).masks) == 1
+    assert GroundTruth.from_coco(content).masks is None
+    with pytest.raises(ValueError, match="for annotation id 1, but got none"):
+        GroundTruth.from_coco(CONTENT, masks=True)
+
+
 def test_unknown_category_and_no_dictionary(tmp_path):
     with pytest.raises(ValueError, match=r"`category_ids` .* but got \[9\]"):
         GroundTruth.from_coco(CONTENT, [5, 9])

@@ -4,8 +4,8 @@ import math
 import numpy as np
 import pytest
 
-from corrlight.metrics import GroundTruth, Results
-from tests.metrics.coco_oracle import random_dataset
+from corrlight.metrics import Evaluation, GroundTruth, Results
+from tests.metrics.coco_oracle import random_dataset, with_masks
 
 GT, DT = random_dataset(np.random.default_rng(0), 4, 2, ties=False, crowds=False)
 TRUTH = GroundTruth.from_coco(GT)
@@ -38,6 +38,19 @@ def test_errors_name_the_record(change, message):
     content = [d | (change if i == 2 else {}) for i, d in enumerate(DT)]
     with pytest.raises(ValueError, match=message):
         Results.from_coco(content, TRUTH)
+
+
+def test_masks():
+    gt, dt = with_masks(GT, DT, np.random.default_rng(0))
+    results = Results.from_coco(dt, GroundTruth.from_coco(gt, masks=True), masks=True)
+    assert results.to_coco(TRUTH)[3]["segmentation"] == dt[3]["segmentation"]
+    assert np.all(results.boxes[:, 2:] >= 0)
+    broken = [*dt[:2], {**dt[2], "segmentation": [[0, 0, 1, 1, 1, 0]]}]
+    with pytest.raises(ValueError, match="run-length encoding as segmentation of detection num"):
+        Results.from_coco(broken, TRUTH, masks=True)
+    other_size = [{**d, "segmentation": {**d["segmentation"], "size": [400, 401]}} for d in dt]
+    with pytest.raises(ValueError, match=r"one size within an image, .*\(400, 401\)"):
+        _ = Evaluation.from_coco(gt, other_size, masks=True).pairs
 
 
 def test_missing_key_and_no_list(tmp_path):
