@@ -151,6 +151,10 @@ class CocoDataModule(pl.LightningDataModule):
         self._annotations: dict[Path, CocoAnnotations] = {}
         self._datasets: dict[str, CocoDataset] = {}
 
+    # Lightning's own text would make every loader, and so read or draw all data.
+    def __str__(self) -> str:
+        return f"{type(self).__name__}(root={self._root})"
+
     # Paths and classes, available without a trainer.
 
     @property
@@ -313,6 +317,8 @@ class CocoDataModule(pl.LightningDataModule):
         return self._annotations[path]
 
     def _dataset(self, split: str) -> CocoDataset:
+        if split == "test" and all(p["test"] == p["val"] for p in (self._images, self._files)):
+            split = "val"  # One cache for both.
         if split in self._datasets:
             return self._datasets[split]
         data, folder = self._read(split), self.root / self._images[split]

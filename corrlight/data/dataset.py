@@ -140,4 +140,4 @@ class CocoDataset(Dataset[Sample]):
         for index, (start, stop) in enumerate(zip(self._starts, self._starts[1:], strict=False)):
             buffer[start:stop] = self._decoded(index).reshape(-1)
         self._buffer = torch.from_numpy(buffer)
-        log.info("Decoded %s images into %.0f MB of RAM", f"{len(self):,}", buffer.nbytes / 1e6)
+        log.debug("Decoded %s images into %.0f MB of RAM", f"{len(self):,}", buffer.nbytes / 1e6)

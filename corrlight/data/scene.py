@@ -25,7 +25,7 @@ Array = npt.NDArray[Any]
 
 # An object is placed only where this share of its own area stays visible, for itself (image border)
 # and for those that it covers.
-_MIN_VISIBLE = 0.45
+_MIN_VISIBLE = 0.55
 _MIN_PIXELS = 24
 _CROWD_PROBABILITY = 0.08
 _LARGE_PROBABILITY = 0.15
@@ -98,46 +98,45 @@ class _Layout:
         )
 
 
-def _length(rng: np.random.Generator, size: int) -> float:
-    """Return the length of an object in pixels: log-uniform, now and then filling the picture."""
+def _size(rng: np.random.Generator, extent: int) -> float:
+    """Return the size of an object in pixels: log-uniform, now and then filling the picture."""
     if rng.random() < _LARGE_PROBABILITY:
-        return size * rng.uniform(0.6, 1.35)
-    low, high = math.log(max(18.0, 0.14 * size)), math.log(0.7 * size)
-    return math.exp(rng.uniform(low, high))
+        return extent * rng.uniform(0.45, 1.1)
+    return math.exp(rng.uniform(math.log(max(16.0, 0.1 * extent)), math.log(0.45 * extent)))
 
 
-def _centre(rng: np.random.Generator, length: float, h: int, w: int) -> tuple[float, float]:
-    """Return where (x, y) an object lies: up to 0.3 of its length from the border."""
-    x, y = (min(0.3 * length / side, 0.45) for side in (w, h))
+def _centre(rng: np.random.Generator, size: float, h: int, w: int) -> tuple[float, float]:
+    """Return where (x, y) an object lies: at least 0.35 of its size from the border."""
+    x, y = (min(0.35 * size / side, 0.45) for side in (w, h))
     return rng.uniform(x, 1 - x) * w, rng.uniform(y, 1 - y) * h
 
 
 def _crowd_layer(rng: np.random.Generator, label: int, h: int, w: int) -> Layer:
     """Return the union of 12 to 28 small objects of one class around a spot."""
-    size = max(h, w)
-    spread = size * rng.uniform(0.09, 0.15)
+    extent = max(h, w)
+    spread = extent * rng.uniform(0.09, 0.15)
     spot = np.array([rng.uniform(0.25, 0.75) * w, rng.uniform(0.25, 0.75) * h])
     union = np.zeros((h, w), np.uint8)
     for _ in range(int(rng.integers(12, 29))):
         x, y = spot + spread * np.clip(rng.standard_normal(2), -2, 2)
-        layer = shape_layer(rng, label, size * rng.uniform(0.055, 0.085), (float(x), float(y)))
+        layer = shape_layer(rng, label, extent * rng.uniform(0.05, 0.08), (float(x), float(y)))
         image, inner = layer.window(h, w)
         union[image] = np.maximum(union[image], layer.alpha[inner])
     return Layer(alpha=union, x0=0, y0=0)
 
 
 def _lay_out(rng: np.random.Generator, h: int, w: int) -> _Layout:
-    layout, size = _Layout(h, w), max(h, w)
+    layout = _Layout(h, w)
     if rng.random() < _CROWD_PROBABILITY:
         label = int(rng.integers(len(SHAPE_CLASSES)))
         layout.add(_Item(_crowd_layer(rng, label, h, w), label, crowd=True))
-    lengths = [_length(rng, size) for _ in range(int(rng.integers(2, 7)))]
+    sizes = [_size(rng, max(h, w)) for _ in range(int(rng.integers(2, 7)))]
     # Large objects tend to lie behind small ones.
-    for length in sorted(lengths, key=lambda v: v * rng.uniform(0.4, 1.6), reverse=True):
+    for size in sorted(sizes, key=lambda v: v * rng.uniform(0.4, 1.6), reverse=True):
         label = int(rng.integers(len(SHAPE_CLASSES)))
         # An object that finds no place within a few trials is left out.
         for _ in range(6):
-            layer = shape_layer(rng, label, length, _centre(rng, length, h, w))
+            layer = shape_layer(rng, label, size, _centre(rng, size, h, w))
             if layout.add(_Item(layer, label, crowd=False)):
                 break
     return layout
@@ -198,6 +197,6 @@ def draw_scene(rng: np.random.Generator, height: int, width: int) -> Scene:
     for item in layout.items:
         _paint(rng, canvas, item)
     canvas *= rng.uniform(0.75, 1.15)
-    canvas += rng.uniform(1.0, 11.0) * rng.standard_normal(canvas.shape, np.float32)
+    canvas += rng.uniform(1.0, 8.0) * rng.standard_normal(canvas.shape, np.float32)
     image = np.clip(np.rint(canvas), 0, 255).astype(np.uint8)
     return Scene(image=image, objects=layout.objects())

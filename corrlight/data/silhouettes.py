@@ -110,14 +110,14 @@ def rasterize(polygons: tuple[Array, ...]) -> Layer:
 
 
 def shape_layer(
-    rng: np.random.Generator, label: int, length: float, centre: tuple[float, float]
+    rng: np.random.Generator, label: int, size: float, centre: tuple[float, float]
 ) -> Layer:
     """Return the silhouette of one object, turned and elongated at random.
 
     Args:
         rng: Source of the elongation and the angle.
         label: Index into ``SHAPE_CLASSES``.
-        length: Length of the long axis in pixels.
+        size: Geometric mean of the lengths of its two axes in pixels.
         centre: Its middle (x, y) in pixels.
     """
     shape = _SHAPES[SHAPE_CLASSES[label]]
@@ -125,7 +125,7 @@ def shape_layer(
     # Long objects are rarer than compact ones.
     aspect = low + (high - low) * rng.random() ** 1.6
     angle = rng.random() * 2 * math.pi
-    half = np.array([length / 2, length / 2 / aspect])
+    half = size / 2 * np.array([math.sqrt(aspect), 1 / math.sqrt(aspect)])
     if rng.random() < 0.5:
         half = half[::-1]
     c, s = math.cos(angle), math.sin(angle)

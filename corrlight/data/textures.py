@@ -122,6 +122,6 @@ def _shard(rng: np.random.Generator, size: int) -> Layer:
 
 
 def clutter_layers(rng: np.random.Generator, size: int) -> list[Layer]:
-    """Return 2 to 9 distractor fragments for an image of about ``size`` pixels."""
+    """Return 1 to 6 distractor fragments for an image of about ``size`` pixels."""
     makers = (_stroke, _shard)
-    return [makers[int(rng.integers(2))](rng, size) for _ in range(int(rng.integers(2, 10)))]
+    return [makers[int(rng.integers(2))](rng, size) for _ in range(int(rng.integers(1, 7)))]

@@ -37,6 +37,7 @@ def test_description_without_a_trainer(make_folder):
     assert data.val_annotation_file == data.test_annotation_file == root / PATHS[3]
     assert data.annotation_files == [root / PATHS[1], root / PATHS[3]]
     assert (data.num_train_images, data.num_val_images) == (3, 2)
+    assert data.val_dataloader().dataset is data.test_dataloader().dataset
 
 
 def test_labels_are_positions_in_the_sorted_category_ids(make_folder):
@@ -257,6 +258,7 @@ def test_shapes_are_drawn_when_needed(tmp_path):
         tmp_path, num_train=5, num_val=3, image_size=64, num_classes=8, batch_size=4,
         eval_batch_size=2, cache="ram", draw_workers=1,
     )  # fmt: skip
+    assert str(data) == f"ShapesDataModule(root={tmp_path})"
     assert list(tmp_path.iterdir()) == []
     data.prepare_data()
     assert data.root.parent == tmp_path

@@ -161,15 +161,14 @@ def test_colour_hints_at_the_class_but_does_not_settle_it():
 
 
 @pytest.mark.parametrize("label", range(len(SHAPE_CLASSES)), ids=SHAPE_CLASSES)
-def test_silhouettes_have_their_length(label):
+def test_silhouettes_have_their_size(label):
     rng = np.random.default_rng(0)
-    for length in (15.0, 60.0):
+    for size in (15.0, 60.0):
         for _ in range(10):
-            solid = shape_layer(rng, label, length, (70.0, 70.0)).alpha >= 128
-            ys, xs = solid.nonzero()
-            diagonal = np.hypot(np.ptp(xs) + 1, np.ptp(ys) + 1)
-            assert 0.6 * length < diagonal < 1.5 * length + 2
-            assert solid.sum() > 0.06 * length**2
+            solid = shape_layer(rng, label, size, (70.0, 70.0)).alpha >= 128
+            assert 0.5 * size - 1 < np.sqrt(solid.sum()) < size + 1
+            low, high = np.linalg.eigvalsh(np.cov(solid.nonzero()))
+            assert np.sqrt(high / low) < 5.5
 
 
 def test_configured_number_of_classes():
