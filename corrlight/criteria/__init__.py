@@ -1,6 +1,7 @@
 """Criteria: the detector's own loss, L_OD."""
 
 from corrlight.criteria.box import BoxLoss, GIoUBoxLoss
+from corrlight.criteria.cross_entropy import CrossEntropyClassification
 from corrlight.criteria.dense import DenseCriterion
 from corrlight.criteria.focal import FocalClassification
 from corrlight.criteria.sample import ClassificationLoss, DenseSample
@@ -9,6 +10,7 @@ from corrlight.criteria.set_prediction import SetPredictionCriterion
 __all__ = [
     "BoxLoss",
     "ClassificationLoss",
+    "CrossEntropyClassification",
     "DenseCriterion",
     "DenseSample",
     "FocalClassification",

@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Literal
 
-import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from corrlight.boxes import xyxy_to_cxcywh
 from corrlight.criteria.base import Criterion
-from corrlight.losses import giou_loss, l1_loss, sigmoid_focal_loss
-from corrlight.structures import Match, Positives, Predictions, Targets
+from corrlight.criteria.sample import ClassificationLoss, DenseSample
+from corrlight.losses import giou_loss, l1_loss
+from corrlight.structures import Match, Predictions, Targets
 
 __all__ = ["SetPredictionCriterion"]
 
@@ -20,65 +19,60 @@ __all__ = ["SetPredictionCriterion"]
 class SetPredictionCriterion(Criterion):
     """Classification of all hypotheses, L1 and GIoU of the matched ones.
 
-    Box losses and the focal loss are divided by the number of positives averaged over the ranks,
-    at least 1. Cross-entropy is divided by the sum of its class weights over the rank's hypotheses.
+    Everything is divided by the number of positives, averaged over the ranks and at least 1, unless
+    the classification loss has a normaliser of its own.
 
-    Deviation: without any ground truth the published focal loss is divided by 0 and infinite; here
-    it is the loss of the negatives.
+    Deviation: without any ground truth the published focal loss of Sparse R-CNN is divided by 0 and
+    infinite; here it is the loss of the negatives.
 
     Args:
-        cls_loss: "focal" for sigmoid classifiers, "cross_entropy" for softmax.
+        classification: The classification loss.
         cls_weight: Weight of the classification loss.
         box_weight: Weight of the L1 loss of boxes as fractions of the image.
         giou_weight: Weight of the GIoU loss.
         box_format: Coordinates of the L1 loss: "xyxy" (Sparse R-CNN) or "cxcywh" (DETR).
-        alpha: Weight of the positive class in the focal loss.
-        gamma: Exponent of the focal loss.
-        background_weight: Weight of the background class in the cross-entropy.
 
     Raises:
-        ValueError: An argument is out of range.
+        ValueError: An argument is out of range, or the classification loss weighs the box loss of
+            dense detectors, which there is none of here.
     """
 
     def __init__(
         self,
-        cls_loss: Literal["focal", "cross_entropy"] = "focal",
+        classification: ClassificationLoss,
         cls_weight: float = 2.0,
         box_weight: float = 5.0,
         giou_weight: float = 2.0,
         box_format: Literal["xyxy", "cxcywh"] = "xyxy",
-        alpha: float = 0.25,
-        gamma: float = 2.0,
-        background_weight: float = 0.1,
     ) -> None:
         super().__init__()
-        for name, value, choices in (
-            ("cls_loss", cls_loss, ("focal", "cross_entropy")),
-            ("box_format", box_format, ("xyxy", "cxcywh")),
-        ):
-            if value not in choices:
-                raise ValueError(
-                    f"Expected `{name}` to be one of {choices[0]!r}, {choices[1]!r}, "
-                    f"but got {value!r}."
-                )
+        kind = type(classification)
+        balances_boxes = kind.box_term is not ClassificationLoss.box_term
+        if kind.box_weighting is not None or balances_boxes:
+            raise ValueError(
+                "Expected `classification` to leave the box loss alone, "
+                f"but got {kind.__name__}, which is for dense detectors."
+            )
         for name, weight in (
             ("cls_weight", cls_weight),
             ("box_weight", box_weight),
             ("giou_weight", giou_weight),
-            ("background_weight", background_weight),
         ):
             if not 0 <= weight < float("inf"):
                 raise ValueError(f"Expected `{name}` to be finite and >= 0, but got {weight}.")
-        self.cls_loss, self.box_format = cls_loss, box_format
+        if box_format not in ("xyxy", "cxcywh"):
+            raise ValueError(
+                f"Expected `box_format` to be one of 'xyxy', 'cxcywh', but got {box_format!r}."
+            )
+        self.classification = classification
         self.cls_weight, self.box_weight, self.giou_weight = cls_weight, box_weight, giou_weight
-        self.alpha, self.gamma = alpha, gamma
-        self.background_weight = background_weight
+        self.box_format = box_format
 
     def normalizers(
         self, predictions: Predictions, targets: Sequence[Targets], match: Match
     ) -> dict[str, Tensor]:
         """Return the number of positives."""
-        return {"positives": match.positive.sum().float()}
+        return {"positives": match.num_positives.sum().float()}
 
     def forward(
         self,
@@ -87,35 +81,22 @@ class SetPredictionCriterion(Criterion):
         match: Match,
         normalizers: Mapping[str, Tensor],
     ) -> dict[str, Tensor]:
-        """Return ``loss_cls``, ``loss_box`` and ``loss_giou``; see the base class."""
-        positives = Positives.gather(predictions, targets, match)
-        normalizer = normalizers["positives"].clamp(min=1)
-        sizes = predictions.boxes.new_tensor(
-            [[w, h, w, h] for h, w in (t.valid_size for t in targets)]
-        )[positives.image_idx]
-        boxes, gt_boxes = positives.pred_boxes / sizes, positives.gt_boxes / sizes
+        """Return the classification terms, ``loss_box`` and ``loss_giou``."""
+        sample = DenseSample.collect(predictions, targets, match)
+        positives = sample.positives
+        num_positives = normalizers["positives"].clamp(min=1)
+        gious = giou_loss(positives.pred_boxes, positives.gt_boxes, reduction="none")
+        sizes = gious.new_tensor([[w, h, w, h] for h, w in (t.valid_size for t in targets)])
+        boxes = positives.pred_boxes / sizes[positives.image_idx]
+        gt_boxes = positives.gt_boxes / sizes[positives.image_idx]
         if self.box_format == "cxcywh":
             boxes, gt_boxes = xyxy_to_cxcywh(boxes), xyxy_to_cxcywh(gt_boxes)
-        box = l1_loss(boxes, gt_boxes, normalizer=normalizer)
-        giou = giou_loss(positives.pred_boxes, positives.gt_boxes, normalizer=normalizer)
-        return {
-            "loss_cls": self.cls_weight * self._classification(predictions, positives, normalizer),
-            "loss_box": self.box_weight * box,
-            "loss_giou": self.giou_weight * giou,
+        terms = self.classification(sample, num_positives, gious.detach())
+        return {name: self.cls_weight * term for name, term in terms.items()} | {
+            "loss_box": self.box_weight * l1_loss(boxes, gt_boxes, normalizer=num_positives),
+            "loss_giou": self.giou_weight * gious.sum() / num_positives,
         }
 
-    def _classification(
-        self, predictions: Predictions, positives: Positives, normalizer: Tensor
-    ) -> Tensor:
-        num_classes = predictions.num_classes
-        labels = torch.full_like(predictions.valid, num_classes, dtype=torch.long)  # background
-        labels[positives.image_idx, positives.pred_idx] = positives.labels
-        logits, labels = predictions.logits.flatten(0, 1), labels.flatten()
-        if self.cls_loss == "focal":
-            return sigmoid_focal_loss(
-                logits, labels, alpha=self.alpha, gamma=self.gamma, normalizer=normalizer
-            )
-        weights = logits.new_ones(num_classes + 1, dtype=torch.float32)
-        weights[-1] = self.background_weight
-        total = F.cross_entropy(logits.float(), labels, weight=weights, reduction="sum")
-        return total / weights[labels].sum().clamp(min=1)
+    def after_step(self, terms: Mapping[str, Tensor]) -> None:
+        """Pass the terms on to the classification loss."""
+        self.classification.after_step(terms)
