@@ -37,9 +37,8 @@ class DynamicConv(nn.Module):
             proposals: ``(M, C)``.
             regions: ``(M, S * S, C)``.
         """
-        weights = self.generator(proposals).unflatten(1, (2, -1))
         # unbind, not slices: its gradient is one stack instead of two zero-padded sums.
-        first, second = weights.unbind(1)
+        first, second = self.generator(proposals).unflatten(1, (2, -1)).unbind(1)
         x = regions @ first.unflatten(1, (self.channels, self.dynamic_channels))
         x = F.relu(self.norm_in(x))  # (M, S * S, F)
         x = x @ second.unflatten(1, (self.dynamic_channels, self.channels))

@@ -131,7 +131,7 @@ def _axis(
     fraction = position - before
     before = before.nan_to_num(0).long()
     index = torch.stack([before, torch.minimum(before + 1, last)], -1)
-    weight = torch.stack([1 - fraction, fraction], -1) * (inside / sampling_ratio)[..., None]
+    weight = torch.stack([1 - fraction, fraction], -1) * inside[..., None] / sampling_ratio
     shape = (len(low), output_size, 2 * sampling_ratio)
     return index.view(shape), weight.view(shape)
 

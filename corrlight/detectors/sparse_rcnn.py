@@ -8,6 +8,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
+from corrlight.backbones import FPN, ResNet
 from corrlight.boxes import DeltaCoder, cxcywh_to_xyxy
 from corrlight.detectors.base import Detector
 from corrlight.detectors.dynamic_head import DynamicHead
@@ -24,8 +25,8 @@ class SparseRCNN(Detector):
     and yields its own predictions. Boxes are not clipped to the image.
 
     Args:
-        backbone: Images to maps; has ``out_channels``.
-        neck: Called with the backbone's channels; returns the pyramid, finest level first.
+        backbone: Images to maps.
+        neck: Called with the backbone's channels; a pyramid with ``strides`` levels.
         num_classes: Foreground classes C.
         num_proposals: Hypotheses N of an image.
         num_stages: Heads in the cascade.
@@ -42,10 +43,39 @@ class SparseRCNN(Detector):
 
     activation: ClassVar[Activation] = "sigmoid"
 
+    # Names in the toolbox's checkpoints (regular expressions) and ours.
+    toolbox_names: ClassVar[tuple[tuple[str, str], ...]] = (
+        (r"backbone\.(.+)", r"backbone.\1"),
+        (r"neck\.lateral_convs\.(\d+)\.conv\.(.+)", r"neck.lateral.\1.\2"),
+        (r"neck\.fpn_convs\.(\d+)\.conv\.(.+)", r"neck.output.\1.\2"),
+        (r"rpn_head\.init_proposal_bboxes\.weight", "proposal_boxes"),
+        (r"rpn_head\.init_proposal_features\.weight", "proposal_features"),
+        *(
+            (rf"roi_head\.bbox_head\.(\d+)\.{theirs}\.(.+)", rf"heads.\1.{ours}.\2")
+            for theirs, ours in (
+                (r"attention\.attn", "attention"),
+                ("attention_norm", "attention_norm"),
+                (r"instance_interactive_conv\.dynamic_layer", "dynamic_conv.generator"),
+                (r"instance_interactive_conv\.fc_layer", "dynamic_conv.project"),
+                (r"instance_interactive_conv\.fc_norm", "dynamic_conv.norm"),
+                (r"instance_interactive_conv\.norm_in", "dynamic_conv.norm_in"),
+                (r"instance_interactive_conv\.norm_out", "dynamic_conv.norm_out"),
+                ("instance_interactive_conv_norm", "dynamic_norm"),
+                (r"ffn\.layers\.0\.0", "feedforward.0"),
+                (r"ffn\.layers\.1", "feedforward.2"),
+                ("ffn_norm", "feedforward_norm"),
+                ("cls_fcs", "cls_tower"),
+                ("reg_fcs", "reg_tower"),
+                ("fc_cls", "cls"),
+                ("fc_reg", "reg"),
+            )
+        ),
+    )
+
     def __init__(
         self,
-        backbone: nn.Module,
-        neck: Callable[[Sequence[int]], nn.Module],
+        backbone: ResNet,
+        neck: Callable[[Sequence[int]], FPN],
         num_classes: int,
         num_proposals: int = 100,
         num_stages: int = 6,
@@ -71,8 +101,13 @@ class SparseRCNN(Detector):
         self.strides, self.region_size = tuple(strides), region_size
         self.coder = DeltaCoder(stds=(stds[0], stds[1], stds[2], stds[3]))
         self.backbone = backbone
-        self.neck = neck(backbone.out_channels)  # type: ignore[arg-type]
-        channels: int = self.neck.out_channels  # type: ignore[assignment]
+        self.neck = neck(backbone.out_channels)
+        channels = self.neck.out_channels
+        if len(strides) != self.neck.num_levels:
+            raise ValueError(
+                f"Expected `strides` to have {self.neck.num_levels} entries, one a level of the "
+                f"neck, but got {len(strides)}."
+            )
         if channels % num_heads:
             raise ValueError(
                 f"Expected `num_heads` to divide the {channels} channels, but got {num_heads}."

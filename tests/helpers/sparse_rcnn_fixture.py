@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import json
-import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,35 +15,9 @@ from torch import Tensor
 
 from corrlight.backbones import FPN, ResNet
 from corrlight.detectors import SparseRCNN
+from corrlight.detectors.toolbox_names import from_toolbox_names
 from corrlight.structures import Batch, Targets
 from tests.helpers.paths import fixtures_root
-
-# The toolbox's names -> ours, applied in order.
-NAMES = (
-    (r"^neck\.lateral_convs\.(\d+)\.conv\.", r"neck.lateral.\1."),
-    (r"^neck\.fpn_convs\.(\d+)\.conv\.", r"neck.output.\1."),
-    (r"^rpn_head\.init_proposal_bboxes\.weight$", "proposal_boxes"),
-    (r"^rpn_head\.init_proposal_features\.weight$", "proposal_features"),
-    (r"^roi_head\.bbox_head\.(\d+)\.", r"heads.\1."),
-    (r"\.attention\.attn\.", ".attention."),
-    (r"\.instance_interactive_conv_norm\.", ".dynamic_norm."),
-    (r"\.instance_interactive_conv\.dynamic_layer\.", ".dynamic_conv.generator."),
-    (r"\.instance_interactive_conv\.fc_layer\.", ".dynamic_conv.project."),
-    (r"\.instance_interactive_conv\.fc_norm\.", ".dynamic_conv.norm."),
-    (r"\.instance_interactive_conv\.", ".dynamic_conv."),
-    (r"\.ffn\.layers\.0\.0\.", ".feedforward.0."),
-    (r"\.ffn\.layers\.1\.", ".feedforward.2."),
-    (r"\.ffn_norm\.", ".feedforward_norm."),
-    (r"\.(cls|reg)_fcs\.", r".\1_tower."),
-    (r"\.fc_(cls|reg)\.", r".\1."),
-)
-
-
-def our_name(name: str) -> str:
-    """Return our parameter's name for one of the toolbox."""
-    for pattern, replacement in NAMES:
-        name = re.sub(pattern, replacement, name)
-    return name
 
 
 @dataclass(frozen=True)
@@ -95,7 +68,7 @@ def load_sparse_rcnn() -> SparseRCNNFixture:
     config = json.loads((folder / "config.json").read_text())
     detector = build_detector(config)
     weights = load_file(folder / "weights.safetensors")
-    detector.load_state_dict({our_name(k): v for k, v in weights.items()}, strict=True)
+    detector.load_state_dict(from_toolbox_names(weights, SparseRCNN.toolbox_names), strict=True)
     return SparseRCNNFixture(
         config=config,
         losses=json.loads((folder / "losses.json").read_text()),
