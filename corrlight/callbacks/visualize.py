@@ -139,7 +139,7 @@ class DetectionPictures(pl.Callback):
                 boxes = [_wandb_boxes(scene, names, self.score_thresh) for scene in scenes]
                 captions = [scene.title for scene in scenes]
                 log_image: Any = logger.log_image  # type: ignore[attr-defined]
-                images = [scene.image for scene in scenes]
+                images = _equally_large([scene.image for scene in scenes])
                 log_image(f"{split}/detections", images, boxes=boxes, caption=captions)
 
 
@@ -175,6 +175,15 @@ def _scene(
         gt_labels=targets.labels.cpu().numpy(),
         title=f"image {targets.image_id}",
     )
+
+
+def _equally_large(images: Sequence[Any]) -> list[Any]:
+    """Return the images padded at right and bottom: W&B shows a panel of one size only."""
+    height, width = (max(image.shape[axis] for image in images) for axis in (0, 1))
+    return [
+        np.pad(image, ((0, height - image.shape[0]), (0, width - image.shape[1]), (0, 0)))
+        for image in images
+    ]
 
 
 def _array(values: Tensor) -> Any:

@@ -7,7 +7,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from corrlight.callbacks.visualize import DetectionPictures, spread_over_batches
+from corrlight.callbacks.visualize import (
+    DetectionPictures,
+    _equally_large,
+    spread_over_batches,
+)
 from corrlight.reporting.pictures import iou_color
 from tests.callbacks.small import PIXEL, Batches, PerfectDetector, make_trainer
 
@@ -95,6 +99,14 @@ def test_wandb_logger_gets_images_with_boxes(tmp_path):
     assert found["box_caption"] == "star 0.90"
     assert found["scores"] == {"score": pytest.approx(0.9), "iou": 1.0}
     assert [b["class_id"] for b in boxes["ground_truth"]["box_data"]] == [1]
+
+
+def test_images_for_wandb_are_padded_to_one_size():
+    images = [np.ones((4, 6, 3), np.uint8), np.ones((5, 3, 3), np.uint8)]
+    padded = _equally_large(images)
+    assert [p.shape for p in padded] == [(5, 6, 3)] * 2
+    assert padded[1][:, :3].all()
+    assert not padded[1][:, 3:].any()
 
 
 @pytest.mark.slow
