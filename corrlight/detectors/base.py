@@ -15,8 +15,8 @@ __all__ = ["Detector"]
 class Detector(nn.Module, ABC):
     """Images to raw predictions, the same in training, validation and test.
 
-    Subclasses declare ``activation``. Assigner, criterion and postprocessor are separate objects that
-    the detector's YAML names beside it; nothing here depends on ``self.training``.
+    Subclasses declare ``activation``. Assigner, criterion and postprocessor are separate objects
+    that the detector's YAML names beside it; nothing here depends on ``self.training``.
     """
 
     activation: ClassVar[Activation]

@@ -79,7 +79,7 @@ def check_targets(config: Any, allow_targets: Sequence[str] = ()) -> None:
             )
         found = _resolve(spelled)
         home = inspect.getmodule(found)
-        module = getattr(found, "__module__", None) or getattr(home, "__name__", "")
+        module = str(getattr(found, "__module__", None) or getattr(home, "__name__", ""))
         if not callable(found) or not _inside(module, allowed):
             raise ValueError(
                 f"Expected `_target_` '{target}' to be a class or function of an allowed module, "

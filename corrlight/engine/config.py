@@ -160,7 +160,7 @@ def _groups(loader: ConfigLoader, parent: str = "") -> Iterator[str]:
 
 def _keys(node: DictConfig, prefix: str = "") -> Iterator[str]:
     for name in node:
-        key = f"{prefix}{name}"
+        key = f"{prefix}{name!s}"
         yield key
         child = node._get_node(name)
         # Interpolated sections belong to the group that they point to.

@@ -40,7 +40,7 @@ def git_commit() -> dict[str, Any] | None:
 
 def describe_environment() -> dict[str, Any]:
     """Return versions, commit and hardware as plain containers."""
-    packages = {}
+    packages: dict[str, str | None] = {}
     for name in _PACKAGES:
         try:
             packages[name] = version(name)

@@ -26,11 +26,13 @@ def write_results(
     """
     write_text(folder.path / "detections.json", json.dumps(result.detections) + "\n")
     folder.write_csv("per_class.csv", result.per_class)
+    points = result.score_iou
+    assert points is not None  # The main process has them.
     with atomic_path(folder.path / "score_iou.npz") as path, path.open("wb") as file:
         np.savez_compressed(
             file,
-            scores=result.score_iou.scores,
-            best_ious=result.score_iou.best_ious,
-            labels=result.score_iou.labels,
+            scores=points.scores,
+            best_ious=points.ious,
+            labels=points.labels,
         )
     folder.write_json("metrics.json", {**result.metrics, **(extra or {})})

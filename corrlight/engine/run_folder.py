@@ -17,10 +17,10 @@ import yaml
 from corrlight import RESULTS_VERSION
 from corrlight.atomic import write_text
 
-__all__ = ["RunFolder", "data_fingerprint", "find_run", "run_id"]
+__all__ = ["NO_RESULT", "RunFolder", "data_fingerprint", "find_run", "run_id"]
 
-# What does not change the numbers of a run.
-_NO_RESULT = (
+# Sections of the configuration that change no number of a run.
+NO_RESULT = (
     "paths", "logger", "callbacks", "name", "tags", "mode", "ckpt", "resume", "rerun",
     "allow_targets", "optimized_metric",
 )  # fmt: skip
@@ -46,7 +46,7 @@ def run_id(
         lr: The learning rate after scaling.
         fingerprint: Of the data (:func:`data_fingerprint`).
     """
-    relevant = {key: value for key, value in config.items() if key not in _NO_RESULT}
+    relevant = {key: value for key, value in config.items() if key not in NO_RESULT}
     for section, names in _NO_RESULT_IN.items():
         if isinstance(relevant.get(section), Mapping):
             relevant[section] = {k: v for k, v in relevant[section].items() if k not in names}

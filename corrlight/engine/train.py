@@ -144,7 +144,9 @@ def run_test(run: Run, checkpoint: Path) -> dict[str, Any]:
     base = checkpoint.parent.parent if checkpoint.parent.name == "checkpoints" else run.folder.path
     folder = RunFolder(base / "test")
     folder.create()
-    run.trainer.test(run.module, datamodule=run.data, verbose=False)
+    # Pictures of this test belong to its results, not to the run that the options would make.
+    trainer = _trainer(run.config, folder, run.recorder, list(run.config.allow_targets))
+    trainer.test(run.module, datamodule=run.data, verbose=False)
     if _is_main_process():
         folder.write_yaml("config.yaml", to_container(run.config))
         folder.write_json("environment.json", describe_environment())

@@ -55,8 +55,7 @@ def _ranking_scores(
     if predictions.quality is None:
         return None
     quality = predictions.quality[positives.image_idx, positives.pred_idx]
-    combine: Any = getattr(postprocessor, "ranking_scores", None)
-    return None if combine is None else combine(scores, quality)
+    return postprocessor.ranking_scores(scores, quality)
 
 
 def _array(tensor: Tensor) -> Any:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
+from torch import Tensor
+
 from corrlight.structures import Detections, Predictions, ScoreOverride
 
 __all__ = ["Postprocessor"]
@@ -24,4 +26,8 @@ class Postprocessor(Protocol):
         score_override: ScoreOverride | None = None,
     ) -> list[Detections]:
         """Return the detections of every image, by descending score, in input pixels."""
+        ...
+
+    def ranking_scores(self, class_scores: Tensor, quality: Tensor) -> Tensor:
+        """Return class scores ``(K,)`` combined with quality logits ``(K,)``, to rank by."""
         ...

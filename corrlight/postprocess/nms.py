@@ -142,15 +142,21 @@ class NMSPostprocessor:
             scores = self._ranking(scores, predictions, image, every)
         return scores
 
+    def ranking_scores(self, class_scores: Tensor, quality: Tensor) -> Tensor:
+        """Return class scores ``(K, ...)`` combined with the quality logits ``(K,)``."""
+        if self.quality is None:
+            return class_scores
+        factor = quality.float().sigmoid()
+        product = class_scores * factor.reshape(-1, *[1] * (class_scores.ndim - 1))
+        return product.sqrt() if self.quality == "sqrt" else product
+
     def _ranking(
         self, scores: Tensor, predictions: Predictions, image: int, pred_idx: Tensor
     ) -> Tensor:
-        """Return class scores ``(K, ...)`` of hypotheses ``(K,)`` with their quality."""
-        if self.quality is None or predictions.quality is None:
+        """Return the ranking scores ``(K, ...)`` of hypotheses ``(K,)`` of one image."""
+        if predictions.quality is None:
             return scores
-        factor = predictions.quality[image, pred_idx].float().sigmoid()
-        product = scores * factor.reshape(-1, *[1] * (scores.ndim - 1))
-        return product.sqrt() if self.quality == "sqrt" else product
+        return self.ranking_scores(scores, predictions.quality[image, pred_idx])
 
     def _topk_per_level(self, values: Tensor, pairs: Tensor, level_ends: Sequence[int]) -> Tensor:
         if len(pairs) <= self.topk_candidates:

@@ -89,6 +89,10 @@ class TopKPostprocessor:
             pred_idx=pred_idx[keep],
         )
 
+    def ranking_scores(self, class_scores: Tensor, quality: Tensor) -> Tensor:
+        """Return the class scores: set-prediction detectors have no quality branch."""
+        return class_scores
+
 
 def _class_scores(predictions: Predictions) -> Tensor:
     """Return ``(B, N, C)`` foreground scores: a copy, which is small for a set of hypotheses."""

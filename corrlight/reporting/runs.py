@@ -11,15 +11,12 @@ from typing import Any
 
 import yaml
 
+from corrlight.engine.run_folder import NO_RESULT
+
 __all__ = ["Run", "as_number", "group_seeds", "read_run", "run_names"]
 
 # What may differ between runs that repeat one experiment: the seed, and what changes no number.
-_NOT_THE_EXPERIMENT = frozenset(
-    (
-        "allow_targets", "callbacks", "ckpt", "logger", "mode", "name", "optimized_metric", "paths",
-        "rerun", "resume", "seed", "tags",
-    )
-)  # fmt: skip
+_NOT_THE_EXPERIMENT = frozenset((*NO_RESULT, "seed"))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

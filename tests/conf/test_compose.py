@@ -1,0 +1,96 @@
+"""Every YAML composes, and every object that it names can be made."""
+
+import re
+
+import pytest
+import yaml
+from omegaconf import OmegaConf
+
+from corrlight.engine.allowlist import check_targets
+from corrlight.engine.build import build_module
+from corrlight.engine.config import compose_config, config_dir
+
+FILES = sorted(config_dir().rglob("*.yaml"))
+LEAVES = [(p.parent.name, p.stem) for p in FILES if p.parent != config_dir()]
+DETECTORS = [name for group, name in LEAVES if group == "detector"]
+# Bases hold what a group's files share; they miss mandatory values on purpose.
+BASES = {("schedule", "base_1x"), ("corr", "base")}
+
+
+def test_the_walk_finds_the_groups():
+    groups = {group for group, _ in LEAVES}
+    wanted = "detector backbone loss corr data schedule trainer logger callbacks paths debug"
+    assert set(wanted.split()) <= groups
+
+
+@pytest.mark.parametrize(("group", "name"), [leaf for leaf in LEAVES if leaf not in BASES])
+def test_every_choice_composes_and_names_allowed_objects(group, name):
+    overrides = [f"{group}={name}"]
+    if group == "data" or name.endswith("r50_1x"):
+        overrides.append("data.root=/somewhere")
+    composed = compose_config(overrides)
+    check_targets({k: v for k, v in composed.config.items() if k != "data"})
+    check_targets(composed.config.data)
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(config_dir())))
+def test_every_file_says_how_it_is_used(path):
+    comments = [line for line in path.read_text().splitlines() if line.startswith("#")]
+    assert comments
+    if (path.parent.name, path.stem) not in BASES:
+        assert any("python " in line for line in comments), "no command in the comment"
+
+
+@pytest.mark.parametrize("detector", DETECTORS)
+def test_every_detector_has_the_keys_that_the_module_needs(detector):
+    config = compose_config([f"detector={detector}"]).config
+    assert {"name", "net", "assigner", "criterion", "postprocessor"} <= set(config.detector)
+
+
+@pytest.mark.parametrize("corr", [name for group, name in LEAVES if group == "corr"])
+def test_every_correlation_choice_reaches_the_module(corr):
+    if ("corr", corr) in BASES:
+        return
+    config = compose_config([f"corr={corr}", "detector=atss_small"]).config
+    module = build_module(config)
+    assert list(module.loss_callbacks) == ([] if corr == "none" else ["corr"])
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("corr=concordanc", r"Expected `corr` .*, but got 'concordanc'. Did you mean 'concordance'\?"),
+        ("corr.weigth=0.3", r"Unknown option 'corr.weigth'. Did you mean 'corr.weight'\?"),
+        ("detector=ats", r"Expected `detector` .* but got 'ats'. Did you mean 'atss'\?"),
+        ("trainer.max_epoch=3", r"'trainer.max_epoch'. Did you mean 'trainer.max_epochs'\?"),
+        ("sede=3", r"Unknown option 'sede'. Did you mean 'seed'\?"),
+        ("dtaa=coco", r"Unknown option 'dtaa'. Did you mean 'data'\?"),
+        ("seed=a=b=[", r"Cannot read the overrides"),
+        ("schedule.lrr=1", r"Unknown option 'schedule.lrr'. Did you mean 'schedule.lr'\?"),
+    ],
+)  # fmt: skip
+def test_a_misspelt_override_is_one_line_with_the_nearest_valid_one(override, message):
+    with pytest.raises(ValueError, match=message) as caught:
+        compose_config([override])
+    assert "\n" not in str(caught.value)
+
+
+def test_no_options_under_a_choice_that_is_none():
+    with pytest.raises(ValueError, match=r"Expected no options under `corr`.*'corr.weight'"):
+        compose_config(["corr=none", "corr.weight=0.2"])
+
+
+def test_spellings_of_one_run_resolve_to_one_configuration():
+    first = compose_config(["corr=concordance", "corr.weight=0.3"]).config
+    second = compose_config(["corr.weight=0.30"]).config
+    assert OmegaConf.to_container(first, resolve=True) == OmegaConf.to_container(
+        second, resolve=True
+    )
+
+
+def test_files_are_short_and_plain():
+    for path in FILES:
+        text = path.read_text()
+        assert len(text.splitlines()) <= 60, path
+        assert not re.search(r"https?://", text), path
+        yaml.safe_load(text)

@@ -1,0 +1,105 @@
+"""Wrong input is one line on stderr, an exit code, and no trace on the disk."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from corrlight.app import BAD_INPUT
+from corrlight.app import run as run_app
+from tests.integration.conftest import ROOT, run_folder, run_py
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("corr.weight=-1", "Expected `weight`"),
+        ("corr.weight=nan", "Expected `weight`"),
+        ("corr.weight=a", "Expected `weight`"),
+        ("corr.group_by=lvl", "but got 'lvl'"),
+        ("corr=concordanc", "Did you mean 'concordance'?"),
+        ("sede=1", "Did you mean 'seed'?"),
+        ("mode=tset", "Expected `mode`"),
+        ("seed=-1", "Expected `seed`"),
+        ("schedule.max_epochs=0", "Expected `trainer.max_epochs`"),
+        ("schedule.lr=0", "Expected `lr`"),
+        ("schedule.scheduler.milestones=[3,2]", "`milestones`"),
+        ("schedule.gradient_clip_val=-1", "`trainer.gradient_clip_val`"),
+        ("data.batch_size=0", "batch_size"),
+        ("detector.aux_head=centreness", "aux_head"),
+        ("detector.assigner.topk=0", "topk"),
+        ("detector.postprocessor.nms_thresh=2", "nms_thresh"),
+        ("loss.alpha=3", "alpha"),
+        ("backbone.depth=17", "depth"),
+        ("backbone._target_=os.system", "Expected `_target_`"),
+        ("name=../x", "Expected `name`"),
+        ("ckpt=/nowhere/at/all", "there is no /nowhere/at/all"),
+        ("data=coco", "data.root"),
+        ("backbone.weights=/nowhere/w.pth", "/nowhere/w.pth"),
+    ],
+)  # fmt: skip
+def test_one_line_and_nothing_written(options, tmp_path, capsys, override, message):
+    assert run_app([*options, override]) == BAD_INPUT
+    error = capsys.readouterr().err
+    assert error.startswith("error: ")
+    assert error.count("\n") == 1
+    assert message in error
+    assert not (tmp_path / "runs").exists()
+
+
+def test_missing_pretrained_weights_say_the_two_ways_out(options, tmp_path, capsys, monkeypatch):
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch_home"))
+
+    def no_network(*args, **kwargs):
+        raise OSError("no network")
+
+    monkeypatch.setattr("urllib.request.urlopen", no_network)
+    assert run_app([*options, "backbone=resnet50"]) == BAD_INPUT
+    error = capsys.readouterr().err
+    assert "backbone.weights=null" in error
+    assert error.count("\n") == 1
+
+
+@pytest.mark.slow
+def test_killed_in_the_middle_of_an_epoch_and_resumed(options, tmp_path):
+    """SIGKILL, then the same command: as if resumed from that checkpoint without the kill."""
+    command = [*options, "schedule.max_epochs=3", "data.num_train=32"]
+    killed = subprocess.Popen(
+        [sys.executable, ROOT / "run.py", *command],
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        stdout=subprocess.DEVNULL,
+    )
+    deadline = time.monotonic() + 100
+    while time.monotonic() < deadline and killed.poll() is None:
+        if list((tmp_path / "runs").glob("*/*/checkpoints/last.ckpt")):
+            break
+        time.sleep(0.02)
+    time.sleep(0.3)  # Into the next epoch.
+    killed.send_signal(signal.SIGKILL)
+    killed.wait()
+    folder = run_folder(tmp_path / "runs")
+    assert (folder / "checkpoints" / "last.ckpt").is_file()
+    assert not (folder / "metrics.json").exists()
+    done = run_py(*command)
+    assert done.returncode == 0, done.stderr
+    assert "Resuming from" in done.stdout + done.stderr
+    resumed = (folder / "metrics.json").read_text()
+    whole = tmp_path / "whole"
+    assert run_py(*command, f"paths.runs_dir={whole}").returncode == 0
+    assert resumed == (run_folder(whole) / "metrics.json").read_text()
+
+
+def test_a_cut_off_checkpoint_is_named_and_the_folder_left_alone(options, tmp_path, capsys):
+    assert run_app(options) == 0
+    folder = run_folder(tmp_path / "runs")
+    last = folder / "checkpoints" / "last.ckpt"
+    last.write_bytes(last.read_bytes()[:1000])
+    metrics = json.loads((folder / "metrics.json").read_text())
+    capsys.readouterr()
+    assert run_app(["mode=test", f"ckpt={folder}"]) == BAD_INPUT
+    assert "Cannot read the checkpoint" in capsys.readouterr().err
+    assert json.loads((folder / "metrics.json").read_text()) == metrics
