@@ -25,7 +25,7 @@ Array = npt.NDArray[Any]
 
 # An object is placed only where this share of its own area stays visible, for itself (image border)
 # and for those that it covers.
-_MIN_VISIBLE = 0.55
+_MIN_VISIBLE = 0.6
 _MIN_PIXELS = 24
 _CROWD_PROBABILITY = 0.08
 _LARGE_PROBABILITY = 0.15
@@ -102,7 +102,7 @@ def _size(rng: np.random.Generator, extent: int) -> float:
     """Return the size of an object in pixels: log-uniform, now and then filling the picture."""
     if rng.random() < _LARGE_PROBABILITY:
         return extent * rng.uniform(0.45, 1.1)
-    return math.exp(rng.uniform(math.log(max(16.0, 0.1 * extent)), math.log(0.45 * extent)))
+    return math.exp(rng.uniform(math.log(max(16.0, 0.06 * extent)), math.log(0.45 * extent)))
 
 
 def _centre(rng: np.random.Generator, size: float, h: int, w: int) -> tuple[float, float]:

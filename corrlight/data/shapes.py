@@ -29,7 +29,7 @@ from corrlight.data.silhouettes import SHAPE_CLASSES
 __all__ = ["SHAPES_VERSION", "SHAPE_CLASSES", "ShapesOptions", "write_shapes"]
 
 # Raised by every commit that changes a byte of the written data.
-SHAPES_VERSION = 2
+SHAPES_VERSION = 3
 
 _SPLITS = ("train", "val")
 _MANIFEST = "manifest.json"

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageDraw
 
-from corrlight.data.silhouettes import SHAPE_CLASSES, Layer, rasterize
+from corrlight.data.silhouettes import Layer, rasterize
 
 __all__ = ["background", "clutter_layers", "object_color", "object_fill", "vivid_color"]
 
@@ -18,7 +18,10 @@ Array = npt.NDArray[Any]
 
 # Share of objects painted in the hue of their class. Colour lets a small network be sure of the
 # class early, while the extent of a turned, faded or occluded object stays hard to see.
-_HUE_CUE = 0.8
+_HUE_CUE = 0.9
+# Red, orange, yellow, green, cyan, blue, violet and pink, in degrees.
+_HUES = (0, 30, 56, 120, 182, 222, 272, 322)
+_HUE_JITTER = 10.0
 
 
 def _rgb(hue: float, saturation: float, value: float) -> Array:
@@ -34,7 +37,7 @@ def object_color(rng: np.random.Generator, label: int) -> Array:
     """Return the ``(3,)`` colour of an object, mostly near the hue of its class, 0..255."""
     if rng.random() > _HUE_CUE:
         return vivid_color(rng)
-    hue = (label + rng.uniform(-0.3, 0.3)) / len(SHAPE_CLASSES)
+    hue = (_HUES[label] + rng.uniform(-_HUE_JITTER, _HUE_JITTER)) / 360
     return _rgb(hue, rng.uniform(0.55, 0.95), rng.uniform(0.55, 1.0))
 
 
