@@ -10,6 +10,8 @@ import lightning.pytorch as pl
 import torch
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LambdaLR
 
 from corrlight.assigners.base import Assigner
 from corrlight.criteria.base import Criterion
@@ -228,16 +230,26 @@ class DetectionModule(pl.LightningModule):
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         """Build the optimizer and its per-iteration schedule."""
-        optimizer = self.optimizer_factory(parameter_groups(self, self.lr, self.lr_multipliers))
-        if self.scheduler_factory is None:
-            return {"optimizer": optimizer}
         epochs = self.trainer.max_epochs or 1
         steps = max(1, int(self.trainer.estimated_stepping_batches) // epochs)
-        scheduler = self.scheduler_factory(optimizer, steps_per_epoch=steps)
+        optimizer, scheduler = self.build_optimizer(steps)
+        if scheduler is None:
+            return {"optimizer": optimizer}
         return {
             "optimizer": optimizer,
             "lr_scheduler": {"scheduler": scheduler, "interval": "step"},
         }
+
+    def build_optimizer(self, steps_per_epoch: int) -> tuple[Optimizer, LambdaLR | None]:
+        """Return a new optimizer and its schedule.
+
+        Raises:
+            ValueError: Options of either that are out of range.
+        """
+        optimizer = self.optimizer_factory(parameter_groups(self, self.lr, self.lr_multipliers))
+        if self.scheduler_factory is None:
+            return optimizer, None
+        return optimizer, self.scheduler_factory(optimizer, steps_per_epoch=steps_per_epoch)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Store the class map beside the weights, as plain containers."""

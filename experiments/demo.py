@@ -9,13 +9,14 @@ import argparse
 import os
 import subprocess
 import sys
-from collections import deque
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from corrlight.reporting.compare import main as compare
 
 CHOICES = ("none", "concordance")
+ROOT = Path(__file__).resolve().parents[1]
 
 
 def commands(seeds: int, options: Sequence[str]) -> list[list[str]]:
@@ -33,25 +34,32 @@ def run_all(jobs: Sequence[Sequence[str]], at_once: int) -> list[Path]:
     Raises:
         SystemExit: A run failed; the others are finished first.
     """
-    root = Path(__file__).resolve().parents[1]
-    environment = dict(os.environ)
+    environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
     if at_once > 1:
         # Side by side, each job gets one thread: two on the same core would wait for each other.
         environment.update(OMP_NUM_THREADS="1", MKL_NUM_THREADS="1")
-    waiting, running = deque(jobs), list[tuple[Sequence[str], subprocess.Popen[bytes]]]()
-    failed = []
-    while waiting or running:
-        while waiting and len(running) < at_once:
-            options = waiting.popleft()
-            print(f"$ python run.py {' '.join(options)}", flush=True)
-            process = subprocess.Popen([sys.executable, root / "run.py", *options], env=environment)
-            running.append((options, process))
-        options, process = running.pop(0)
-        if process.wait() != 0:
-            failed.append(options)
+    with ThreadPoolExecutor(at_once) as pool:
+        codes = list(pool.map(lambda options: _run(options, environment, at_once > 1), jobs))
+    failed = [options for options, code in zip(jobs, codes, strict=True) if code != 0]
     if failed:
         raise SystemExit(f"error: {len(failed)} of {len(jobs)} runs failed: {failed}")
     return [_folder(options) for options in jobs]
+
+
+def _run(options: Sequence[str], environment: Mapping[str, str], label: bool) -> int:
+    """Run one command; side by side, every line says whose it is."""
+    print(f"$ python run.py {' '.join(options)}", flush=True)
+    command = [sys.executable, str(ROOT / "run.py"), *options]
+    if not label:
+        return subprocess.run(command, env=environment).returncode
+    name = " ".join(o.partition("=")[2] for o in options if o.startswith(("corr=", "seed=")))
+    with subprocess.Popen(
+        command, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+    ) as process:
+        assert process.stdout is not None
+        for line in process.stdout:
+            print(f"[{name}] {line}", end="", flush=True)
+    return process.returncode
 
 
 def _folder(options: Sequence[str]) -> Path:
@@ -65,7 +73,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the demo; return the exit code."""
     parser = argparse.ArgumentParser(prog="python -m experiments.demo", description=__doc__)
     parser.add_argument("--seeds", type=int, default=1, help="runs a row (default 1)")
-    parser.add_argument("--jobs", type=int, default=1, help="runs side by side, one thread each")
+    jobs = min(2, os.cpu_count() or 1)
+    parser.add_argument(
+        "--jobs", type=int, default=jobs, help=f"runs side by side, one thread each ({jobs} here)"
+    )
     parser.add_argument("--out", type=Path, default=Path("runs/demo"), help="table and figure")
     parser.add_argument("options", nargs="*", help="further run.py options for every run")
     arguments = parser.parse_args(argv)

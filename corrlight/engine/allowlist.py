@@ -55,7 +55,7 @@ def instantiate(config: Any, allow_targets: Sequence[str] = (), **kwargs: Any) -
     try:
         return hydra.utils.instantiate(config, _convert_="all", **kwargs)
     except HydraException as error:
-        cause = _root_cause(error)
+        cause = _raised(error)
         if isinstance(cause, (ValueError, OSError, TypeError)):
             where = _target_of(config)
             detail = f"`{where}`: {cause}" if isinstance(cause, TypeError) else str(cause)
@@ -120,9 +120,9 @@ def _resolve(target: str) -> Any:
     except HydraException as error:
         raise ValueError(f"Expected `_target_` '{target}' to be importable, but {error}.") from None
     except (ImportError, AttributeError, ValueError) as error:
-        cause = _root_cause(error)
+        reason = " ".join(str(error).split())
         raise ValueError(
-            f"Expected `_target_` '{target}' to be importable, but: {cause}."
+            f"Expected `_target_` '{target}' to be importable, but: {reason}"
         ) from error
 
 
@@ -130,7 +130,8 @@ def _target_of(config: Any) -> str:
     return next(_targets(config), "configuration")
 
 
-def _root_cause(error: BaseException) -> BaseException:
-    while error.__cause__ is not None:
+def _raised(error: BaseException) -> BaseException:
+    """Return what the object itself raised, below Hydra's own exceptions."""
+    while isinstance(error, HydraException) and error.__cause__ is not None:
         error = error.__cause__
     return error

@@ -57,7 +57,7 @@ class Recorder(pl.Callback):
         """Median wall time of a training iteration, data loading left out."""
         return float(np.median(self._step_seconds)) if self._step_seconds else None
 
-    def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Take over the rows of the epochs before a resume."""
         rows = self.folder.read_csv("metrics.csv")
         self.rows = [dict(r) for r in rows if int(r["epoch"]) < trainer.current_epoch]

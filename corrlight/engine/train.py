@@ -77,6 +77,8 @@ def prepare(composed: ComposedConfig) -> Run:
         class_names=data.class_names,
         allow_targets=allow,
     )
+    # Lightning builds the optimizer after training has begun; its options are checked now.
+    module.build_optimizer(steps_per_epoch=1)
     plain = to_container(config)
     world = _world_size(config)
     identity = run_id(
@@ -116,8 +118,19 @@ def run_train(run: Run, composed: ComposedConfig) -> dict[str, Any]:
         folder.write_yaml("overrides.yaml", list(composed.overrides))
         environment = _start_environment(run)
         folder.write_json("environment.json", environment)
-    started = time.perf_counter()
-    status = "failed"
+    try:
+        _fit(run, resume_from, environment if main else None)
+        if main:
+            write_results(folder, run.module.evaluation, {"num_epochs": trainer.current_epoch})
+    finally:
+        folder.unlock()
+    return dict(run.module.evaluation.metrics)
+
+
+def _fit(run: Run, resume_from: str | None, environment: dict[str, Any] | None) -> None:
+    """Train and evaluate; on the main process write how it ended."""
+    trainer = run.trainer
+    started, status = time.perf_counter(), "failed"
     try:
         trainer.fit(run.module, datamodule=run.data, ckpt_path=resume_from)
         if trainer.interrupted:
@@ -127,15 +140,11 @@ def run_train(run: Run, composed: ComposedConfig) -> dict[str, Any]:
             trainer.validate(run.module, datamodule=run.data, verbose=False)
         status = "finished"
     finally:
-        if main:
+        if environment is not None:
             environment["status"] = status
             environment["wall_seconds"] += round(time.perf_counter() - started, 2)
             environment["seconds_per_iteration"] = run.recorder.seconds_per_iteration
-            folder.write_json("environment.json", environment)
-    if main:
-        write_results(folder, run.module.evaluation, {"num_epochs": trainer.current_epoch})
-        folder.unlock()
-    return dict(run.module.evaluation.metrics)
+            run.folder.write_json("environment.json", environment)
 
 
 def run_test(run: Run, checkpoint: Path) -> dict[str, Any]:
@@ -213,6 +222,7 @@ def _trainer(
         logging.getLogger(name).setLevel(logging.WARNING)
     # Few workers are a choice here: small data is decoded once and kept.
     warnings.filterwarnings("ignore", ".*does not have many workers.*")
+    warnings.filterwarnings("ignore", ".*isinstance.treespec, LeafSpec.*")
     warnings.filterwarnings("ignore", ".*Checkpoint directory .* exists and is not empty.*")
     return instantiate(
         config.trainer,

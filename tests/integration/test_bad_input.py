@@ -38,7 +38,6 @@ from tests.integration.conftest import ROOT, run_folder, run_py
         ("backbone._target_=os.system", "Expected `_target_`"),
         ("name=../x", "Expected `name`"),
         ("ckpt=/nowhere/at/all", "there is no /nowhere/at/all"),
-        ("data=coco", "data.root"),
         ("backbone.weights=/nowhere/w.pth", "/nowhere/w.pth"),
     ],
 )  # fmt: skip
@@ -61,6 +60,13 @@ def test_missing_pretrained_weights_say_the_two_ways_out(options, tmp_path, caps
     assert run_app([*options, "backbone=resnet50"]) == BAD_INPUT
     error = capsys.readouterr().err
     assert "backbone.weights=null" in error
+    assert error.count("\n") == 1
+
+
+def test_a_missing_data_folder_says_what_is_expected(tmp_path, capsys):
+    assert run_app(["data=coco", f"data.root={tmp_path / 'none'}"]) == BAD_INPUT
+    error = capsys.readouterr().err
+    assert str(tmp_path / "none") in error
     assert error.count("\n") == 1
 
 
