@@ -10,10 +10,13 @@ from corrlight.losses.quality import (
     quality_focal_loss,
     varifocal_loss,
 )
+from corrlight.losses.ranking import alrp_loss, ap_loss, rank_sort_loss
 from corrlight.losses.soft_rank import is_affine_soft_rank, soft_rank
 
 __all__ = [
     "CorrelationLoss",
+    "alrp_loss",
+    "ap_loss",
     "binary_cross_entropy",
     "centerness_target",
     "concordance",
@@ -27,6 +30,7 @@ __all__ = [
     "paired_giou",
     "pearson",
     "quality_focal_loss",
+    "rank_sort_loss",
     "sigmoid_focal_loss",
     "smooth_l1_loss",
     "soft_rank",

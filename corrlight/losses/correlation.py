@@ -31,7 +31,7 @@ CoefficientFunction = Callable[[Tensor, Tensor], Tensor]
 
 # Chosen by experiment, docs/losses.md: most positives get a gradient, and the value is within 0.02
 # of the rank correlation.
-DEFAULT_RELATIVE_STRENGTH = 1.0
+DEFAULT_RELATIVE_STRENGTH = 0.35
 
 _log = logging.getLogger(__name__)
 
