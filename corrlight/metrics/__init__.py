@@ -7,6 +7,7 @@ from corrlight.metrics.coco_evaluate import CocoEvaluate
 from corrlight.metrics.evaluation import Evaluation
 from corrlight.metrics.evaluator import DetectionEvaluator, EvaluationResult
 from corrlight.metrics.ground_truth import GroundTruth
+from corrlight.metrics.image_bounds import ImageBounds
 from corrlight.metrics.image_correlation import ImageCorrelation
 from corrlight.metrics.olrp import Olrp
 from corrlight.metrics.results import Results
@@ -20,6 +21,7 @@ __all__ = [
     "Evaluation",
     "EvaluationResult",
     "GroundTruth",
+    "ImageBounds",
     "ImageCorrelation",
     "ImageRecord",
     "Metric",
