@@ -35,6 +35,7 @@ class SparseRCNN(Detector):
         feedforward_channels: Width of the feed-forward network.
         dynamic_channels: Width of the dynamic convolution.
         region_size: Cells a side of a region.
+        finest_scale: Boxes up to twice this size are read from the finest level.
         stds: Divisors of the box deltas.
 
     Raises:
@@ -84,6 +85,7 @@ class SparseRCNN(Detector):
         feedforward_channels: int = 2048,
         dynamic_channels: int = 64,
         region_size: int = 7,
+        finest_scale: float = 56.0,
         stds: Sequence[float] = (0.5, 0.5, 1.0, 1.0),
     ) -> None:
         super().__init__()
@@ -92,6 +94,7 @@ class SparseRCNN(Detector):
             ("num_proposals", num_proposals),
             ("num_stages", num_stages),
             ("region_size", region_size),
+            ("finest_scale", finest_scale),
         ):
             if value < 1:
                 raise ValueError(f"Expected `{name}` to be at least 1, but got {value}.")
@@ -99,6 +102,7 @@ class SparseRCNN(Detector):
             raise ValueError(f"Expected `stds` to be four positive numbers, but got {list(stds)}.")
         self.num_classes = num_classes
         self.strides, self.region_size = tuple(strides), region_size
+        self.finest_scale = finest_scale
         self.coder = DeltaCoder(stds=(stds[0], stds[1], stds[2], stds[3]))
         self.backbone = backbone
         self.neck = neck(backbone.out_channels)
@@ -142,7 +146,7 @@ class SparseRCNN(Detector):
         valid = torch.ones(boxes.shape[:2], dtype=torch.bool, device=boxes.device)
         stages = []
         for head in self.heads:
-            regions = roi_align(table, boxes, self.region_size)
+            regions = roi_align(table, boxes, self.region_size, finest_scale=self.finest_scale)
             logits, deltas, features = head(features, regions)
             decoded = self.coder.decode(boxes, deltas)
             stages.append(
