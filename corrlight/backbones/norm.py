@@ -1,4 +1,4 @@
-"""Normalisation with frozen statistics, folded into the convolution before it."""
+"""Normalisation with frozen statistics, joined with the convolution before it."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 
 __all__ = ["FrozenNorm", "conv_norm"]
 
@@ -49,9 +50,13 @@ class FrozenNorm(nn.Module):
         """Return what ``print`` shows."""
         return f"{self.weight.shape[0]}, eps={self.eps}"
 
+    def inverse_std(self) -> Tensor:
+        """Return the ``(C,)`` reciprocal of the running standard deviation."""
+        return (self.running_var + self.eps).rsqrt()
+
     def affine(self) -> tuple[Tensor, Tensor]:
         """Return the ``(C,)`` scale and shift that the normalisation amounts to."""
-        scale = self.weight * (self.running_var + self.eps).rsqrt()
+        scale = self.weight * self.inverse_std()
         return scale, self.bias - self.running_mean * scale
 
     def forward(self, x: Tensor) -> Tensor:
@@ -59,19 +64,15 @@ class FrozenNorm(nn.Module):
         scale, shift = self.affine()
         return x * scale[:, None, None] + shift[:, None, None]
 
-    def fold(self, weight: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the weight and bias of the convolution followed by this normalisation.
+    def folded(self, weight: Tensor) -> tuple[Tensor, Tensor]:
+        """Return weight and bias of a convolution followed by this normalisation, not trained.
 
         Args:
             weight: ``(C, C_in, h, w)`` weight of the convolution before it.
 
         Returns:
-            ``(C, C_in, h, w)`` weight and ``(C,)`` bias, differentiable in ``weight`` and in the
-            affine parameters. Without gradient the pair is kept until one of its sources changes.
+            ``(C, C_in, h, w)`` weight and ``(C,)`` bias, kept until one of their sources changes.
         """
-        if torch.is_grad_enabled() and (weight.requires_grad or self.weight.requires_grad):
-            scale, shift = self.affine()
-            return weight * scale[:, None, None, None], shift
         sources = (weight, self.weight, self.bias, self.running_mean, self.running_var)
         key = tuple(v for t in sources for v in (t.data_ptr(), t._version))
         if self._folded is None or self._folded[0] != key:
@@ -82,8 +83,101 @@ class FrozenNorm(nn.Module):
 
 
 def conv_norm(x: Tensor, conv: nn.Conv2d, norm: nn.Module) -> Tensor:
-    """Return ``norm(conv(x))``, as one convolution when ``norm`` is a :class:`FrozenNorm`."""
+    """Return ``norm(conv(x))``, as one operation when ``norm`` is a :class:`FrozenNorm`.
+
+    Args:
+        x: ``(B, C_in, H, W)``.
+        conv: Without bias, dilation and groups where ``norm`` is frozen.
+        norm: Any normalisation.
+    """
     if not isinstance(norm, FrozenNorm):
         return norm(conv(x))
-    weight, bias = norm.fold(conv.weight)
-    return F.conv2d(x, weight, bias, conv.stride, conv.padding, conv.dilation, conv.groups)
+    stride, padding = conv.stride, conv.padding
+    if not torch.is_grad_enabled():
+        weight, bias = norm.folded(conv.weight)
+        return F.conv2d(x, weight, bias, stride, padding)
+    plain_cpu = x.device.type == "cpu" and not torch.is_autocast_enabled("cpu")
+    if plain_cpu and not torch.compiler.is_compiling():
+        args = (norm.weight, norm.bias, norm.running_mean, norm.inverse_std(), stride, padding)
+        return _ConvFrozenNorm.apply(x, conv.weight, *args)
+    scale, shift = norm.affine()
+    return F.conv2d(x, conv.weight * scale[:, None, None, None], shift, stride, padding)
+
+
+class _ConvFrozenNorm(torch.autograd.Function):
+    """Convolution and frozen normalisation; the scale is applied to the smaller side.
+
+    Early convolutions have large maps and few weights, so the weights are scaled; late ones have
+    small maps and many weights, so the output is.
+    """
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        x: Tensor,
+        weight: Tensor,
+        gamma: Tensor,
+        beta: Tensor,
+        mean: Tensor,
+        inverse_std: Tensor,
+        stride: tuple[int, int],
+        padding: tuple[int, int],
+    ) -> Tensor:
+        scale = gamma * inverse_std
+        shift = beta - mean * scale
+        pixels = x.shape[0] * (x.shape[2] // stride[0]) * (x.shape[3] // stride[1])
+        ctx.scales_output = pixels < weight[0].numel()
+        ctx.stride, ctx.padding = stride, padding
+        if ctx.scales_output:
+            plain = F.conv2d(x, weight, None, stride, padding)
+            ctx.save_for_backward(x, weight, scale, mean, inverse_std, plain)
+            return torch.addcmul(shift[:, None, None], plain, scale[:, None, None])
+        scaled = weight * scale[:, None, None, None]
+        ctx.save_for_backward(x, weight, scale, mean, inverse_std, scaled)
+        return F.conv2d(x, scaled, shift, stride, padding)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+        x, weight, scale, mean, inverse_std, kept = ctx.saved_tensors
+        wants_x, wants_weight, wants_gamma, wants_beta = ctx.needs_input_grad[:4]
+        of_shift = grad.sum((0, 2, 3)) if wants_gamma or wants_beta else None
+        of_scale: Tensor | None = None
+        if ctx.scales_output:
+            if wants_gamma:
+                of_scale = (grad * kept).sum((0, 2, 3))
+            of_x, of_weight = _conv_backward(
+                grad * scale[:, None, None], x, weight, ctx, wants_x, wants_weight
+            )
+        else:
+            of_x, of_weight = _conv_backward(
+                grad, x, kept, ctx, wants_x, wants_weight or wants_gamma
+            )
+            if of_weight is not None:
+                if wants_gamma:
+                    rows = (t.permute(0, 2, 3, 1).flatten(1) for t in (of_weight, weight))
+                    of_scale = torch.linalg.vecdot(*rows)
+                of_weight *= scale[:, None, None, None]
+        of_gamma = None
+        if of_scale is not None and of_shift is not None:
+            of_gamma = (of_scale - of_shift * mean) * inverse_std
+        return of_x, of_weight, of_gamma, of_shift if wants_beta else None, *[None] * 4
+
+
+def _conv_backward(
+    grad: Tensor, x: Tensor, weight: Tensor, ctx: Any, wants_x: bool, wants_weight: bool
+) -> tuple[Tensor | None, Tensor | None]:
+    """Return the gradients of a convolution with respect to its input and its weight."""
+    num_out, num_in, *kernel = weight.shape
+    # On maps with fewer pixels than channels the convolution's own kernel is slower.
+    by_product = kernel == [1, 1] and ctx.stride == (1, 1) and grad[:, 0].numel() <= num_in
+    mask = [wants_x, wants_weight and not by_product, False]
+    of_x = of_weight = None
+    if any(mask):
+        of_x, of_weight, _ = torch.ops.aten.convolution_backward(
+            grad, x, weight, None, ctx.stride, ctx.padding, [1, 1], False, [0, 0], 1, mask
+        )
+    if wants_weight and by_product:
+        rows = [t.permute(0, 2, 3, 1).reshape(-1, t.shape[1]) for t in (grad, x)]
+        of_weight = (rows[0].T @ rows[1]).view(num_out, num_in, 1, 1)
+    return of_x, of_weight
