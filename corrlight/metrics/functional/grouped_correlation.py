@@ -75,7 +75,11 @@ def average_ranks(values: npt.ArrayLike, groups: npt.ArrayLike) -> Array:
         ``(P,)`` float64 ranks, 1 = smallest of its group.
     """
     values, groups = np.asarray(values), np.asarray(groups)
-    order = np.lexsort((values, groups))
+    # Equal values may come in any order; 16-bit group numbers are sorted by radix.
+    order = np.argsort(values)
+    small = len(groups) > 0 and 0 <= groups.min() and groups.max() < 1 << 16
+    by_group = groups[order].astype(np.uint16) if small else groups[order]
+    order = order[np.argsort(by_group, kind="stable")]
     v, g = values[order], groups[order]
     changes = g[1:] != g[:-1]
     first = np.flatnonzero(np.r_[np.ones(min(1, len(v)), bool), changes | (v[1:] != v[:-1])])

@@ -23,6 +23,13 @@ def test_ranks_equal_scipy(seed):
         np.testing.assert_array_equal(ranks[groups == g], stats.rankdata(x[groups == g]))
 
 
+def test_ranks_with_many_groups():
+    x, _, groups = draw(0)
+    far = groups * 100_000  # beyond 16 bits
+    np.testing.assert_array_equal(average_ranks(x, far), average_ranks(x, groups))
+    assert average_ranks([], []).shape == (0,)
+
+
 @pytest.mark.parametrize("name", ["spearman", "pearson", "concordance"])
 @pytest.mark.parametrize("seed", range(5))
 def test_equals_scipy(name, seed):
