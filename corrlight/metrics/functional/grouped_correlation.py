@@ -77,7 +77,7 @@ def average_ranks(values: npt.ArrayLike, groups: npt.ArrayLike) -> Array:
     values, groups = np.asarray(values), np.asarray(groups)
     # Equal values may come in any order; 16-bit group numbers are sorted by radix.
     order = np.argsort(values)
-    small = len(groups) > 0 and 0 <= groups.min() and groups.max() < 1 << 16
+    small = len(groups) > 0 and groups.min() >= 0 and groups.max() < 1 << 16
     by_group = groups[order].astype(np.uint16) if small else groups[order]
     order = order[np.argsort(by_group, kind="stable")]
     v, g = values[order], groups[order]
