@@ -1,9 +1,10 @@
 """Data: COCO-format folders and the embedded shapes."""
 
 from corrlight.data.coco import CocoAnnotations, load_annotations, read_coco_json
-from corrlight.data.datamodule import CocoDataModule, ShapesDataModule
+from corrlight.data.datamodule import CocoDataModule
 from corrlight.data.dataset import CocoDataset
 from corrlight.data.shapes import SHAPE_CLASSES, ShapesOptions, write_shapes
+from corrlight.data.shapes_datamodule import ShapesDataModule
 from corrlight.data.transforms import (
     Choice,
     RandomCrop,

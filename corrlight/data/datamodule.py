@@ -1,4 +1,4 @@
-"""Data modules: COCO-format folders, and the embedded shapes as one of them."""
+"""The data module of COCO-format folders."""
 
 from __future__ import annotations
 
@@ -19,11 +19,10 @@ from corrlight.data.dataset import Cache, CocoDataset
 from corrlight.data.images import CheckImages, image_problems
 from corrlight.data.loader import TrainLoader
 from corrlight.data.samplers import EvalBatchSampler, TrainBatchSampler
-from corrlight.data.shapes import ShapesOptions, write_shapes
 from corrlight.data.transforms import Transform
 from corrlight.data.validation import summarize
 
-__all__ = ["CocoDataModule", "ShapesDataModule"]
+__all__ = ["CocoDataModule"]
 
 log = logging.getLogger(__name__)
 
@@ -347,59 +346,6 @@ class CocoDataModule(pl.LightningDataModule):
             load_masks=self._load_masks,
         )
         return self._datasets[split]
-
-
-class ShapesDataModule(CocoDataModule):
-    """The embedded shapes, drawn when they are needed first.
-
-    Args:
-        root: Folder of all embedded data; each set of options has its own folder inside.
-        num_train: Number of training images.
-        num_val: Number of validation images.
-        image_size: Longer side in pixels.
-        data_seed: Seed of the pictures; ``seed`` is that of order and augmentation.
-        draw_workers: Processes that draw, one a core by default.
-        **options: Options of :class:`CocoDataModule`, without its paths.
-
-    Raises:
-        ValueError: If an option is out of range.
-    """
-
-    def __init__(
-        self,
-        root: str | Path,
-        *,
-        num_train: int = 1000,
-        num_val: int = 500,
-        image_size: int = 128,
-        data_seed: int = 0,
-        draw_workers: int | None = None,
-        **options: Any,
-    ) -> None:
-        super().__init__(
-            root,
-            "train",
-            "annotations/instances_train.json",
-            "val",
-            "annotations/instances_val.json",
-            **options,
-        )
-        self.options = ShapesOptions(
-            num_train=num_train, num_val=num_val, image_size=image_size, seed=data_seed
-        )
-        self._draw_workers = draw_workers
-        self._folder: Path | None = None
-
-    @property
-    def root(self) -> Path:
-        """Folder of these shapes; drawn if it does not exist."""
-        if self._folder is None:
-            self._folder = write_shapes(self._root, self.options, self._draw_workers)
-        return self._folder
-
-    def prepare_data(self) -> None:
-        """Draw the pictures if they do not exist."""
-        _ = self.root
 
 
 def _categories(data: CocoAnnotations) -> str:
