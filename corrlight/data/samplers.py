@@ -103,12 +103,15 @@ def shard_batches(num_images: int, batch_size: int, rank: int, world_size: int) 
     """Return the evaluation batches of a rank: every ``world_size``-th batch of consecutive images.
 
     The batches themselves do not depend on the number of ranks, so neither do the detections.
-    Together the ranks see every image exactly once; a rank may get no batch at all.
+    Together the ranks see every image exactly once, except that a rank without a batch repeats the
+    first one: it has to take part in the final gather, which counts every image once.
 
     >>> [shard_batches(5, 2, rank, 2) for rank in range(2)]
     [[[0, 1], [4]], [[2, 3]]]
     """
-    starts = range(rank * batch_size, num_images, world_size * batch_size)
+    starts = range(rank * batch_size, num_images, world_size * batch_size) or range(
+        min(1, num_images)
+    )
     return [list(range(s, min(s + batch_size, num_images))) for s in starts]
 
 

@@ -69,6 +69,8 @@ def prepare(composed: ComposedConfig) -> Run:
     _check(config)
     pl.seed_everything(config.seed, workers=True, verbose=False)
     data = build_data(config, allow)
+    data.prepare_data()
+    data.setup("fit" if config.mode == "train" else "test")
     evaluator = _evaluator(config, data, allow)
     module = build_module(
         config,
