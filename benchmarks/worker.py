@@ -1,0 +1,30 @@
+"""One side of a comparison: builds something once, then runs what stdin asks for.
+
+A worker prints ``ready``, reads a line such as ``train`` or ``infer``, runs one iteration and
+prints one line of JSON with its wall and CPU seconds. So two workers can take turns in one sitting.
+"""
+
+import json
+import sys
+import time
+from collections.abc import Callable, Mapping
+
+__all__ = ["serve"]
+
+
+def serve(actions: Mapping[str, Callable[[], object]]) -> None:
+    """Run the actions that stdin names until it ends.
+
+    Args:
+        actions: By name. ``info`` may return extra fields to print instead of being timed.
+    """
+    print("ready", flush=True)
+    for line in sys.stdin:
+        name = line.strip()
+        if name == "info":
+            print(json.dumps(actions[name]()), flush=True)
+            continue
+        cpu, start = time.process_time(), time.perf_counter()
+        actions[name]()
+        seconds = {"wall": time.perf_counter() - start, "cpu": time.process_time() - cpu}
+        print(json.dumps(seconds), flush=True)
