@@ -1,0 +1,206 @@
+"""What every detector of ``conf/detector`` has to satisfy."""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+from functools import cache
+
+import pytest
+import torch
+from torch import Tensor
+
+from corrlight.engine.build import build_module
+from corrlight.engine.config import compose_config, config_dir
+from corrlight.module import DetectionModule
+from corrlight.structures import Batch, Predictions, Targets
+
+DETECTORS = sorted(p.stem for p in (config_dir() / "detector").glob("*.yaml"))
+NUM_CLASSES = 3
+HEIGHT, WIDTH = 96, 128
+
+BOXES = [[10.0, 12, 58, 60], [66, 20, 122, 90], [30, 50, 100, 94]]
+
+
+@cache
+def _template(detector: str, weight: float | None) -> DetectionModule:
+    """Build once; full-size files are narrowed so that a test takes seconds."""
+    corr = ["corr=none"] if weight is None else ["corr=concordance", f"corr.weight={weight}"]
+    overrides = [f"detector={detector}", *corr, f"data.num_classes={NUM_CLASSES}"]
+    if not detector.endswith("small"):
+        overrides += ["backbone=resnet18_small"]
+    torch.manual_seed(0)
+    return build_module(compose_config(overrides).config)
+
+
+def make(detector: str, weight: float | None = 0.2) -> DetectionModule:
+    module = copy.deepcopy(_template(detector, weight))
+    assert isinstance(module, DetectionModule)
+    return module
+
+
+def image_targets(boxes: list[list[float]], image_id: int) -> Targets:
+    return Targets(
+        boxes=torch.tensor(boxes).reshape(-1, 4),
+        labels=torch.arange(len(boxes)) % NUM_CLASSES,
+        valid_size=(HEIGHT - 6 * (image_id - 1), WIDTH),
+        padded_size=(HEIGHT, WIDTH),
+        original_size=(HEIGHT * 2, WIDTH * 2),
+        image_id=image_id,
+    )
+
+
+def batch(*boxes: list[list[float]]) -> Batch:
+    generator = torch.Generator().manual_seed(1)
+    images = torch.randn(len(boxes), 3, HEIGHT, WIDTH, generator=generator)
+    return Batch(images=images, targets=tuple(image_targets(b, i + 1) for i, b in enumerate(boxes)))
+
+
+CASES = {
+    "objects": batch(BOXES, BOXES[:2]),
+    "one_empty_image": batch(BOXES, []),
+    "no_objects": batch([], []),
+    "one_object": batch([BOXES[0]], []),
+    "tiny_object": batch([[40.0, 40, 44, 43]], []),
+}
+
+
+def assert_finite_training(module: DetectionModule, loss: Tensor, case: str) -> None:
+    assert torch.isfinite(loss), case
+    loss.backward()
+    without = [n for n, p in module.named_parameters() if p.requires_grad and p.grad is None]
+    assert not without, f"{case}: no gradient for {without}"
+    for name, parameter in module.named_parameters():
+        if parameter.grad is not None:
+            assert torch.isfinite(parameter.grad).all(), f"{case}: {name}"
+
+
+def test_there_are_detectors():
+    assert DETECTORS
+
+
+@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize("detector", DETECTORS)
+def test_contract_loss_and_gradients_are_finite_and_reach_every_parameter(detector, case):
+    module = make(detector)
+    output = module.train().step(CASES[case])
+    assert_finite_training(module, output.loss, case)
+
+
+@pytest.mark.parametrize("detector", DETECTORS)
+def test_contract_one_positive(detector):
+    """A match cut down to one positive; its correlation is undefined and counted."""
+    module = make(detector)
+    assigner = module.assigner
+
+    def one(predictions, targets):
+        match = assigner(predictions, targets)
+        gt_idx = match.gt_idx.clone()
+        image, index = (gt_idx >= 0).nonzero()[0].tolist()
+        kept = int(gt_idx[image, index])
+        gt_idx[gt_idx >= 0] = -1
+        gt_idx[image, index] = kept
+        return dataclasses.replace(match, gt_idx=gt_idx)
+
+    module.assigner = one
+    output = module.train().step(CASES["objects"])
+    assert all(len(p) == 1 for p in output.positives)
+    assert int(output.counts["corr_num_undefined"]) == len(output.predictions)
+    assert all(float(v.detach()) == 0 for k, v in output.terms.items() if k.endswith("loss_corr"))
+    assert_finite_training(module, output.loss, "one positive")
+
+
+@pytest.mark.parametrize("detector", DETECTORS)
+def test_contract_constant_scores(detector):
+    module = make(detector)
+    forward = module.detector.forward
+
+    def constant(images):
+        return [
+            dataclasses.replace(p, logits=p.logits * 0 + 0.3 if p.logits.numel() else p.logits)
+            for p in forward(images)
+        ]
+
+    module.detector.forward = constant  # type: ignore[method-assign]
+    output = module.train().step(CASES["objects"])
+    assert int(output.counts["corr_num_undefined"]) == len(output.predictions)
+    assert_finite_training(module, output.loss, "constant scores")
+
+
+@pytest.mark.parametrize("detector", DETECTORS)
+def test_contract_training_and_evaluation_return_the_same_types(detector):
+    module = make(detector)
+    trained = module.train().step(CASES["one_empty_image"])
+    evaluated = module.eval().step(CASES["one_empty_image"], detect=True)
+    assert trained.terms.keys() == evaluated.terms.keys()
+    assert len(trained.predictions) == len(evaluated.predictions)
+    for a, b in zip(trained.predictions, evaluated.predictions, strict=True):
+        _same_form(a, b)
+    assert len(evaluated.detections) == 2
+    for detections in evaluated.detections:
+        assert detections.boxes.shape == (len(detections), 4)
+        assert torch.equal(detections.scores, detections.scores.sort(descending=True).values)
+        assert bool(((detections.labels >= 0) & (detections.labels < NUM_CLASSES)).all())
+        assert bool((detections.pred_idx < evaluated.predictions[-1].boxes.shape[1]).all())
+
+
+def _same_form(a: Predictions, b: Predictions) -> None:
+    for field in dataclasses.fields(a):
+        x, y = getattr(a, field.name), getattr(b, field.name)
+        assert type(x) is type(y), field.name
+        if isinstance(x, Tensor):
+            assert x.shape == y.shape, field.name
+            assert x.dtype == y.dtype, field.name
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("detector", DETECTORS)
+def test_contract_twenty_steps_lower_the_loss(detector):
+    module = make(detector).train()
+    optimizer = torch.optim.AdamW([p for p in module.parameters() if p.requires_grad], lr=3e-4)
+    losses = []
+    for _ in range(20):
+        loss = module.step(CASES["objects"]).loss
+        optimizer.zero_grad()
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(module.parameters(), 1.0)
+        optimizer.step()
+        losses.append(float(loss))
+    assert sum(losses[-3:]) < 0.95 * sum(losses[:3]), losses
+
+
+@pytest.mark.parametrize("detector", DETECTORS)
+def test_contract_lambda_enters_once(detector):
+    """total(2w) - total(w) = w L_corr, in every detector."""
+    losses, terms = {}, {}
+    for weight in (0.2, 0.4):
+        module = make(detector, weight).eval()
+        output = module.step(CASES["objects"])
+        losses[weight] = output.loss.double()
+        terms[weight] = sum(v.double() for k, v in output.terms.items() if k.endswith("loss_corr"))
+    assert float(terms[0.2]) > 1e-3
+    torch.testing.assert_close(losses[0.4] - losses[0.2], terms[0.2], rtol=2e-3, atol=1e-5)
+    torch.testing.assert_close(terms[0.4], 2 * terms[0.2], rtol=1e-6, atol=0)
+
+
+@pytest.mark.parametrize("detector", DETECTORS)
+def test_contract_the_loss_changes_neither_weights_nor_inference(detector):
+    plain, with_loss = make(detector, None).eval(), make(detector, 0.2).eval()
+    assert plain.state_dict().keys() == with_loss.state_dict().keys()
+    with_loss.load_state_dict(plain.state_dict())
+    with torch.no_grad():
+        for a, b in zip(plain(CASES["objects"]), with_loss(CASES["objects"]), strict=True):
+            for name in ("boxes", "scores", "labels", "pred_idx"):
+                assert torch.equal(getattr(a, name), getattr(b, name)), name
+
+
+@pytest.mark.parametrize("detector", DETECTORS)
+def test_contract_the_correlation_term_trains_the_classifier_alone(detector):
+    module = make(detector).eval()
+    output = module.step(CASES["objects"])
+    corr = torch.stack([v for k, v in output.terms.items() if k.endswith("loss_corr")]).sum()
+    logits = [p.logits for p in output.predictions]
+    boxes = [p.boxes for p in output.predictions]
+    gradients = torch.autograd.grad(corr, [*logits, *boxes], allow_unused=True)
+    assert any(g is not None and bool(g.any()) for g in gradients[: len(logits)])
+    assert not any(g is not None and bool(g.any()) for g in gradients[len(logits) :])
