@@ -14,6 +14,7 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
 from corrlight.assigners.base import Assigner
+from corrlight.assigners.crowds import ignore_crowds
 from corrlight.criteria.base import Criterion
 from corrlight.detectors.base import Detector
 from corrlight.distributed import mean_over_ranks
@@ -114,7 +115,10 @@ class DetectionModule(pl.LightningModule):
             detect: Also post-process the last stage.
         """
         stages = self.detector(batch)
-        matches = [self.assigner(stage, batch.targets) for stage in stages]
+        matches = [
+            ignore_crowds(stage, batch.targets, self.assigner(stage, batch.targets))
+            for stage in stages
+        ]
         positives = [
             Positives.gather(stage, batch.targets, match)
             for stage, match in zip(stages, matches, strict=True)
