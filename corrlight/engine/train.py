@@ -120,6 +120,8 @@ def run_train(run: Run, composed: ComposedConfig) -> dict[str, Any]:
         folder.write_yaml("overrides.yaml", list(composed.overrides))
         environment = _start_environment(run)
         folder.write_json("environment.json", environment)
+        for logger in trainer.loggers:
+            logger.log_hyperparams(to_container(config))
     try:
         _fit(run, resume_from, environment if main else None)
         if main:
@@ -224,6 +226,7 @@ def _trainer(
         logging.getLogger(name).setLevel(logging.WARNING)
     # Few workers are a choice here: small data is decoded once and kept.
     warnings.filterwarnings("ignore", ".*does not have many workers.*")
+    warnings.filterwarnings("ignore", ".*is smaller than the logging interval.*")
     warnings.filterwarnings("ignore", ".*isinstance.treespec, LeafSpec.*")
     warnings.filterwarnings("ignore", ".*Checkpoint directory .* exists and is not empty.*")
     return instantiate(

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -11,7 +12,10 @@ import pytest
 
 from corrlight.app import BAD_INPUT
 from corrlight.app import run as run_app
+from corrlight.data.shapes import ShapesOptions, write_shapes
 from tests.integration.conftest import ROOT, run_folder, run_py
+
+SMALL = ShapesOptions(num_train=4, num_val=2, image_size=64)
 
 
 @pytest.mark.parametrize(
@@ -68,6 +72,79 @@ def test_a_missing_data_folder_says_what_is_expected(tmp_path, capsys):
     error = capsys.readouterr().err
     assert str(tmp_path / "none") in error
     assert error.count("\n") == 1
+
+
+def _change(name, value, record="annotations"):
+    def change(root, content):
+        content[record][1][name] = value
+
+    return change
+
+
+def _twice(record):
+    def change(root, content):
+        content[record].append(content[record][0])
+
+    return change
+
+
+def _cut_image(root, content):
+    path = root / "train" / content["images"][0]["file_name"]
+    path.write_bytes(path.read_bytes()[:-200])
+
+
+def _remove_image(root, content):
+    (root / "train" / content["images"][0]["file_name"]).unlink()
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (_change("image_id", 10**6), "1000000"),
+        (_change("category_id", 77), "77"),
+        (_change("bbox", [1.0, 1.0, -3.0, 4.0]), "-3.0"),
+        (_change("bbox", [1.0, 1.0, 0.0, 4.0]), "0.0"),
+        (_change("bbox", [1.0, float("nan"), 3.0, 4.0]), "nan"),
+        (_change("id", 0), "0"),
+        (_twice("annotations"), "annotation"),
+        (_twice("images"), "image"),
+        (_twice("categories"), "categor"),
+        (_cut_image, "train"),
+        (_remove_image, "train"),
+        (lambda root, content: content.pop("annotations"), "annotations"),
+        (lambda root, content: content.update(images=3), "images"),
+    ],
+)
+def test_bad_coco_data_is_one_line_before_training(tmp_path, data_dir, capsys, change, message):
+    root = tmp_path / "mine"
+    shutil.copytree(write_shapes(data_dir / "custom", SMALL), root)
+    source = root / "annotations" / "instances_train.json"
+    content = json.loads(source.read_text())
+    change(root, content)
+    source.write_text(json.dumps(content))
+    overrides = [
+        "data=coco_custom",
+        f"data.root={root}",
+        "data.train_annotations=annotations/instances_train.json",
+        "data.val_annotations=annotations/instances_val.json",
+        f"paths.runs_dir={tmp_path / 'runs'}",
+        "data.num_workers=0",
+    ]
+    assert run_app(overrides) == BAD_INPUT
+    error = capsys.readouterr().err
+    assert error.startswith("error: ")
+    assert error.count("\n") == 1
+    assert message in error
+    assert not (tmp_path / "runs").exists()
+
+
+def test_a_file_that_is_no_coco_json(tmp_path, capsys):
+    (tmp_path / "annotations").mkdir()
+    for name in ("train", "val"):
+        (tmp_path / name).mkdir()
+        (tmp_path / "annotations" / f"{name}.json").write_text("[1, 2")
+    assert run_app(["data=coco_custom", f"data.root={tmp_path}"]) == BAD_INPUT
+    assert "to be a JSON file" in capsys.readouterr().err
 
 
 @pytest.mark.slow
