@@ -51,6 +51,14 @@ class Recorder(pl.Callback):
         self._epoch_start = 0.0
         self._step_seconds: list[float] = []
         self._step_start = 0.0
+        self._waited = 0.0
+        self._last_end: float | None = None
+
+    @property
+    def data_share(self) -> float | None:
+        """Share of the training time spent waiting for data, in [0, 1]."""
+        total = self._waited + sum(self._step_seconds)
+        return self._waited / total if total else None
 
     @property
     def seconds_per_iteration(self) -> float | None:
@@ -64,15 +72,18 @@ class Recorder(pl.Callback):
 
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Start the clock."""
-        self._epoch_start = time.perf_counter()
+        self._epoch_start = self._last_end = time.perf_counter()
 
     def on_train_batch_start(self, trainer: pl.Trainer, *args: Any) -> None:
         """Start the iteration's clock."""
         self._step_start = time.perf_counter()
+        if self._last_end is not None:
+            self._waited += self._step_start - self._last_end
 
     def on_train_batch_end(self, trainer: pl.Trainer, *args: Any) -> None:
         """Stop the iteration's clock."""
-        self._step_seconds.append(time.perf_counter() - self._step_start)
+        self._last_end = time.perf_counter()
+        self._step_seconds.append(self._last_end - self._step_start)
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Add this epoch's row; validation has run by now."""

@@ -148,6 +148,7 @@ def _fit(run: Run, resume_from: str | None, environment: dict[str, Any] | None) 
             environment["status"] = status
             environment["wall_seconds"] += round(time.perf_counter() - started, 2)
             environment["seconds_per_iteration"] = run.recorder.seconds_per_iteration
+            environment["data_share"] = run.recorder.data_share
             run.folder.write_json("environment.json", environment)
 
 
@@ -280,6 +281,7 @@ def _start_environment(run: Run) -> dict[str, Any]:
         "status": "running",
         "wall_seconds": before,
         "seconds_per_iteration": None,
+        "data_share": None,
     }
 
 

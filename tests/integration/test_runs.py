@@ -35,6 +35,7 @@ def test_a_run_leaves_a_complete_folder(options, tmp_path, detector, capsys):
     environment = json.loads((folder / "environment.json").read_text())
     assert environment["status"] == "finished"
     assert environment["seconds_per_iteration"] > 0
+    assert 0 < environment["data_share"] < 1
     assert "AP" in capsys.readouterr().out
 
 
