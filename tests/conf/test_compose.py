@@ -59,7 +59,7 @@ def test_every_correlation_choice_reaches_the_module(corr):
 @pytest.mark.parametrize(
     ("override", "message"),
     [
-        ("corr=concordanc", r"Expected `corr` .*, but got 'concordanc'. Did you mean 'concordance'\?"),
+        ("corr=concordanc", r"`corr` .* but got 'concordanc'. Did you mean 'concordance'\?"),
         ("corr.weigth=0.3", r"Unknown option 'corr.weigth'. Did you mean 'corr.weight'\?"),
         ("detector=ats", r"Expected `detector` .* but got 'ats'. Did you mean 'atss'\?"),
         ("trainer.max_epoch=3", r"'trainer.max_epoch'. Did you mean 'trainer.max_epochs'\?"),
