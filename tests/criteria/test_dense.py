@@ -1,0 +1,199 @@
+import pytest
+import torch
+
+from corrlight.criteria import (
+    ClassificationLoss,
+    DenseCriterion,
+    DenseSample,
+    FocalClassification,
+    GIoUBoxLoss,
+)
+from corrlight.losses import centerness_target, giou_loss, sigmoid_focal_loss
+from corrlight.structures import BACKGROUND, IGNORED, Match, Predictions, Targets
+
+NUM_CLASSES = 3
+PRIORS = torch.tensor(
+    [[0.0, 0, 40, 40], [10, 10, 50, 50], [20, 20, 60, 60], [30, 30, 70, 70], [0, 40, 40, 80]]
+)
+
+
+def predictions(quality=True, activation="sigmoid"):
+    generator = torch.Generator().manual_seed(0)
+    num = len(PRIORS)
+    outputs = NUM_CLASSES + (activation == "softmax")
+    boxes = PRIORS + 3 * torch.randn(2, num, 4, generator=generator)
+    return Predictions(
+        logits=torch.randn(2, num, outputs, generator=generator).requires_grad_(),
+        boxes=boxes.requires_grad_(),
+        level_idx=torch.zeros(num, dtype=torch.int64),
+        activation=activation,
+        valid=torch.ones(2, num, dtype=torch.bool),
+        priors=PRIORS,
+        quality=torch.randn(2, num, generator=generator).requires_grad_() if quality else None,
+    )
+
+
+def targets():
+    boxes = [torch.tensor([[5.0, 5, 45, 40], [15, 15, 75, 70]]), torch.zeros(0, 4)]
+    return tuple(
+        Targets(
+            boxes=b,
+            labels=torch.arange(len(b)) + 1,
+            valid_size=(80, 80),
+            padded_size=(80, 80),
+            original_size=(80, 80),
+            image_id=i,
+        )
+        for i, b in enumerate(boxes)
+    )
+
+
+MATCH = Match(gt_idx=torch.tensor([[0, 0, 1, BACKGROUND, IGNORED], [BACKGROUND] * 5]))
+NOTHING = Match(gt_idx=torch.full((2, 5), BACKGROUND))
+
+
+def criterion(**kwargs):
+    options = {"box_weight": 2.0, "box_weighting": "centerness", "quality": "centerness"}
+    options |= {"aux_head": "centerness"} | kwargs
+    return DenseCriterion(FocalClassification(), GIoUBoxLoss(), **options)
+
+
+def run(own, stage, match=MATCH, factor=1.0):
+    normalizers = own.normalizers(stage, targets(), match)
+    return own(stage, targets(), match, {k: v * factor for k, v in normalizers.items()})
+
+
+def test_terms_of_a_batch_written_out():
+    stage = predictions()
+    terms = run(criterion(), stage)
+    gt_boxes = targets()[0].boxes[[0, 0, 1]]
+    weights = centerness_target(PRIORS[:3], gt_boxes)
+    # Three positives; the image without any counts as one.
+    labels = torch.tensor([1, 1, 2, 3, 3, 3, 3, 3, 3, 3])
+    counted = torch.tensor([1.0, 1, 1, 1, 0, 1, 1, 1, 1, 1])
+    cls = sigmoid_focal_loss(stage.logits.flatten(0, 1), labels, weights=counted, normalizer=4)
+    box = 2 * giou_loss(stage.boxes[0, :3], gt_boxes, weights, normalizer=weights.sum())
+    logits = stage.quality[0, :3]
+    quality = torch.nn.functional.binary_cross_entropy_with_logits(logits, weights, reduction="sum")
+    expected = {"loss_cls": cls, "loss_box": box, "loss_centerness": quality / 4}
+    torch.testing.assert_close(terms, expected)
+
+
+def test_invalid_hypotheses_do_not_count():
+    stage = predictions()
+    stage.valid[0, 3] = False
+    gradient = torch.autograd.grad(run(criterion(), stage)["loss_cls"], stage.logits)[0]
+    assert (gradient[0, 3:] == 0).all()
+    assert (gradient[0, :3] != 0).all()
+    assert (gradient[1] != 0).all()
+
+
+def test_normalizers_are_passed_in():
+    terms, halved = (run(criterion(), predictions(), factor=f) for f in (1.0, 2.0))
+    for name, value in terms.items():
+        torch.testing.assert_close(halved[name], value / 2)
+
+
+def test_normalizers_are_at_least_one():
+    terms = run(criterion(), predictions(), factor=0.0)
+    stage = predictions()
+    sums = criterion().normalizers(stage, targets(), MATCH)
+    reference = run(criterion(), stage)
+    torch.testing.assert_close(terms["loss_cls"], reference["loss_cls"] * sums["positives"])
+    torch.testing.assert_close(terms["loss_box"], reference["loss_box"] * sums["box_weights"])
+
+
+def test_without_positives_every_branch_still_has_a_gradient():
+    stage = predictions()
+    terms = run(criterion(), stage, NOTHING)
+    assert terms["loss_cls"] > 0
+    assert terms["loss_box"] == terms["loss_centerness"] == 0
+    sum(terms.values()).backward()
+    assert (stage.logits.grad != 0).all()
+    assert (stage.boxes.grad == 0).all()
+    assert (stage.quality.grad == 0).all()
+
+
+@pytest.mark.parametrize("aux_head", ["none", "untrained", "centerness"])
+def test_auxiliary_head(aux_head):
+    stage = predictions(quality=aux_head != "none")
+    terms = run(criterion(aux_head=aux_head), stage)
+    reference = run(criterion(), predictions())
+    assert terms["loss_box"] == reference["loss_box"]
+    if aux_head == "none":
+        assert "loss_centerness" not in terms
+        return
+    gradient = torch.autograd.grad(terms["loss_centerness"], stage.quality)[0]
+    assert gradient.any() == (aux_head == "centerness")
+
+
+def test_box_weightings():
+    sample = DenseSample.collect(predictions(), targets(), MATCH)
+    scores = sample.predictions.logits[0, :3].sigmoid()
+    assert torch.equal(sample.box_weights("uniform"), torch.ones(3))
+    torch.testing.assert_close(sample.box_weights("iou"), sample.positives.ious().detach())
+    torch.testing.assert_close(sample.box_weights("score"), scores.amax(1).detach())
+    softmax = DenseSample.collect(predictions(activation="softmax"), targets(), MATCH)
+    rows = softmax.predictions.logits[0, :3].softmax(1)[:, :-1]
+    torch.testing.assert_close(softmax.box_weights("score"), rows.amax(1).detach())
+    for weighting in ("centerness", "iou", "score"):
+        assert not sample.box_weights(weighting).requires_grad
+
+
+class Balanced(ClassificationLoss):
+    """A loss with its own weighting, balancing and state."""
+
+    box_weighting = "score"
+
+    def __init__(self):
+        super().__init__()
+        self.seen = []
+
+    def forward(self, sample, num_positives, box_losses):
+        assert not box_losses.requires_grad
+        return {"loss_rank": sample.predictions.logits.sum() * 0 + box_losses.sum()}
+
+    def box_term(self, box_losses, weights, normalizer, terms):
+        return (box_losses * weights).sum() * 0 + terms["loss_rank"]
+
+    def after_step(self, terms):
+        self.seen.append(terms)
+
+
+def test_a_recipe_may_bring_its_own_weighting_balance_and_state():
+    own = DenseCriterion(Balanced(), GIoUBoxLoss(), box_weighting="centerness")
+    stage = predictions(quality=False)
+    expected = DenseSample.collect(stage, targets(), MATCH).box_weights("score").sum()
+    torch.testing.assert_close(own.normalizers(stage, targets(), MATCH)["box_weights"], expected)
+    terms = run(own, stage)
+    assert terms["loss_box"] == terms["loss_rank"]
+    own.after_step(terms)
+    assert own.classification.seen == [terms]
+
+
+@pytest.mark.parametrize(
+    ("kwargs", "message"),
+    [
+        ({"box_weighting": "area"}, "`box_weighting`.*got 'area'"),
+        ({"quality": "score"}, "`quality`.*got 'score'"),
+        ({"box_weight": -1.0}, r"`box_weight`.*got -1\.0"),
+        ({"quality_weight": float("nan")}, "`quality_weight`.*got nan"),
+        ({"aux_head": "iou"}, "`aux_head`.*'centerness', but got 'iou'"),
+    ],
+)
+def test_bad_arguments(kwargs, message):
+    with pytest.raises(ValueError, match=message):
+        criterion(**kwargs)
+
+
+@pytest.mark.parametrize(
+    ("kwargs", "message"),
+    [
+        ({"alpha": 1.5}, r"`alpha`.*got 1\.5"),
+        ({"gamma": -1.0}, r"`gamma`.*got -1\.0"),
+        ({"weight": float("inf")}, "`weight`.*got inf"),
+    ],
+)
+def test_bad_arguments_of_the_focal_loss(kwargs, message):
+    with pytest.raises(ValueError, match=message):
+        FocalClassification(**kwargs)
