@@ -18,15 +18,19 @@ def indices(batches):
 @pytest.mark.parametrize("batch", [1, 4])
 def test_evaluation_shards_are_exact(world, count, batch):
     shards = [list(EvalBatchSampler(count, batch, rank=r, world_size=world)) for r in range(world)]
-    seen = [index for shard in shards for b in shard for index in b]
-    assert sorted(seen) == list(range(count))
     # The batches are those of one process, dealt out in turn.
     alone = list(EvalBatchSampler(count, batch))
     assert [shards[k % world][k // world] for k in range(len(alone))] == alone
+    # Beyond that, a rank that got none repeats the first.
+    assert list(shards[len(alone) :]) == [alone[:1]] * max(0, world - len(alone))
+    seen = [index for shard in shards[: len(alone)] for b in shard for index in b]
+    assert sorted(seen) == list(range(count))
 
 
-def test_rank_without_images():
-    assert len(EvalBatchSampler(2, 4, rank=1, world_size=2)) == 0
+def test_a_rank_without_images_of_its_own_repeats_a_batch():
+    """A rank without a batch would leave the final gather out, and the others would wait."""
+    assert list(EvalBatchSampler(2, 4, rank=1, world_size=2)) == [[0, 1]]
+    assert list(EvalBatchSampler(0, 4, rank=0, world_size=1)) == []
 
 
 @pytest.mark.parametrize("world", WORLDS)
