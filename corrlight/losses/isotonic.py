@@ -9,21 +9,21 @@ import torch
 from scipy.optimize import isotonic_regression as scipy_isotonic_regression
 from torch import Tensor
 
-__all__ = ["isotonic_block_starts", "isotonic_regression"]
+__all__ = ["isotonic_blocks", "isotonic_regression"]
 
 Array = npt.NDArray[Any]
 
 
-def isotonic_block_starts(values: Array) -> Array:
-    """Return where the blocks of the isotonic fit of ``(n,)`` values, n >= 1, start.
+def isotonic_blocks(values: Array) -> Array:
+    """Return where the blocks of the isotonic fit of ``(n,)`` values, n >= 1, start; n at the end.
 
     Linear time, by SciPy.
 
     Example:
-        >>> isotonic_block_starts(np.array([1.0, 3.0, 2.0]))
-        array([0, 1])
+        >>> isotonic_blocks(np.array([1.0, 3.0, 2.0]))
+        array([0, 1, 3])
     """
-    return scipy_isotonic_regression(values).blocks[:-1]
+    return scipy_isotonic_regression(values).blocks
 
 
 def isotonic_regression(values: Tensor) -> Tensor:

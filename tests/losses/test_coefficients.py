@@ -5,11 +5,12 @@ import functools
 import numpy as np
 import pytest
 import torch
-from hypothesis import assume, given, settings
+from hypothesis import assume, given
 from hypothesis import strategies as st
 from scipy import stats
 
 from corrlight.losses import concordance, is_correlation_defined, pearson, spearman
+from tests.losses.hypothesis_settings import UNHURRIED
 
 SOFT = functools.partial(spearman, regularization_strength=0.03)
 RELATIVE = functools.partial(spearman, relative_strength=0.5)
@@ -67,7 +68,7 @@ def test_relative_strength_is_a_multiple_of_the_mean_spacing():
 
 @everywhere
 @given(pairs)
-@settings(deadline=None)
+@UNHURRIED
 def test_bounds_symmetry_and_permutation(coefficient, pair):
     x, y = pair
     assume(is_correlation_defined(x, y))
@@ -80,7 +81,7 @@ def test_bounds_symmetry_and_permutation(coefficient, pair):
 
 @pytest.mark.parametrize("coefficient", [pearson, RELATIVE], ids=["pearson", "relative"])
 @given(pairs, st.floats(0.1, 10), st.floats(-1, 1))
-@settings(deadline=None)
+@UNHURRIED
 def test_affine_invariance(coefficient, pair, scale, shift):
     x, y = pair
     # Values that differ by rounding only change with a shift.

@@ -16,6 +16,7 @@ from corrlight.losses import CorrelationLoss, concordance, correlation_loss, pea
 from corrlight.losses.base import CountingLossCallback, LossOutput
 from corrlight.losses.correlation import _say_degenerate
 from corrlight.structures import Positives
+from tests.losses.hypothesis_settings import UNHURRIED
 
 CONF = Path(__file__).parents[2] / "conf" / "corr"
 NAMES = ["pearson", "spearman", "spearman_rank", "concordance"]
@@ -133,7 +134,7 @@ def test_min_positives():
     [("classification", True, False), ("localization", False, True), ("both", True, True)],
 )
 def test_backprop(name, backprop, classifier, boxes):
-    positives, logits, pred_boxes = make_positives(12)
+    positives, logits, pred_boxes = make_positives(40)
     CorrelationLoss(name, 1, backprop=backprop)(positives).backward()
     for leaf, learns in ((logits, classifier), (pred_boxes, boxes)):
         if learns:
@@ -222,7 +223,7 @@ def test_autocast_changes_nothing(name):
     st.sampled_from([torch.float16, torch.bfloat16, torch.float32, torch.float64]),
     st.sampled_from(["mean", "sum"]),
 )
-@settings(deadline=None, max_examples=60)
+@settings(UNHURRIED, max_examples=60)
 def test_always_finite(name, rows, dtype, reduction):
     table = torch.tensor(rows, dtype=torch.float64).view(-1, 3)
     logits = table[:, 0].to(dtype).requires_grad_()
@@ -322,7 +323,7 @@ def test_configuration(path):
     assert isinstance(callback, CorrelationLoss)
     assert callback.weight == 0.2
     assert callback.coefficient == path.stem
-    positives, logits, _ = make_positives(10)
+    positives, logits, _ = make_positives(40)
     loss = callback(positives)
     assert loss == correlation_loss(
         positives.scores, paired_iou(positives.pred_boxes, positives.gt_boxes), path.stem

@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 import torch.nn.functional as F
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from torchvision.ops import generalized_box_iou_loss
 from torchvision.ops import sigmoid_focal_loss as dense_focal_loss
@@ -24,6 +24,7 @@ from corrlight.losses import (
 )
 from corrlight.losses import focal as focal_module
 from corrlight.losses.reduction import reduce_loss
+from tests.losses.hypothesis_settings import UNHURRIED
 
 GENERATOR = torch.Generator().manual_seed(0)
 
@@ -255,7 +256,7 @@ def test_distribution_focal_is_least_at_the_label():
     st.sampled_from([None, "rows", "elements"]),
     st.sampled_from([None, 0.5, 7.0]),
 )
-@settings(deadline=None)
+@UNHURRIED
 def test_reduction(rows, reduction, weighting, normalizer):
     values = torch.arange(rows * 2, dtype=torch.float64).view(rows, 2)
     weights = {None: None, "rows": torch.arange(rows), "elements": values + 1}[weighting]

@@ -9,6 +9,7 @@ from corrlight.losses import alrp_loss, ap_loss, rank_sort_loss
 from corrlight.losses import ranking as ranking_module
 from corrlight.losses.balance import EpochBalance, balance_to
 from corrlight.losses.pairwise import PairSums, smoothed_step
+from tests.losses.hypothesis_settings import UNHURRIED
 
 LOSSES = {
     "ap": ap_loss,
@@ -154,7 +155,7 @@ def test_wrongly_sorted_positives():
     dtype=st.sampled_from([torch.float16, torch.bfloat16, torch.float32, torch.float64]),
     delta=st.sampled_from([0.0, 0.5, 1.0]),
 )
-@settings(deadline=None, max_examples=200)
+@settings(UNHURRIED, max_examples=200)
 def test_always_finite(loss, rows, dtype, delta):
     table = torch.tensor(rows, dtype=torch.float64).view(-1, 2)
     logits, targets = table[:, 0].to(dtype).requires_grad_(), table[:, 1].to(dtype)

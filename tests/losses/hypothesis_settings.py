@@ -1,0 +1,5 @@
+"""Settings of the property tests: a busy machine is no reason to fail."""
+
+from hypothesis import HealthCheck, settings
+
+UNHURRIED = settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.too_slow])
