@@ -50,25 +50,30 @@ def run(overrides: Sequence[str]) -> int:
 
 def _run(composed: ComposedConfig, checkpoint: Path | None) -> int:
     # torch and lightning take seconds to import: a misspelt option should not wait for them.
-    from corrlight.engine.train import prepare, run_test, run_train
+    from corrlight.engine.train import is_main_process, prepare, run_test, run_train
     from corrlight.reporting.summary import print_metrics, print_run, write_figures
 
     prepared = prepare(composed)
+    main_process = is_main_process()
     if composed.config.mode == "test":
         if checkpoint is None:
             raise ValueError("Expected `ckpt` to be a run folder or a checkpoint in mode=test.")
-        print_metrics(run_test(prepared, checkpoint))
+        metrics = run_test(prepared, checkpoint)
+        if main_process:
+            print_metrics(metrics)
         return 0
-    if not prepared.finished:
+    if main_process and not prepared.finished:
         print_run(prepared, composed)
     try:
         metrics = run_train(prepared, composed)
-        write_figures(prepared.folder.path)
+        if main_process:
+            write_figures(prepared.folder.path)
     except (ValueError, OSError, FloatingPointError):
         # The input was checked: this is a fault while training, and where it happened matters.
         traceback.print_exc()
         return FAILED
-    print_metrics(metrics, prepared.folder.path)
+    if main_process:
+        print_metrics(metrics, prepared.folder.path)
     return 0
 
 

@@ -30,7 +30,7 @@ from corrlight.engine.results import write_results
 from corrlight.engine.run_folder import RunFolder, data_fingerprint, find_run, run_id
 from corrlight.metrics.evaluator import DetectionEvaluator
 
-__all__ = ["Run", "prepare", "run_test", "run_train"]
+__all__ = ["Run", "is_main_process", "prepare", "run_test", "run_train"]
 
 log = logging.getLogger("corrlight")
 
@@ -109,7 +109,7 @@ def run_train(run: Run, composed: ComposedConfig) -> dict[str, Any]:
     A finished run is not made again, a broken one goes on from ``last.ckpt``.
     """
     config, folder, trainer = run.config, run.folder, run.trainer
-    main = _is_main_process()
+    main = is_main_process()
     if run.finished and not config.rerun:
         log.info("This run is finished: %s (rerun=true makes it again).", folder)
         metrics: dict[str, Any] = folder.read_json("metrics.json")
@@ -161,7 +161,7 @@ def run_test(run: Run, checkpoint: Path) -> dict[str, Any]:
     # Pictures of this test belong to its results, not to the run that the options would make.
     trainer = _trainer(run.config, folder, run.recorder, list(run.config.allow_targets))
     trainer.test(run.module, datamodule=run.data, verbose=False)
-    if _is_main_process():
+    if is_main_process():
         folder.write_yaml("config.yaml", to_container(run.config))
         folder.write_json("environment.json", describe_environment())
         write_results(folder, run.module.evaluation, {"checkpoint": checkpoint.name})
@@ -285,7 +285,8 @@ def _start_environment(run: Run) -> dict[str, Any]:
     }
 
 
-def _is_main_process() -> bool:
+def is_main_process() -> bool:
+    """Return whether this process writes: rank 0, known before any process group exists."""
     return (
         int(os.environ.get("LOCAL_RANK", "0")) == 0 and int(os.environ.get("NODE_RANK", "0")) == 0
     )

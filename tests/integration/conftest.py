@@ -23,7 +23,7 @@ def options(tmp_path, data_dir) -> list[str]:
     return [
         f"paths.runs_dir={tmp_path / 'runs'}",
         f"paths.data_dir={data_dir}",
-        "trainer.accelerator=cpu",
+        "trainer=cpu",
         "data.num_train=16",
         "data.num_val=6",
         "data.image_size=64",
