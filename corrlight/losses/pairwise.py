@@ -49,19 +49,24 @@ class PairSums:
         else:
             self.kinks = a
         # Bin m holds what lies in [kinks[m - 1], kinks[m]); bin 0 lies below all.
-        self.bin = torch.searchsorted(self.kinks, b, right=True)
+        self.bin = _bins(self.kinks, b)
+        self.left = (self.bin - 1).clamp_(min=0)
+        self.offset = b - self.kinks[self.left]
 
     def over_b(self, weights: Tensor | None = None) -> Tensor:
         """Return ``(P,)`` sums over k of ``weights_k H(b_k - a_i)``; the weights are >= 0."""
         size = self.kinks.numel() + 1
-        mass = self._binned(torch.ones_like(self.b) if weights is None else weights, size)
+        if weights is None:
+            mass = self.bin.bincount(minlength=size).to(self.b.dtype)
+        else:
+            mass = self._binned(weights, size)
         above = _suffix_sums(mass)[1:]  # what lies at or above each kink
         if self.delta == 0:
             first = torch.searchsorted(self.a, self.a)  # ties count for each other
             return above[first]
         # The integral of `above` from each kink upwards: sum of (b_k - kink) over what is above.
-        offset = self.b - self.kinks[(self.bin - 1).clamp(min=0)]
-        first_moment = self._binned(offset if weights is None else offset * weights, size)[1:]
+        offset = self.offset if weights is None else self.offset * weights
+        first_moment = self._binned(offset, size)[1:]
         gaps = torch.cat([self.kinks.diff(), self.kinks.new_zeros(1)])
         beyond = torch.cat([above[1:], above.new_zeros(1)])
         ramp = _suffix_sums(first_moment + gaps * beyond)
@@ -79,14 +84,38 @@ class PairSums:
         slope = slope_change.cumsum(0).clamp_(min=0)
         slope[-1] = 0
         at_kink = torch.cat([zero, (slope[:-1] * self.kinks.diff()).cumsum(0)])
-        left = (self.bin - 1).clamp(min=0)
-        result = at_kink[left] + slope[left] * (self.b - self.kinks[left])
-        return torch.where(self.bin > 0, result, 0)
+        result = slope[self.left].mul_(self.offset).add_(at_kink[self.left])
+        # A negative offset: below all kinks.
+        return torch.where(self.offset >= 0, result, 0)
 
     def _binned(self, values: Tensor, size: int) -> Tensor:
         return torch.zeros(size, dtype=values.dtype, device=values.device).index_add_(
             0, self.bin, values
         )
+
+
+def _bins(edges: Tensor, values: Tensor) -> Tensor:
+    """Return how many of the ascending ``(K,)`` edges are at most each of ``(M,)`` values.
+
+    A table over a fine grid answers for the cells without an edge, a binary search for the others.
+    The cell of a number never decreases with it, rounding included, so the result is exact.
+    """
+    num_cells = 32 * edges.numel()
+    span = edges[-1] - edges[0]
+    if values.device.type != "cpu" or values.numel() < num_cells or float(span) <= 0:
+        return torch.searchsorted(edges, values, right=True)
+    scale = (num_cells - 1) / span
+
+    def cell(x: Tensor) -> Tensor:
+        return ((x - edges[0]) * scale).clamp_(-1, num_cells).long().add_(1)
+
+    counts = torch.bincount(cell(edges), minlength=num_cells + 2)
+    # Bins where there is no edge, and -1 where only a search can tell.
+    table = torch.where(counts > 0, -1, counts.cumsum(0))
+    bins = table[cell(values)]
+    unsure = (bins < 0).nonzero().squeeze(1)
+    bins[unsure] = torch.searchsorted(edges, values[unsure], right=True)
+    return bins
 
 
 def _suffix_sums(values: Tensor) -> Tensor:

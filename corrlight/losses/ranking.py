@@ -23,8 +23,8 @@ __all__ = ["alrp_loss", "ap_loss", "rank_sort_loss"]
 # Below these sums of H, nothing is handed on (published constants).
 _LEAST_FP = 1e-10
 _LEAST_FP_ALRP = 1e-5
-# Pairs of positives that are compared at a time: 16 MB a temporary.
-_PAIRS = 1 << 21
+# Pairs of positives that are compared at a time: 1 MB a temporary, which the cache holds.
+_PAIRS = 1 << 17
 
 
 def ap_loss(logits: Tensor, targets: Tensor, delta: float = 1.0) -> Tensor:
@@ -306,7 +306,8 @@ def _sorting(examples: _Examples, ranks: Tensor) -> tuple[Tensor, Tensor]:
     """
     scores, targets, delta = examples.scores, examples.targets, examples.delta
     count = examples.count
-    weights = 1 - targets
+    weights = torch.stack([1 - targets, torch.ones_like(targets)], 1)  # (P, 2)
+    scaled = scores / (2 * delta) if delta > 0 else scores
     errors, gradient = torch.empty_like(scores), torch.zeros_like(scores)
     start = 0
     while start < count:
@@ -314,12 +315,15 @@ def _sorting(examples: _Examples, ranks: Tensor) -> tuple[Tensor, Tensor]:
         low = int(torch.searchsorted(scores, scores[start] - delta))
         stop = min(count, start + max(_PAIRS // (count - low), 1))
         rows, columns = slice(start, stop), slice(low, count)
-        h = smoothed_step(scores[None, columns] - scores[rows, None], delta)
+        if delta > 0:  # smoothed_step with half of its passes over memory
+            h = (scaled[None, columns] - (scaled[rows, None] - 0.5)).clamp_(0, 1)
+        else:
+            h = smoothed_step(scores[None, columns] - scores[rows, None], delta)
         better = targets[None, columns] >= targets[rows, None]
-        current = (h @ weights[columns]) / ranks[rows]
         h_better = h * better
-        target = (h_better @ weights[columns]) / h_better.sum(1)
-        errors[rows] = current - target
+        current = (h @ weights[columns, 0]) / ranks[rows]
+        target, num_better = (h_better @ weights[columns]).unbind(1)
+        errors[rows] = current - target / num_better
         h_worse = h.sub_(h_better)
         sums = h_worse.sum(1)
         counts = sums > _LEAST_FP

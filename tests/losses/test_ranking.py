@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from corrlight.losses import alrp_loss, ap_loss, rank_sort_loss
 from corrlight.losses import ranking as ranking_module
 from corrlight.losses.balance import EpochBalance, balance_to
-from corrlight.losses.pairwise import PairSums, smoothed_step
+from corrlight.losses.pairwise import PairSums, _bins, smoothed_step
 from tests.losses.hypothesis_settings import UNHURRIED
 
 LOSSES = {
@@ -196,6 +196,17 @@ def test_pair_sums_are_those_of_the_matrix(delta):
     torch.testing.assert_close(sums.over_b(weights), matrix @ weights, rtol=1e-11, atol=1e-12)
     weights = torch.rand(23, dtype=torch.float64, generator=generator)
     torch.testing.assert_close(sums.over_a(weights), weights @ matrix, rtol=1e-11, atol=1e-12)
+
+
+@pytest.mark.parametrize("spread", [0.0, 1e-7, 1.0, 1e4])
+def test_bins_are_those_of_a_binary_search(spread):
+    generator = torch.Generator().manual_seed(2)
+    edges = (torch.randn(20, dtype=torch.float64, generator=generator) * spread).sort()[0] - 4.6
+    values = torch.randn(5000, dtype=torch.float64, generator=generator) * (spread + 1e-9) - 4.6
+    values[:20], values[20] = edges, edges[-1] + 1e-300  # exactly on the edges
+    values[21:23] = torch.tensor([-1e300, 1e300])
+    expected = torch.searchsorted(edges, values, right=True)
+    assert torch.equal(_bins(edges, values), expected)
 
 
 def test_small_sums_are_as_exact_as_large_ones():
