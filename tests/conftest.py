@@ -1,9 +1,17 @@
 """What every test gets: few threads, and torchsort tests skipped by name where it is missing."""
 
 import importlib.util
+import os
 
 import pytest
 import torch
+from hypothesis import settings
+
+# The same examples in every run, so that a red test means a change. New ones are looked for with
+# HYPOTHESIS_PROFILE=explore.
+settings.register_profile("repeatable", derandomize=True)
+settings.register_profile("explore", derandomize=False)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "repeatable"))
 
 # Two busy test processes with two threads each slow each other tenfold on two cores.
 torch.set_num_threads(1)
