@@ -19,6 +19,9 @@ DETECTORS = sorted(p.stem for p in (config_dir() / "detector").glob("*.yaml"))
 NUM_CLASSES = 3
 HEIGHT, WIDTH = 96, 128
 
+# Full-size heads are cut down to these, so that a test takes a second.
+NARROW = {"num_stages": 2, "num_proposals": 30, "feedforward_channels": 256, "num_convs": 2}
+
 BOXES = [[10.0, 12, 58, 60], [66, 20, 122, 90], [30, 50, 100, 94]]
 
 
@@ -29,8 +32,11 @@ def _template(detector: str, weight: float | None) -> DetectionModule:
     overrides = [f"detector={detector}", *corr, f"data.num_classes={NUM_CLASSES}"]
     if not detector.endswith("small"):
         overrides += ["backbone=resnet18_small"]
+    config = compose_config(overrides).config
+    for key in NARROW.keys() & set(config.detector.net):
+        config.detector.net[key] = min(NARROW[key], config.detector.net[key])
     torch.manual_seed(0)
-    return build_module(compose_config(overrides).config)
+    return build_module(config)
 
 
 def make(detector: str, weight: float | None = 0.2) -> DetectionModule:
