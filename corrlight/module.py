@@ -172,7 +172,7 @@ class DetectionModule(pl.LightningModule):
             raise FloatingPointError(
                 f"The loss is not finite at step {self.global_step}: terms {names}, images {ids}."
             )
-        self.criterion.after_step(output.terms)
+        self.criterion.after_step(mean_over_ranks([output.terms])[0])
         self._log_step("train", batch, output)
         return output.loss
 

@@ -1,13 +1,19 @@
 """Criteria: the detector's own loss, L_OD."""
 
+from corrlight.criteria.alrp import ALRPClassification
+from corrlight.criteria.ap import APClassification
 from corrlight.criteria.box import BoxLoss, GIoUBoxLoss
 from corrlight.criteria.cross_entropy import CrossEntropyClassification
 from corrlight.criteria.dense import DenseCriterion
 from corrlight.criteria.focal import FocalClassification
+from corrlight.criteria.quality_focal import QualityFocalClassification
+from corrlight.criteria.rank_sort import RankSortClassification
 from corrlight.criteria.sample import ClassificationLoss, DenseSample
 from corrlight.criteria.set_prediction import SetPredictionCriterion
 
 __all__ = [
+    "ALRPClassification",
+    "APClassification",
     "BoxLoss",
     "ClassificationLoss",
     "CrossEntropyClassification",
@@ -15,5 +21,7 @@ __all__ = [
     "DenseSample",
     "FocalClassification",
     "GIoUBoxLoss",
+    "QualityFocalClassification",
+    "RankSortClassification",
     "SetPredictionCriterion",
 ]

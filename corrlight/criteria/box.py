@@ -6,10 +6,12 @@ from abc import ABC, abstractmethod
 
 from torch import Tensor, nn
 
+from corrlight.boxes import BoxCoder
 from corrlight.criteria.sample import DenseSample
-from corrlight.losses import giou_loss
+from corrlight.losses import giou_loss, l1_loss, smooth_l1_loss
+from corrlight.losses.reduction import check_number
 
-__all__ = ["BoxLoss", "GIoUBoxLoss"]
+__all__ = ["BoxLoss", "GIoUBoxLoss", "SmoothL1BoxLoss"]
 
 
 class BoxLoss(nn.Module, ABC):
@@ -27,3 +29,34 @@ class GIoUBoxLoss(BoxLoss):
         """Return the ``(P,)`` losses in [0, 2]."""
         positives = sample.positives
         return giou_loss(positives.pred_boxes, positives.gt_boxes, reduction="none")
+
+
+class SmoothL1BoxLoss(BoxLoss):
+    """Smooth L1 of the encoded box, summed over its four numbers (Girshick, 2015, Eq. 3).
+
+    Args:
+        coder: The detector's encoding.
+        beta: Where the parabola turns into a line; 0 is plain L1.
+
+    Raises:
+        ValueError: ``beta`` is out of range.
+    """
+
+    def __init__(self, coder: BoxCoder, beta: float = 1.0) -> None:
+        super().__init__()
+        self.coder, self.beta = coder, check_number("beta", beta)
+
+    def forward(self, sample: DenseSample) -> Tensor:
+        """Return the ``(P,)`` losses, each the sum over four numbers.
+
+        Raises:
+            ValueError: The predictions have no encoded boxes.
+        """
+        positives, deltas = sample.positives, sample.predictions.deltas
+        if deltas is None:
+            raise ValueError("Expected `predictions.deltas` to be encoded boxes, but got None.")
+        encoded = deltas[positives.image_idx, positives.pred_idx]
+        target = self.coder.encode(sample.priors, positives.gt_boxes)
+        if self.beta == 0:
+            return l1_loss(encoded, target, reduction="none").sum(1)
+        return smooth_l1_loss(encoded, target, self.beta, reduction="none").sum(1)

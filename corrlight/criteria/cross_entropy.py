@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor
 
@@ -12,7 +13,7 @@ __all__ = ["CrossEntropyClassification"]
 
 
 class CrossEntropyClassification(ClassificationLoss):
-    """Softmax cross-entropy, divided by the sum of the class weights over the rank's hypotheses.
+    """Softmax cross-entropy, divided by the sum of the class weights of the hypotheses.
 
     Carion et al., 2020, Sec. 3.1: the background class, of which there are many, weighs less.
 
@@ -31,6 +32,10 @@ class CrossEntropyClassification(ClassificationLoss):
                 raise ValueError(f"Expected `{name}` to be finite and >= 0, but got {value}.")
         self.background_weight, self.weight = background_weight, weight
 
+    def own_normalizer(self, sample: DenseSample) -> Tensor:
+        """Return the sum of the class weights of the rank's counted hypotheses."""
+        return self._weights(sample).sum()
+
     def forward(
         self, sample: DenseSample, num_positives: Tensor, box_losses: Tensor
     ) -> dict[str, Tensor]:
@@ -46,9 +51,11 @@ class CrossEntropyClassification(ClassificationLoss):
                 f"but got {predictions.activation!r}."
             )
         logits = in_full_precision(predictions.logits.flatten(0, 1))
-        weights = logits.new_ones(predictions.num_classes + 1)
-        weights[-1] = self.background_weight
-        labels = sample.labels.flatten()
-        weight = weights[labels] * sample.counted.flatten()
-        loss = (F.cross_entropy(logits, labels, reduction="none") * weight).sum()
-        return {"loss_cls": self.weight * loss / weight.sum().clamp(min=1)}
+        loss = F.cross_entropy(logits, sample.labels.flatten(), reduction="none")
+        return {"loss_cls": self.weight * (loss * self._weights(sample)).sum() / num_positives}
+
+    def _weights(self, sample: DenseSample) -> Tensor:
+        """Return the ``(B * N,)`` class weights, 0 for ignored and invalid hypotheses."""
+        background = sample.labels == sample.predictions.num_classes
+        weights = torch.where(background, self.background_weight, 1.0)
+        return (weights * sample.counted).flatten()

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Literal
+from typing import Literal, get_args
 
+import torch
 from torch import Tensor
 
 from corrlight.criteria.base import Criterion
@@ -16,31 +17,43 @@ from corrlight.criteria.sample import (
     DenseSample,
 )
 from corrlight.losses import binary_cross_entropy
+from corrlight.losses.reduction import check_choice
 from corrlight.structures import Match, Predictions, Targets
 
-__all__ = ["DenseCriterion"]
+__all__ = ["Counting", "DenseCriterion"]
+
+Counting = Literal["per_image", "batch", "added"]
+
+# Of a rank's own sum of box weights.
+_SMALLEST = 1e-12
 
 
 class DenseCriterion(Criterion):
     """Sum of a classification loss, a weighted box loss and a quality loss.
 
-    The classification and quality losses are divided by the number of positives (each image counts
-    at least 1), the box loss by the sum of its weights; both are averaged over the ranks and at
-    least 1. Without positives the box and quality losses are zeros attached to their branches.
+    The classification and quality losses are divided by the number of positives, the box loss by
+    the sum of its weights. Without positives the box and quality losses are zeros attached to
+    their branches.
 
-    Deviation: the published correlation head drops the classification loss of a batch without
-    positives, and divides the box loss by the rank's own sum of weights, even below 1.
+    Deviation: the published correlation head of ATSS drops the classification loss of a batch
+    without positives, and divides the box loss by the rank's own sum of weights.
 
     Args:
         classification: The classification loss.
         box: The box loss of each positive.
-        box_weight: Weight of the box loss.
+        box_weight: Weight of the box loss; a classification loss may prescribe its own.
         box_weighting: Weights of the positives within the box loss: "uniform", "centerness", "iou"
             or "score"; a classification loss may prescribe its own.
         quality: Target of the quality branch, "centerness" or "iou", or None.
         quality_weight: Weight of the binary cross-entropy of the quality branch.
         aux_head: The detector's ``aux_head``: "untrained" gives the quality loss weight 0, "none"
             says that there is no branch.
+        counting: What the classification loss is divided by: "per_image", the positives, of which
+            each image has at least one (RetinaNet, ATSS); "batch", the positives, but at least
+            the number of images (PAA); "added", positives and images (FoveaBox). The quality loss
+            and boxes of "uniform" weight are divided by the positives, in the first case the same.
+        normalizer: "global" averages these numbers over the ranks, and a sum of box weights counts
+            at least 1 (ATSS); "local" takes each rank's own (RetinaNet, FoveaBox, PAA).
 
     Raises:
         ValueError: An argument is out of range.
@@ -55,6 +68,8 @@ class DenseCriterion(Criterion):
         quality: Literal["centerness", "iou"] | None = None,
         quality_weight: float = 1.0,
         aux_head: str = "none",
+        counting: Counting = "per_image",
+        normalizer: Literal["local", "global"] = "global",
     ) -> None:
         super().__init__()
         if box_weighting not in BOX_WEIGHTINGS:
@@ -75,8 +90,15 @@ class DenseCriterion(Criterion):
                 f"Expected `aux_head` to be one of {', '.join(map(repr, choices))}, "
                 f"but got {aux_head!r}."
             )
+        for name, value, choices in (
+            ("counting", counting, get_args(Counting)),
+            ("normalizer", normalizer, ("local", "global")),
+        ):
+            check_choice(name, value, choices)
+        self.counting, self.normalizer = counting, normalizer
         self.classification, self.box = classification, box
-        self.box_weight = box_weight
+        own_weight = classification.box_weight
+        self.box_weight = box_weight if own_weight is None else own_weight
         self.box_weighting = classification.box_weighting or box_weighting
         self.quality = None if aux_head == "none" else quality
         self.quality_weight = 0.0 if aux_head == "untrained" else quality_weight
@@ -84,12 +106,24 @@ class DenseCriterion(Criterion):
     def normalizers(
         self, predictions: Predictions, targets: Sequence[Targets], match: Match
     ) -> dict[str, Tensor]:
-        """Return the number of positives and the sum of the box weights."""
-        sample = DenseSample.collect(predictions, targets, match)
-        return {
-            "positives": match.num_positives.clamp(min=1).sum().float(),
-            "box_weights": sample.box_weights(self.box_weighting).sum(),
-        }
+        """Return what is averaged over the ranks; nothing if the normaliser is local."""
+        if self.normalizer == "local":
+            return {}
+        return self._own_normalizers(DenseSample.collect(predictions, targets, match), match)
+
+    def _own_normalizers(self, sample: DenseSample, match: Match) -> dict[str, Tensor]:
+        """Return the divisors of classification, boxes and quality, before lower bounds."""
+        count = match.num_positives.float()  # (B,)
+        if self.counting == "per_image":
+            positives = classification = count.clamp(min=1).sum()
+        else:
+            positives = count.sum()
+            images = torch.full_like(positives, len(count))
+            added = self.counting == "added"
+            classification = positives + images if added else torch.max(positives, images)
+        uniform = self.box_weighting == "uniform"
+        boxes = positives if uniform else sample.box_weights(self.box_weighting).sum()
+        return {"classification": classification, "box_weights": boxes, "positives": positives}
 
     def forward(
         self,
@@ -100,18 +134,19 @@ class DenseCriterion(Criterion):
     ) -> dict[str, Tensor]:
         """Return the classification terms, ``loss_box`` and ``loss_<quality>``."""
         sample = DenseSample.collect(predictions, targets, match)
-        num_positives = normalizers["positives"].clamp(min=1)
+        local = self.normalizer == "local"
+        own = self._own_normalizers(sample, match) if local else normalizers
         box_losses = self.box(sample)
-        terms = self.classification(sample, num_positives, box_losses.detach())
+        terms = self.classification(sample, own["classification"].clamp(min=1), box_losses)
         box = self.classification.box_term(
             box_losses,
             sample.box_weights(self.box_weighting),
-            normalizers["box_weights"].clamp(min=1),
+            own["box_weights"].clamp(min=_SMALLEST if local else 1),
             terms,
         )
         terms["loss_box"] = self.box_weight * box
         if self.quality is not None:
-            terms[f"loss_{self.quality}"] = self._quality(sample, num_positives)
+            terms[f"loss_{self.quality}"] = self._quality(sample, own["positives"].clamp(min=1))
         return terms
 
     def _quality(self, sample: DenseSample, num_positives: Tensor) -> Tensor:

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from corrlight.losses import centerness_target
-from corrlight.structures import IGNORED, Match, Positives, Predictions, Targets
+from corrlight.structures import IGNORED, Activation, Match, Positives, Predictions, Targets
 
 __all__ = ["BOX_WEIGHTINGS", "BoxWeighting", "ClassificationLoss", "DenseSample"]
 
@@ -72,16 +72,41 @@ class DenseSample:
                 return logits.softmax(-1)[:, :-1].amax(-1)
             return torch.ones_like(positives.scores)
 
+    def class_targets(self, positive: Tensor | float) -> Tensor:
+        """Return ``(B, N, C)`` targets: 0 for negatives, -1 for whatever is not counted.
+
+        Args:
+            positive: Target of the positives' own classes, one number or ``(P,)``.
+        """
+        batch, num_hypotheses = self.labels.shape
+        size = (batch, num_hypotheses, self.predictions.num_classes)
+        targets = torch.zeros(size, device=self.labels.device)
+        targets[~self.counted] = -1
+        positives = self.positives
+        where = (positives.image_idx, positives.pred_idx, positives.labels)
+        targets[where] = torch.as_tensor(positive, dtype=targets.dtype, device=targets.device)
+        return targets
+
+    def check_activation(self, expected: Activation, what: str) -> None:
+        """Raise a ValueError unless the scores are made by the activation that ``what`` is for."""
+        if self.predictions.activation != expected:
+            raise ValueError(
+                f"Expected predictions with the activation '{expected}' for {what}, "
+                f"but got {self.predictions.activation!r}."
+            )
+
 
 class ClassificationLoss(nn.Module, ABC):
     """The classification part of a dense criterion; what ``conf/loss/*.yaml`` names.
 
     Losses whose published recipe weighs or balances the box loss in its own way set
-    ``box_weighting`` or override :meth:`box_term`; everything else stays with the criterion.
+    ``box_weighting`` and ``box_weight`` or override :meth:`box_term`; everything else stays with
+    the criterion.
     """
 
-    # Takes precedence over the criterion's when a recipe prescribes it.
+    # These take precedence over the criterion's when a recipe prescribes them.
     box_weighting: ClassVar[BoxWeighting | None] = None
+    box_weight: ClassVar[float | None] = None
 
     @abstractmethod
     def forward(
@@ -91,9 +116,15 @@ class ClassificationLoss(nn.Module, ABC):
 
         Args:
             sample: Logits and labels.
-            num_positives: Normaliser, averaged over the ranks, at least 1.
-            box_losses: ``(P,)`` unweighted box losses of the positives, detached.
+            num_positives: Normaliser, averaged over the ranks, at least 1; in its place
+                :meth:`own_normalizer` where there is one.
+            box_losses: ``(P,)`` unweighted box losses of the positives. Dense criteria pass them
+                with their gradient, for losses that rank them along; all others take the values.
         """
+
+    def own_normalizer(self, sample: DenseSample) -> Tensor | None:
+        """Return what the loss is divided by on this rank, or None for the number of positives."""
+        return None
 
     def box_term(
         self, box_losses: Tensor, weights: Tensor, normalizer: Tensor, terms: Mapping[str, Tensor]

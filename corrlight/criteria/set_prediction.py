@@ -20,7 +20,7 @@ class SetPredictionCriterion(Criterion):
     """Classification of all hypotheses, L1 and GIoU of the matched ones.
 
     Everything is divided by the number of positives, averaged over the ranks and at least 1, unless
-    the classification loss has a normaliser of its own.
+    the classification loss has a normaliser of its own (cross-entropy: the sum of its weights).
 
     Deviation: without any ground truth the published focal loss of Sparse R-CNN is divided by 0 and
     infinite; here it is the loss of the negatives.
@@ -31,6 +31,8 @@ class SetPredictionCriterion(Criterion):
         box_weight: Weight of the L1 loss of boxes as fractions of the image.
         giou_weight: Weight of the GIoU loss.
         box_format: Coordinates of the L1 loss: "xyxy" (Sparse R-CNN) or "cxcywh" (DETR).
+        normalizer: Whether the classification loss's own normaliser is the rank's ("local", as
+            published for DETR) or averaged over the ranks ("global").
 
     Raises:
         ValueError: An argument is out of range, or the classification loss weighs the box loss of
@@ -44,6 +46,7 @@ class SetPredictionCriterion(Criterion):
         box_weight: float = 5.0,
         giou_weight: float = 2.0,
         box_format: Literal["xyxy", "cxcywh"] = "xyxy",
+        normalizer: Literal["local", "global"] = "local",
     ) -> None:
         super().__init__()
         kind = type(classification)
@@ -64,15 +67,26 @@ class SetPredictionCriterion(Criterion):
             raise ValueError(
                 f"Expected `box_format` to be one of 'xyxy', 'cxcywh', but got {box_format!r}."
             )
-        self.classification = classification
+        if normalizer not in ("local", "global"):
+            raise ValueError(
+                f"Expected `normalizer` to be one of 'local', 'global', but got {normalizer!r}."
+            )
+        self.classification, self.normalizer = classification, normalizer
         self.cls_weight, self.box_weight, self.giou_weight = cls_weight, box_weight, giou_weight
         self.box_format = box_format
 
     def normalizers(
         self, predictions: Predictions, targets: Sequence[Targets], match: Match
     ) -> dict[str, Tensor]:
-        """Return the number of positives."""
-        return {"positives": match.num_positives.sum().float()}
+        """Return the number of positives and, if global, the classification's own normaliser."""
+        values = {"positives": match.num_positives.sum().float()}
+        if self.normalizer == "global":
+            own = self.classification.own_normalizer(
+                DenseSample.collect(predictions, targets, match)
+            )
+            if own is not None:
+                values["classification"] = own
+        return values
 
     def forward(
         self,
@@ -91,7 +105,11 @@ class SetPredictionCriterion(Criterion):
         gt_boxes = positives.gt_boxes / sizes[positives.image_idx]
         if self.box_format == "cxcywh":
             boxes, gt_boxes = xyxy_to_cxcywh(boxes), xyxy_to_cxcywh(gt_boxes)
-        terms = self.classification(sample, num_positives, gious.detach())
+        own = self.classification.own_normalizer(sample)
+        divisor = num_positives
+        if own is not None:
+            divisor = normalizers.get("classification", own).clamp(min=1)
+        terms = self.classification(sample, divisor, gious.detach())
         return {name: self.cls_weight * term for name, term in terms.items()} | {
             "loss_box": self.box_weight * l1_loss(boxes, gt_boxes, normalizer=num_positives),
             "loss_giou": self.giou_weight * gious.sum() / num_positives,

@@ -42,8 +42,8 @@ class EpochBalance(nn.Module):
 
     Args:
         initial: The weight until then.
-        period: Updates between two changes; the published 3665 are half an epoch of COCO with a
-            batch of 32.
+        period: Updates between two changes; the published 3665 are an epoch of COCO with a batch
+            of 32.
     """
 
     weight: Tensor

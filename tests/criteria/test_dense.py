@@ -9,58 +9,13 @@ from corrlight.criteria import (
     GIoUBoxLoss,
 )
 from corrlight.losses import centerness_target, giou_loss, sigmoid_focal_loss
-from corrlight.structures import BACKGROUND, IGNORED, Match, Predictions, Targets
-
-NUM_CLASSES = 3
-PRIORS = torch.tensor(
-    [[0.0, 0, 40, 40], [10, 10, 50, 50], [20, 20, 60, 60], [30, 30, 70, 70], [0, 40, 40, 80]]
-)
-
-
-def predictions(quality=True, activation="sigmoid"):
-    generator = torch.Generator().manual_seed(0)
-    num = len(PRIORS)
-    outputs = NUM_CLASSES + (activation == "softmax")
-    boxes = PRIORS + 3 * torch.randn(2, num, 4, generator=generator)
-    return Predictions(
-        logits=torch.randn(2, num, outputs, generator=generator).requires_grad_(),
-        boxes=boxes.requires_grad_(),
-        level_idx=torch.zeros(num, dtype=torch.int64),
-        activation=activation,
-        valid=torch.ones(2, num, dtype=torch.bool),
-        priors=PRIORS,
-        quality=torch.randn(2, num, generator=generator).requires_grad_() if quality else None,
-    )
-
-
-def targets():
-    boxes = [torch.tensor([[5.0, 5, 45, 40], [15, 15, 75, 70]]), torch.zeros(0, 4)]
-    return tuple(
-        Targets(
-            boxes=b,
-            labels=torch.arange(len(b)) + 1,
-            valid_size=(80, 80),
-            padded_size=(80, 80),
-            original_size=(80, 80),
-            image_id=i,
-        )
-        for i, b in enumerate(boxes)
-    )
-
-
-MATCH = Match(gt_idx=torch.tensor([[0, 0, 1, BACKGROUND, IGNORED], [BACKGROUND] * 5]))
-NOTHING = Match(gt_idx=torch.full((2, 5), BACKGROUND))
+from tests.helpers.dense_example import MATCH, NOTHING, PRIORS, predictions, run, targets
 
 
 def criterion(**kwargs):
     options = {"box_weight": 2.0, "box_weighting": "centerness", "quality": "centerness"}
     options |= {"aux_head": "centerness"} | kwargs
     return DenseCriterion(FocalClassification(), GIoUBoxLoss(), **options)
-
-
-def run(own, stage, match=MATCH, factor=1.0):
-    normalizers = own.normalizers(stage, targets(), match)
-    return own(stage, targets(), match, {k: v * factor for k, v in normalizers.items()})
 
 
 def test_terms_of_a_batch_written_out():
@@ -150,7 +105,7 @@ class Balanced(ClassificationLoss):
         self.seen = []
 
     def forward(self, sample, num_positives, box_losses):
-        assert not box_losses.requires_grad
+        assert box_losses.requires_grad
         return {"loss_rank": sample.predictions.logits.sum() * 0 + box_losses.sum()}
 
     def box_term(self, box_losses, weights, normalizer, terms):

@@ -1,0 +1,53 @@
+"""Quality focal loss as the classification part of a dense criterion."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from corrlight.criteria.sample import BoxWeighting, ClassificationLoss, DenseSample
+from corrlight.losses import quality_focal_loss
+from corrlight.losses.reduction import check_number
+
+__all__ = ["QualityFocalClassification"]
+
+
+class QualityFocalClassification(ClassificationLoss):
+    """Quality focal loss (Li et al., 2020, Eq. 3), divided by the number of positives.
+
+    The target of a positive's class is the IoU of its predicted box with its ground truth, a
+    constant. As in the published recipe, box losses weigh the best class score.
+
+    Args:
+        beta: Focusing exponent, >= 0.
+        weight: Factor of the term, >= 0.
+
+    Raises:
+        ValueError: An argument is out of range.
+    """
+
+    box_weighting: ClassVar[BoxWeighting | None] = "score"
+
+    def __init__(self, beta: float = 2.0, weight: float = 1.0) -> None:
+        super().__init__()
+        self.beta, self.weight = check_number("beta", beta), check_number("weight", weight)
+
+    def forward(
+        self, sample: DenseSample, num_positives: Tensor, box_losses: Tensor
+    ) -> dict[str, Tensor]:
+        """Return ``loss_cls``; see the base class."""
+        sample.check_activation("sigmoid", "the quality focal loss")
+        positives = sample.positives
+        qualities = torch.zeros_like(sample.labels, dtype=torch.float32)
+        qualities[positives.image_idx, positives.pred_idx] = positives.ious().detach().float()
+        loss = quality_focal_loss(
+            sample.predictions.logits.flatten(0, 1),
+            sample.labels.flatten(),
+            qualities.flatten(),
+            beta=self.beta,
+            weights=None if bool(sample.counted.all()) else sample.counted.flatten(),
+            normalizer=num_positives,
+        )
+        return {"loss_cls": self.weight * loss}
