@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +12,7 @@ import numpy.typing as npt
 from pycocotools import mask as coco_mask
 
 from corrlight.data.validation import CocoFormatError, check_content, summarize
+from corrlight.json_files import JsonFileError, read_json
 
 __all__ = [
     "CocoAnnotations",
@@ -178,21 +178,10 @@ def load_annotations(
 
 
 def _parsed(path: Path) -> Any:
-    if not path.is_file():
-        raise CocoFormatError(
-            f"Expected a COCO annotation file at {path}, but there is no such file.",
-            ["no such file"],
-        )
     try:
-        # A byte-order mark is skipped.
-        return json.loads(path.read_text(encoding="utf-8-sig"))
-    except RecursionError:
-        reason = "it is nested too deeply"
-    except UnicodeDecodeError:
-        reason = "it is no UTF-8 text"
-    except json.JSONDecodeError as error:
-        reason = f"{error.msg} in line {error.lineno}, column {error.colno}"
-    raise CocoFormatError(f"Expected {path} to be a JSON file, but {reason}.", [reason])
+        return read_json(path, "COCO annotation file")
+    except JsonFileError as error:
+        raise CocoFormatError(str(error), [error.reason]) from None
 
 
 def _decode_mask(segmentation: Any, size: tuple[int, int]) -> Array:

@@ -1,17 +1,24 @@
-"""Measures: AP, oLRP, correlation, bounds; one matching serves them all."""
+"""Measures: AP, oLRP, correlation, bounds; one matching serves them all.
+
+What needs torch is imported when it is first asked for: results files are measured without it.
+"""
+
+from typing import TYPE_CHECKING, Any
 
 from corrlight.metrics.base import ImageRecord, Metric, MetricResult
 from corrlight.metrics.calibration import Calibration
 from corrlight.metrics.class_correlation import ClassCorrelation
 from corrlight.metrics.coco_evaluate import CocoEvaluate
 from corrlight.metrics.evaluation import Evaluation
-from corrlight.metrics.evaluator import DetectionEvaluator, EvaluationResult
 from corrlight.metrics.ground_truth import GroundTruth
-from corrlight.metrics.image_bounds import ImageBounds
 from corrlight.metrics.image_correlation import ImageCorrelation
 from corrlight.metrics.olrp import Olrp
 from corrlight.metrics.results import Results
 from corrlight.metrics.score_bounds import ScoreBounds
+
+if TYPE_CHECKING:
+    from corrlight.metrics.evaluator import DetectionEvaluator, EvaluationResult
+    from corrlight.metrics.image_bounds import ImageBounds
 
 __all__ = [
     "Calibration",
@@ -30,3 +37,17 @@ __all__ = [
     "Results",
     "ScoreBounds",
 ]
+
+_LATER = {
+    "DetectionEvaluator": "evaluator",
+    "EvaluationResult": "evaluator",
+    "ImageBounds": "image_bounds",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name in _LATER:
+        from importlib import import_module
+
+        return getattr(import_module(f"{__name__}.{_LATER[name]}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from corrlight.metrics.base import Metric, MetricResult
 from corrlight.metrics.evaluation import Evaluation
 from corrlight.metrics.functional.calibration import calibration
@@ -23,7 +25,12 @@ class Calibration(Metric):
         self.num_bins = num_bins
 
     def __call__(self, evaluation: Evaluation) -> MetricResult:
-        """Return ``calibration_error`` (each detection against its best IoU of the class)."""
+        """Return ``calibration_error`` (each detection against its best IoU of the class).
+
+        It is None if a score of a results file lies outside [0, 1].
+        """
         pairs = score_iou_pairs(evaluation)
+        if np.any((pairs.scores < 0) | (pairs.scores > 1)):
+            return MetricResult(values={"calibration_error": None})
         bins = calibration(pairs.scores, pairs.ious, self.num_bins)
         return MetricResult(values={"calibration_error": bins.error})

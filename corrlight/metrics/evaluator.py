@@ -7,7 +7,6 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch.distributed as dist
 
 from corrlight.metrics.base import ImageRecord, Metric, Number
@@ -17,6 +16,7 @@ from corrlight.metrics.evaluation import Evaluation
 from corrlight.metrics.functional.score_iou_pairs import ScoreIouPairs, score_iou_pairs
 from corrlight.metrics.ground_truth import GroundTruth
 from corrlight.metrics.image_correlation import ImageCorrelation
+from corrlight.metrics.measure import measure
 from corrlight.metrics.olrp import Olrp
 from corrlight.metrics.results import check_record
 
@@ -31,12 +31,14 @@ class EvaluationResult:
         metrics: Measures (fractions, None = undefined) and counts by plain name, as in
             ``metrics.json``; the same on every rank.
         per_class: One row a class, in the order of the labels; the same on every rank.
+        seconds: What each measure took; on rank 0 only.
         detections: COCO results list by image id; on rank 0 only, empty elsewhere.
         score_iou: Points of Figure 2.2; on rank 0 only, None elsewhere.
     """
 
     metrics: dict[str, Number]
     per_class: list[dict[str, Any]]
+    seconds: dict[str, float] = field(default_factory=dict)
     detections: list[dict[str, Any]] = field(default_factory=list)
     score_iou: ScoreIouPairs | None = None
 
@@ -117,7 +119,7 @@ class DetectionEvaluator:
             # An error here must reach the others, which would wait for the result forever.
             try:
                 result = self._evaluate(records)
-                message = [replace(result, detections=[], score_iou=None)]
+                message = [replace(result, seconds={}, detections=[], score_iou=None)]
             except ValueError as error:
                 message = [error]
         dist.broadcast_object_list(message, src=0)
@@ -131,49 +133,17 @@ class DetectionEvaluator:
                 self.annotation_file, self.category_ids, self.masks
             )
         evaluation = Evaluation.from_records(self._ground_truth, records)
-        metrics, columns = self._measure(evaluation)
+        masks = None
         if self.masks:
-            of_masks = Evaluation(evaluation.ground_truth, evaluation.results, masks=True)
-            values, more = self._measure(of_masks)
-            metrics |= {f"mask_{name}": value for name, value in values.items()}
-            columns |= {f"mask_{name}": column for name, column in more.items()}
-        ground_truth, results = evaluation.ground_truth, evaluation.results
-        objects = ground_truth.labels[~ground_truth.crowd]
-        table: dict[str, Sequence[Any]] = {
-            "category_id": ground_truth.category_ids.tolist(),
-            "name": ground_truth.names,
-            "num_objects": np.bincount(objects, minlength=ground_truth.num_classes).tolist(),
-            "num_detections": np.bincount(
-                results.labels, minlength=ground_truth.num_classes
-            ).tolist(),
-            **columns,
-        }
-        rows = zip(*table.values(), strict=True)
+            masks = Evaluation(evaluation.ground_truth, evaluation.results, masks=True)
+        measured = measure(evaluation, self.metrics, masks)
         return EvaluationResult(
-            metrics={
-                **metrics,
-                "num_images": ground_truth.num_images,
-                "num_objects": len(objects),
-                "num_detections": len(results),
-            },
-            per_class=[dict(zip(table, row, strict=True)) for row in rows],
-            detections=results.to_coco(ground_truth),
+            metrics=measured.metrics,
+            per_class=measured.per_class,
+            seconds=measured.seconds,
+            detections=evaluation.results.to_coco(evaluation.ground_truth),
             score_iou=score_iou_pairs(evaluation),
         )
-
-    def _measure(
-        self, evaluation: Evaluation
-    ) -> tuple[dict[str, Number], dict[str, Sequence[Number]]]:
-        """Return the values and the columns by class of all metrics."""
-        values: dict[str, Number] = {}
-        columns: dict[str, Sequence[Number]] = {}
-        for metric in self.metrics:
-            if evaluation.masks and metric.of_positives:
-                continue
-            result = metric(evaluation)
-            values |= result.values
-            columns |= result.per_class
-        return values, columns
 
 
 def _distributed() -> bool:

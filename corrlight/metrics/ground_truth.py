@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import compress
@@ -10,11 +9,16 @@ from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
-from pycocotools import mask as mask_utils
 
+from corrlight.json_files import read_json
 from corrlight.metrics.base import Array, Rle
+from corrlight.metrics.columns import Records
+from corrlight.metrics.segmentations import encoded_mask
 
 __all__ = ["GroundTruth"]
+
+# Lists of the file, and what a member is called in messages.
+_KINDS = {"images": "image", "categories": "category"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,6 +37,7 @@ class GroundTruth:
         boxes: ``(G, 4)`` float64 boxes ``x, y, width, height``.
         areas: ``(G,)`` the annotation's area (of the mask, in COCO), which decides the size class.
         crowd: ``(G,)`` bool; crowds are ignore regions.
+        sizes: ``(I, 2)`` height and width of the images, 0 where the file does not say.
         masks: COCO run-length encodings in the same order, or None if not asked for.
         num_areas_filled: Annotations without area, for which width times height is used.
         num_crowd_filled: Annotations without iscrowd, taken as 0.
@@ -46,6 +51,7 @@ class GroundTruth:
     boxes: Array
     areas: Array
     crowd: Array
+    sizes: Array
     masks: tuple[Rle, ...] | None = None
     num_areas_filled: int = 0
     num_crowd_filled: int = 0
@@ -71,7 +77,7 @@ class GroundTruth:
         masks: bool = False,
     ) -> Self:
         """Read a COCO annotation file; see :meth:`from_coco`."""
-        content = json.loads(Path(annotations).read_text())
+        content = read_json(annotations, "COCO annotation file")
         if not isinstance(content, dict):
             raise ValueError(
                 f"Expected {annotations} to hold a COCO dictionary, "
@@ -96,12 +102,14 @@ class GroundTruth:
             masks: Also read the segmentations (needs the images' height and width).
 
         Raises:
-            ValueError: If a key is missing or an annotation names an unknown image or category.
+            ValueError: If a key is missing, an id is unknown or comes twice, a number is not finite
+                or (with ``masks``) a segmentation is not one of its image; it names the record.
         """
         for key in ("images", "annotations", "categories"):
             if not isinstance(content.get(key), list):
                 raise ValueError(f"Expected COCO annotations with a list `{key}`, but got none.")
-        names = {c["id"]: str(c.get("name", c["id"])) for c in content["categories"]}
+        images, categories = (Records(content[k], n) for k, n in _KINDS.items())
+        names = dict(zip(categories.ids().tolist(), map(_name, content["categories"]), strict=True))
         if category_ids is None:
             category_ids = sorted(names)
         unknown = [c for c in category_ids if c not in names]
@@ -109,22 +117,24 @@ class GroundTruth:
             raise ValueError(
                 f"Expected `category_ids` to be among those of the annotations, but got {unknown}."
             )
-        image_ids = np.unique(np.array([i["id"] for i in content["images"]], dtype=np.int64))
-        known = set(image_ids.tolist())
-        for number, a in enumerate(content["annotations"]):
-            if a["image_id"] not in known or a["category_id"] not in names:
-                raise ValueError(
-                    "Expected annotations of known images and categories, but got image "
-                    f"{a['image_id']}, category {a['category_id']} in annotation number {number}."
-                )
-        label_of = {c: k for k, c in enumerate(category_ids)}
-        rows = [a for a in content["annotations"] if a["category_id"] in label_of]
-        boxes = np.array([a["bbox"] for a in rows], dtype=np.float64).reshape(-1, 4)
-        areas = np.array([a.get("area", np.nan) for a in rows], dtype=np.float64)
+        by_id = np.argsort(unsorted := images.ids())
+        image_ids = unsorted[by_id]
+        row_of = {i: row for row, i in enumerate(image_ids.tolist())}
+        annotations = Records(content["annotations"], "annotation")
+        if all("id" in a for a in content["annotations"]):  # they decide nothing
+            annotations.ids()
+        image_idx = annotations.rows("image_id", row_of)
+        known = {c: k for k, c in enumerate(names)}
+        # Category -> label; annotations of other categories are left out.
+        label_of = np.array([{c: k for k, c in enumerate(category_ids)}.get(c, -1) for c in known])
+        labels = label_of[annotations.rows("category_id", known)] if len(annotations) else image_idx
+        boxes = annotations.boxes()
+        areas = annotations.numbers("area", missing=np.nan)
         filled = np.isnan(areas)
-        labels = np.array([label_of[a["category_id"]] for a in rows], dtype=np.int64)
-        image_idx = np.searchsorted(image_ids, np.array([a["image_id"] for a in rows], np.int64))
+        crowd = annotations.flags("iscrowd")
+        sizes = _sizes(images)[by_id]
         order = np.lexsort((image_idx, labels))  # stable: keeps the order of the file
+        order = order[labels[order] >= 0]
         return cls(
             image_ids=image_ids,
             category_ids=np.array(category_ids, dtype=np.int64),
@@ -133,10 +143,15 @@ class GroundTruth:
             labels=labels[order],
             boxes=boxes[order],
             areas=np.where(filled, boxes[:, 2] * boxes[:, 3], areas)[order],
-            crowd=np.array([bool(a.get("iscrowd", 0)) for a in rows], dtype=bool)[order],
-            masks=_masks(content["images"], [rows[i] for i in order]) if masks else None,
-            num_areas_filled=int(filled.sum()),
-            num_crowd_filled=sum("iscrowd" not in a for a in rows),
+            crowd=crowd[order],
+            sizes=sizes,
+            masks=_masks(annotations, order, sizes[image_idx]) if masks else None,
+            num_areas_filled=int(filled[order].sum()),
+            num_crowd_filled=sum(
+                a.get("iscrowd") is None
+                for a, k in zip(annotations.content, labels, strict=True)
+                if k >= 0
+            ),
         )
 
     def restricted(self, image_ids: Iterable[int]) -> Self:
@@ -162,28 +177,24 @@ class GroundTruth:
             boxes=self.boxes[keep],
             areas=self.areas[keep],
             crowd=self.crowd[keep],
+            sizes=self.sizes[np.searchsorted(self.image_ids, wanted)],
             masks=None if self.masks is None else tuple(compress(self.masks, keep.tolist())),
         )
 
 
-def _masks(
-    images: Sequence[Mapping[str, Any]], rows: Sequence[Mapping[str, Any]]
-) -> tuple[Rle, ...]:
-    """Encode polygons and uncompressed run lengths of ``rows``."""
-    size_of = {i["id"]: (i.get("height"), i.get("width")) for i in images}
-    encoded = []
-    for row in rows:
-        height, width = size_of[row["image_id"]]
-        shape = row.get("segmentation")
-        if not shape or height is None or width is None:
-            raise ValueError(
-                "Expected a segmentation, and an image with height and width, for annotation id "
-                f"{row.get('id')}, but got none."
-            )
-        if isinstance(shape, list):
-            encoded.append(mask_utils.merge(mask_utils.frPyObjects(shape, height, width)))
-        elif isinstance(shape["counts"], list):
-            encoded.append(mask_utils.frPyObjects(shape, height, width))
-        else:
-            encoded.append(shape)
-    return tuple(encoded)
+def _name(category: Mapping[str, Any]) -> str:
+    return str(category.get("name", category["id"]))
+
+
+def _sizes(images: Records) -> Array:
+    """Return ``(I, 2)`` int64 heights and widths, 0 where the file has none."""
+    sizes = np.stack([images.numbers(key, missing=0.0) for key in ("height", "width")], axis=1)
+    if np.any(wrong := (sizes < 0) | (sizes != np.round(sizes))):
+        row = int(np.argmax(wrong.any(1)))
+        raise images.error("whole numbers as height and width of", row, sizes[row].tolist())
+    return sizes.astype(np.int64)
+
+
+def _masks(annotations: Records, order: Array, sizes: Array) -> tuple[Rle, ...]:
+    """Encode polygons and uncompressed run lengths of the rows in ``order``."""
+    return tuple(encoded_mask(annotations, row, *sizes[row].tolist()) for row in order.tolist())

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
 from pycocotools import mask as mask_utils
 
+from corrlight.json_files import iterate_list
 from corrlight.metrics.base import Array, ImageRecord, Rle
+from corrlight.metrics.columns import Records
 from corrlight.metrics.ground_truth import GroundTruth
+from corrlight.metrics.segmentations import encoded_masks
 
 __all__ = ["PositiveTable", "Results", "check_record"]
 
@@ -126,54 +129,79 @@ class Results:
         )
 
     @classmethod
-    def load(cls, results: Path | str, ground_truth: GroundTruth, masks: bool = False) -> Self:
-        """Read a COCO results file; see :meth:`from_coco`."""
-        content = json.loads(Path(results).read_text())
-        if not isinstance(content, list):
-            raise ValueError(
-                f"Expected {results} to hold a list of detections, "
-                f"but got a {type(content).__name__}."
-            )
-        return cls.from_coco(content, ground_truth, masks)
+    def load(
+        cls,
+        results: Path | str,
+        ground_truth: GroundTruth,
+        masks: bool | None = False,
+        progress: Callable[[float], None] | None = None,
+    ) -> Self:
+        """Read a COCO results file piece by piece; see :meth:`from_coco`.
+
+        Args:
+            results: The file.
+            ground_truth: What the ids refer to.
+            masks: Also read ``segmentation``.
+            progress: Called with the share of the file that has been read.
+        """
+        pieces = [
+            cls.from_coco(content, ground_truth, masks, first)
+            for first, content in iterate_list(results, "detection", progress)
+        ]
+        return cls.joined(pieces)
+
+    @classmethod
+    def joined(cls, pieces: Sequence[Self]) -> Self:
+        """Return the detections of all pieces, in order; without masks unless all have them."""
+        masks = [p.masks for p in pieces if p.masks is not None]
+        together = len(masks) == len(pieces) > 0
+        return cls(
+            image_idx=_joined([p.image_idx for p in pieces]).astype(np.int64),
+            labels=_joined([p.labels for p in pieces]).astype(np.int64),
+            boxes=_joined([p.boxes for p in pieces]).reshape(-1, 4),
+            scores=_joined([p.scores for p in pieces]),
+            masks=tuple(chain.from_iterable(masks)) if together else None,
+        )
 
     @classmethod
     def from_coco(
         cls,
         content: Sequence[Mapping[str, Any]],
         ground_truth: GroundTruth,
-        masks: bool = False,
+        masks: bool | None = False,
+        first: int = 0,
     ) -> Self:
         """Build the columns from a COCO results list (an empty one is allowed).
 
         Args:
             content: Detections with ``image_id``, ``category_id``, ``score`` and ``bbox``.
             ground_truth: What the ids refer to.
-            masks: Also read ``segmentation`` (run-length encoded); boxes may then be missing.
+            masks: Also read ``segmentation`` (run-length encoded); boxes may then be missing. None
+                reads it where every detection has one.
+            first: Number of the first detection in its file.
 
         Raises:
             ValueError: Naming the record's number, if a key is missing, an id is unknown or a
                 number is not finite.
         """
-        shape = "segmentation" if masks else "bbox"
-        for key in ("image_id", "category_id", shape, "score"):
-            for number, record in enumerate(content):
-                if key not in record:
-                    raise ValueError(f"Expected `{key}` in detection number {number}.")
-        scores = _numbers([r["score"] for r in content], "score")
-        encoded = _encoded(content) if masks else None
-        if encoded is None or all("bbox" in r for r in content):
-            boxes = _boxes(content)
-        else:
-            boxes = np.array([mask_utils.toBbox(m) for m in encoded], np.float64).reshape(-1, 4)
+        records = Records(content, "detection", first)
+        if masks is None:
+            masks = bool(len(records)) and all("segmentation" in r for r in content)
         label_of = {c: k for k, c in enumerate(ground_truth.category_ids.tolist())}
         row_of = {i: k for k, i in enumerate(ground_truth.image_ids.tolist())}
-        return cls(
-            image_idx=_rows([r["image_id"] for r in content], row_of, "image_id"),
-            labels=_rows([r["category_id"] for r in content], label_of, "category_id"),
-            boxes=boxes,
-            scores=scores,
-            masks=encoded,
-        )
+        image_idx = records.rows("image_id", row_of)
+        labels = records.rows("category_id", label_of)
+        scores = records.numbers("score")
+        encoded = None
+        if masks:
+            records.values("segmentation")
+            sizes = ground_truth.sizes[image_idx]
+            encoded = tuple(encoded_masks(records, range(len(records)), sizes))
+        if encoded is None or all("bbox" in r for r in content):
+            boxes = records.boxes()
+        else:
+            boxes = np.array([mask_utils.toBbox(m) for m in encoded], np.float64).reshape(-1, 4)
+        return cls(image_idx=image_idx, labels=labels, boxes=boxes, scores=scores, masks=encoded)
 
     def to_coco(self, ground_truth: GroundTruth) -> list[dict[str, Any]]:
         """Return the COCO results list, in the given order, unrounded."""
@@ -203,52 +231,3 @@ def _joined_masks(records: Sequence[ImageRecord]) -> tuple[Rle, ...] | None:
     if len(given) < len(records) or not given:
         return None
     return tuple(mask for masks in given for mask in masks)
-
-
-def _boxes(content: Sequence[Mapping[str, Any]]) -> Array:
-    for number, record in enumerate(content):
-        if len(record["bbox"]) != 4:
-            raise ValueError(
-                f"Expected four numbers as bbox of detection number {number}, "
-                f"but got {record['bbox']}."
-            )
-    return _numbers([v for r in content for v in r["bbox"]], "bbox", 4).reshape(-1, 4)
-
-
-def _encoded(content: Sequence[Mapping[str, Any]]) -> tuple[Rle, ...]:
-    for number, record in enumerate(content):
-        mask = record["segmentation"]
-        if not isinstance(mask, dict) or not isinstance(mask.get("counts"), str | bytes):
-            raise ValueError(
-                "Expected a compressed run-length encoding as segmentation of detection number "
-                f"{number}, but got {mask!r:.60}."
-            )
-    return tuple(r["segmentation"] for r in content)
-
-
-def _numbers(values: list[Any], key: str, per_record: int = 1) -> Array:
-    """Return finite float64 values; strings and booleans are not numbers."""
-    if not set(map(type, values)) <= {float, int}:
-        row = next(i for i, v in enumerate(values) if type(v) not in (float, int))
-        raise ValueError(
-            f"Expected a number as {key} of detection number {row // per_record}, "
-            f"but got {values[row]!r}."
-        )
-    array = np.array(values, dtype=np.float64)
-    if not np.isfinite(array).all():
-        row = int(np.argmin(np.isfinite(array)))
-        raise ValueError(
-            f"Expected a finite {key} in detection number {row // per_record}, "
-            f"but got {array[row]}."
-        )
-    return array
-
-
-def _rows(values: list[Any], row_of: Mapping[int, int], key: str) -> Array:
-    rows = np.array([row_of.get(v, -1) for v in values], dtype=np.int64)
-    if np.any(rows < 0):
-        number = int(np.argmax(rows < 0))
-        raise ValueError(
-            f"Expected a known {key} in detection number {number}, but got {values[number]!r}."
-        )
-    return rows

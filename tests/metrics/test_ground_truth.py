@@ -51,8 +51,8 @@ def test_restricted():
     ("change", "message"),
     [
         ({"images": None}, "a list `images`"),
-        ({"images": []}, "got image 7, category 5 in annotation number 0"),
-        ({"categories": [{"id": 5}]}, "got image 0, category 2 in annotation number 1"),
+        ({"images": []}, "known image_id in annotation number 0, but got 7"),
+        ({"categories": [{"id": 5}]}, "known category_id in annotation number 1, but got 2"),
     ],
 )
 def test_errors(change, message):
@@ -70,7 +70,7 @@ def test_masks_need_a_segmentation_and_a_size():
     assert [m["size"] for m in masks] == [[10, 10]] * 3
     assert len(GroundTruth.from_coco(content, masks=True).restricted([7]).masks) == 1
     assert GroundTruth.from_coco(content).masks is None
-    with pytest.raises(ValueError, match="for annotation id 1, but got none"):
+    with pytest.raises(ValueError, match="segmentation in annotation number 1, but got None"):
         GroundTruth.from_coco(CONTENT, masks=True)
 
 

@@ -48,8 +48,12 @@ def test_masks():
     broken = [*dt[:2], {**dt[2], "segmentation": [[0, 0, 1, 1, 1, 0]]}]
     with pytest.raises(ValueError, match="run-length encoding as segmentation of detection num"):
         Results.from_coco(broken, TRUTH, masks=True)
-    other_size = [{**d, "segmentation": {**d["segmentation"], "size": [400, 401]}} for d in dt]
-    with pytest.raises(ValueError, match=r"one size within an image, .*\(400, 401\)"):
+    other_size = [{**d, "segmentation": {**d["segmentation"], "size": [800, 200]}} for d in dt]
+    with pytest.raises(ValueError, match=r"the size \[400, 400\] in detection number 0, .*800"):
+        Evaluation.from_coco(gt, other_size, masks=True)
+    gt["images"] = [{"id": i["id"]} for i in gt["images"]]
+    gt["annotations"] = [a for a in gt["annotations"] if isinstance(a["segmentation"], dict)]
+    with pytest.raises(ValueError, match=r"one size within an image, .*\(800, 200\)"):
         _ = Evaluation.from_coco(gt, other_size, masks=True).pairs
 
 

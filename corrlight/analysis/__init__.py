@@ -1,0 +1,1 @@
+"""Measures of anybody's results files: the command ``corrlight analyze``."""
