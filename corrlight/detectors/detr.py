@@ -1,0 +1,185 @@
+"""DETR (Carion et al., 2020): a set of learned queries, decoded at once, without NMS."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from corrlight.backbones import ResNet
+from corrlight.boxes import cxcywh_to_xyxy
+from corrlight.detectors.base import Detector
+from corrlight.detectors.transformer import (
+    DecoderLayer,
+    EncoderLayer,
+    sine_encoding,
+    valid_cells,
+)
+from corrlight.structures import Activation, Batch, Predictions
+
+__all__ = ["DETR"]
+
+
+class DETR(Detector):
+    """Backbone, transformer encoder over its last map, transformer decoder of learned queries.
+
+    Every decoder layer yields predictions of its own through the same normalisation, classifier
+    and box regression (auxiliary decoding losses, Sec. 3.2); inference uses the last.
+
+    Args:
+        backbone: Images to maps; the last one is used.
+        num_classes: Foreground classes C; the softmax has one more for background.
+        num_queries: Hypotheses N of an image.
+        channels: Channels of the transformer, a multiple of 4 and of ``num_heads``.
+        num_heads: Heads of every attention.
+        feedforward_channels: Width of the feed-forward networks.
+        num_encoder_layers: Layers of the encoder.
+        num_decoder_layers: Layers of the decoder, the number of stages.
+        dropout: Share of zeroed attention weights and activations in training.
+
+    Raises:
+        ValueError: A number is out of range.
+    """
+
+    activation: ClassVar[Activation] = "softmax"
+
+    # Names in the toolbox's checkpoints (regular expressions) and ours. Where version 3.x renamed,
+    # the first of the two patterns is that of 2.x.
+    toolbox_names: ClassVar[tuple[tuple[str, str], ...]] = (
+        (r"backbone\.(.+)", r"backbone.\1"),
+        (r"bbox_head\.input_proj\.(.+)", r"project.\1"),
+        (r"neck\.convs\.0\.conv\.(.+)", r"project.\1"),
+        (r"(?:bbox_head\.)?query_embedding\.weight", "queries"),
+        *(
+            (rf"{prefix}{coder}\.layers\.(\d+)\.{theirs}\.(.+)", rf"{coder}.\1.{ours}.\2")
+            for prefix, names in (
+                (
+                    r"bbox_head\.transformer\.",
+                    {
+                        "encoder": (r"attentions\.0\.attn", r"ffns\.0"),
+                        "decoder": (r"attentions\.0\.attn", r"attentions\.1\.attn", r"ffns\.0"),
+                    },
+                ),
+                (
+                    "",
+                    {
+                        "encoder": (r"self_attn\.attn", "ffn"),
+                        "decoder": (r"self_attn\.attn", r"cross_attn\.attn", "ffn"),
+                    },
+                ),
+            )
+            for coder, (*attentions, ffn) in names.items()
+            for theirs, ours in (
+                *zip(attentions, ("attention", "cross_attention"), strict=False),
+                (rf"{ffn}\.layers\.0\.0", "feedforward.0"),
+                (rf"{ffn}\.layers\.1", "feedforward.3"),
+                (r"norms\.0", "attention_norm"),
+                *([(r"norms\.1", "cross_attention_norm")] if coder == "decoder" else []),
+                (rf"norms\.{len(attentions)}", "feedforward_norm"),
+            )
+        ),
+        (r"(?:bbox_head\.transformer\.)?decoder\.post_norm\.(.+)", r"norm.\1"),
+        (r"bbox_head\.fc_cls\.(.+)", r"cls.\1"),
+        (r"bbox_head\.reg_ffn\.layers\.0\.0\.(.+)", r"reg.0.\1"),
+        (r"bbox_head\.reg_ffn\.layers\.1\.(.+)", r"reg.2.\1"),
+        (r"bbox_head\.fc_reg\.(.+)", r"reg.4.\1"),
+    )
+
+    def __init__(
+        self,
+        backbone: ResNet,
+        num_classes: int,
+        num_queries: int = 100,
+        channels: int = 256,
+        num_heads: int = 8,
+        feedforward_channels: int = 2048,
+        num_encoder_layers: int = 6,
+        num_decoder_layers: int = 6,
+        dropout: float = 0.1,
+    ) -> None:
+        super().__init__()
+        for name, value, low in (
+            ("num_classes", num_classes, 1),
+            ("num_queries", num_queries, 1),
+            ("feedforward_channels", feedforward_channels, 1),
+            ("num_heads", num_heads, 1),
+            ("num_encoder_layers", num_encoder_layers, 0),
+            ("num_decoder_layers", num_decoder_layers, 1),
+        ):
+            if value < low:
+                raise ValueError(f"Expected `{name}` to be at least {low}, but got {value}.")
+        if channels < 4 or channels % 4 or channels % num_heads:
+            raise ValueError(
+                f"Expected `channels` to be a multiple of 4 and of the {num_heads} heads, "
+                f"but got {channels}."
+            )
+        if not 0 <= dropout < 1:
+            raise ValueError(f"Expected `dropout` to be in [0, 1), but got {dropout}.")
+        self.num_classes, self.channels = num_classes, channels
+        self.backbone = backbone
+        self.project = nn.Conv2d(backbone.out_channels[-1], channels, 1)
+        sizes = (channels, num_heads, feedforward_channels, dropout)
+        self.encoder = nn.ModuleList(EncoderLayer(*sizes) for _ in range(num_encoder_layers))
+        self.decoder = nn.ModuleList(DecoderLayer(*sizes) for _ in range(num_decoder_layers))
+        self.norm = nn.LayerNorm(channels)
+        for part in (self.encoder, self.decoder):
+            for parameter in part.parameters():
+                if parameter.ndim > 1:
+                    nn.init.xavier_uniform_(parameter)
+        self.queries = nn.Parameter(torch.randn(num_queries, channels))
+        self.cls = nn.Linear(channels, num_classes + 1)
+        self.reg = nn.Sequential(
+            nn.Linear(channels, channels),
+            nn.ReLU(inplace=True),
+            nn.Linear(channels, channels),
+            nn.ReLU(inplace=True),
+            nn.Linear(channels, 4),
+        )
+        self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+    def forward(self, batch: Batch) -> list[Predictions]:
+        """Return the predictions of every decoder layer."""
+        features = self.project(self.backbone(batch.images)[-1])
+        contents = self._decode(features, batch)  # (L, B, N, C)
+        logits = self.cls(contents)
+        sizes = contents.new_tensor(
+            [[w, h, w, h] for h, w in batch.valid_sizes], dtype=torch.float32
+        )
+        boxes = cxcywh_to_xyxy(self.reg(contents).float().sigmoid()) * sizes[:, None]
+        device = contents.device
+        level_idx = torch.zeros(len(self.queries), dtype=torch.long, device=device)
+        valid = torch.ones(boxes.shape[1:3], dtype=torch.bool, device=device)
+        return [
+            Predictions(
+                logits=own_logits,
+                boxes=own_boxes,
+                level_idx=level_idx,
+                activation=self.activation,
+                valid=valid,
+            )
+            for own_logits, own_boxes in zip(logits.unbind(), boxes.unbind(), strict=True)
+        ]
+
+    def _decode(self, features: Tensor, batch: Batch) -> Tensor:
+        """Return ``(L, B, N, C)`` normalised contents of the queries after every decoder layer."""
+        height, width = map_size = features.shape[2], features.shape[3]
+        input_size = batch.images.shape[2], batch.images.shape[3]
+        counts = valid_cells(map_size, input_size, batch.valid_sizes, features.device)
+        positions = sine_encoding(map_size, counts, self.channels).to(features.dtype)
+        padding = None
+        if any(size != input_size for size in batch.valid_sizes):
+            rows = torch.arange(height, device=features.device) >= counts[:, :1]
+            columns = torch.arange(width, device=features.device) >= counts[:, 1:]
+            padding = (rows[:, :, None] | columns[:, None]).flatten(1)  # (B, T)
+        tokens = features.permute(0, 2, 3, 1).flatten(1, 2)  # (B, T, C)
+        for layer in self.encoder:
+            tokens = layer(tokens, positions, padding)
+        keys = tokens + positions
+        queries = self.queries.expand(len(batch), -1, -1)
+        contents = torch.zeros_like(queries)
+        found = []
+        for layer in self.decoder:
+            contents = layer(contents, queries, tokens, keys, padding)
+            found.append(contents)
+        return self.norm(torch.stack(found))

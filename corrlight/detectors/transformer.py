@@ -1,0 +1,162 @@
+"""Encoder-decoder transformer of DETR (Vaswani et al., 2017; Carion et al., 2020, Appendix A.3)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+__all__ = ["DecoderLayer", "EncoderLayer", "sine_encoding", "valid_cells"]
+
+
+def valid_cells(
+    map_size: tuple[int, int],
+    input_size: tuple[int, int],
+    valid_sizes: Sequence[tuple[int, int]],
+    device: torch.device,
+) -> Tensor:
+    """Return how many rows and columns of a map show the content of each image.
+
+    A cell counts when its upper left pixel does.
+
+    Args:
+        map_size: Height and width of the map, in cells.
+        input_size: Height and width of the batch, in pixels.
+        valid_sizes: Height and width of the content of every image.
+        device: Where the result lies.
+
+    Returns:
+        ``(B, 2)`` int64, at least 1.
+    """
+    cells, pixels, limits = (
+        torch.tensor(sizes, device=device) for sizes in (map_size, input_size, list(valid_sizes))
+    )
+    return -((-limits * cells) // pixels)  # rows i with floor(i * pixels / cells) < limit
+
+
+def sine_encoding(
+    map_size: tuple[int, int], counts: Tensor, channels: int, temperature: float = 10000.0
+) -> Tensor:
+    """Return sines and cosines of every cell's position as a share of its image's content.
+
+    Half of the channels encode y, half x; each pair of channels is the sine and cosine of one
+    frequency (Carion et al., 2020, Appendix A.4; normalised to 2 pi).
+
+    Args:
+        map_size: Height h and width w of the map.
+        counts: ``(B, 2)`` rows and columns of each image's content.
+        channels: Channels C, a multiple of 4.
+        temperature: Ratio of the highest to the lowest frequency.
+
+    Returns:
+        ``(B, h * w, C)``, row-major. Cells beyond the content repeat its last row or column.
+    """
+    half = channels // 2
+    exponents = torch.arange(half // 2, device=counts.device) * (2 / half)
+    divisors = temperature**exponents  # (C / 4,)
+    encoded = []
+    for axis, length in enumerate(map_size):
+        count = counts[:, axis, None]  # (B, 1)
+        index = torch.arange(1, length + 1, device=counts.device)[None].minimum(count)
+        angle = (index / (count + 1e-6) * (2 * math.pi))[..., None] / divisors  # (B, n, C / 4)
+        encoded.append(torch.stack([angle.sin(), angle.cos()], -1).flatten(2))
+    height, width = map_size
+    y = encoded[0][:, :, None].expand(-1, -1, width, -1)
+    x = encoded[1][:, None].expand(-1, height, -1, -1)
+    return torch.cat([y, x], -1).flatten(1, 2)
+
+
+def _feedforward(channels: int, hidden_channels: int, dropout: float) -> nn.Sequential:
+    return nn.Sequential(
+        nn.Linear(channels, hidden_channels),
+        nn.ReLU(inplace=True),
+        nn.Dropout(dropout),
+        nn.Linear(hidden_channels, channels),
+    )
+
+
+class EncoderLayer(nn.Module):
+    """Self-attention and a feed-forward network, each added and then normalised.
+
+    Args:
+        channels: Channels C of a token.
+        num_heads: Heads of the attention.
+        feedforward_channels: Width of the feed-forward network.
+        dropout: Share of zeroed attention weights and activations in training.
+    """
+
+    def __init__(
+        self, channels: int, num_heads: int, feedforward_channels: int, dropout: float
+    ) -> None:
+        super().__init__()
+        self.attention = nn.MultiheadAttention(channels, num_heads, dropout, batch_first=True)
+        self.attention_norm = nn.LayerNorm(channels)
+        self.feedforward = _feedforward(channels, feedforward_channels, dropout)
+        self.feedforward_norm = nn.LayerNorm(channels)
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(self, tokens: Tensor, positions: Tensor, padding: Tensor | None) -> Tensor:
+        """Return the refined tokens ``(B, T, C)``.
+
+        Args:
+            tokens: ``(B, T, C)``.
+            positions: ``(B, T, C)`` position encodings, added to queries and keys.
+            padding: ``(B, T)`` bool, True for tokens that are not looked at, or None.
+        """
+        keys = tokens + positions
+        attended, _ = self.attention(
+            keys, keys, tokens, key_padding_mask=padding, need_weights=False
+        )
+        tokens = self.attention_norm(tokens + self.dropout(attended))
+        return self.feedforward_norm(tokens + self.dropout(self.feedforward(tokens)))
+
+
+class DecoderLayer(nn.Module):
+    """As :class:`EncoderLayer` for queries, which also look at the encoder's tokens.
+
+    Args:
+        channels: Channels C of a query.
+        num_heads: Heads of both attentions.
+        feedforward_channels: Width of the feed-forward network.
+        dropout: Share of zeroed attention weights and activations in training.
+    """
+
+    def __init__(
+        self, channels: int, num_heads: int, feedforward_channels: int, dropout: float
+    ) -> None:
+        super().__init__()
+        self.attention = nn.MultiheadAttention(channels, num_heads, dropout, batch_first=True)
+        self.attention_norm = nn.LayerNorm(channels)
+        self.cross_attention = nn.MultiheadAttention(channels, num_heads, dropout, batch_first=True)
+        self.cross_attention_norm = nn.LayerNorm(channels)
+        self.feedforward = _feedforward(channels, feedforward_channels, dropout)
+        self.feedforward_norm = nn.LayerNorm(channels)
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(
+        self,
+        contents: Tensor,
+        queries: Tensor,
+        tokens: Tensor,
+        keys: Tensor,
+        padding: Tensor | None,
+    ) -> Tensor:
+        """Return the refined contents ``(B, N, C)``.
+
+        Args:
+            contents: ``(B, N, C)`` what each query has found so far.
+            queries: ``(B, N, C)`` learned query embeddings, the positions of the contents.
+            tokens: ``(B, T, C)`` the encoder's output.
+            keys: ``(B, T, C)`` the same with positions added.
+            padding: ``(B, T)`` bool, True for tokens that are not looked at, or None.
+        """
+        own = contents + queries
+        attended, _ = self.attention(own, own, contents, need_weights=False)
+        contents = self.attention_norm(contents + self.dropout(attended))
+        attended, _ = self.cross_attention(
+            contents + queries, keys, tokens, key_padding_mask=padding, need_weights=False
+        )
+        contents = self.cross_attention_norm(contents + self.dropout(attended))
+        return self.feedforward_norm(contents + self.dropout(self.feedforward(contents)))

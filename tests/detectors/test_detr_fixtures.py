@@ -1,0 +1,208 @@
+"""DETR against the published implementation; every case comes from the data's own files."""
+
+import re
+from dataclasses import replace
+
+import pytest
+import torch
+
+from corrlight.assigners import HungarianAssigner
+from corrlight.criteria import CrossEntropyClassification, SetPredictionCriterion
+from corrlight.detectors import DETR
+from corrlight.detectors.toolbox_names import from_toolbox_names
+from corrlight.losses import CorrelationLoss
+from corrlight.postprocess import TopKPostprocessor
+from corrlight.structures import Match, Positives, Predictions, Targets
+from tests.helpers.detr_fixture import load_detr
+
+pytestmark = pytest.mark.fixtures
+
+TERMS = {"loss_cls": "loss_cls", "loss_bbox": "loss_box", "loss_iou": "loss_giou"}
+
+
+def assigner() -> HungarianAssigner:
+    costs = load_detr().config["train"]["assigner"]
+    return HungarianAssigner(
+        *(costs[k]["weight"] for k in ("cls_cost", "reg_cost", "iou_cost")), box_format="cxcywh"
+    )
+
+
+def criterion() -> SetPredictionCriterion:
+    head = load_detr().config["head"]
+    return SetPredictionCriterion(
+        CrossEntropyClassification(background_weight=head["loss_cls"]["class_weight"][-1]),
+        cls_weight=head["loss_cls"]["loss_weight"],
+        box_weight=head["loss_bbox"]["loss_weight"],
+        giou_weight=head["loss_iou"]["loss_weight"],
+        box_format="cxcywh",
+    )
+
+
+def correlation(variant: str) -> CorrelationLoss:
+    """The loss of a variant such as spearman_w0.2.
+
+    The published head never multiplies by lambda, so its values are those of weight 1, which is
+    how this configuration asks for the published loss.
+    """
+    found = re.fullmatch(r"([a-z]+)(?:_w[\d.]+)?", variant)
+    assert found, variant
+    return CorrelationLoss(found[1], weight=1.0)
+
+
+def terms_of(
+    stages: list[Predictions], targets: tuple[Targets, ...], corr: CorrelationLoss | None
+) -> dict[str, torch.Tensor]:
+    """Return the terms under the published names: the last layer's carry no prefix."""
+    terms = {}
+    for i, stage in enumerate(stages):
+        match = assigner()(stage, targets)
+        normalizers = criterion().normalizers(stage, targets, match)
+        own = criterion()(stage, targets, match, normalizers)
+        prefix = "" if i == len(stages) - 1 else f"d{i}."
+        terms.update({prefix + theirs: own[ours] for theirs, ours in TERMS.items()})
+        if corr is not None:
+            value = corr.weight * corr(Positives.gather(stage, targets, match))
+            terms[f"{prefix}loss_corr"] = value
+    return terms
+
+
+def predict() -> list[Predictions]:
+    fixture = load_detr()
+    with torch.no_grad():
+        return fixture.detector(fixture.batch)
+
+
+def test_raw_outputs() -> None:
+    fixture = load_detr()
+    seen: dict[str, torch.Tensor] = {}
+    hook = fixture.detector.backbone.register_forward_hook(
+        lambda _, __, maps: seen.update(C5=maps[-1])
+    )
+    try:
+        stages = predict()
+    finally:
+        hook.remove()
+    seen["all_cls"] = torch.stack([s.logits for s in stages])
+    sizes = torch.tensor([[w, h, w, h] for h, w in fixture.batch.valid_sizes])
+    corners = torch.stack([s.boxes / sizes[:, None] for s in stages])
+    low, high = corners[..., :2], corners[..., 2:]
+    seen["all_boxes"] = torch.cat([(low + high) / 2, high - low], -1)
+    assert len(fixture.outputs) > 0
+    for name, expected in fixture.outputs.items():
+        torch.testing.assert_close(seen[name], expected, rtol=0, atol=1e-4, msg=name)
+
+
+def test_assignment() -> None:
+    fixture = load_detr()
+    matches = [assigner()(stage, fixture.targets) for stage in predict()]
+    count = 0
+    for name, expected in fixture.assignment.items():
+        found = re.fullmatch(r"layer(\d+)_(gt_inds|labels)_(\d+)", name)
+        if found is None:
+            continue
+        gt_idx = matches[int(found[1])].gt_idx[int(found[3])]
+        if found[2] == "labels":
+            labels = fixture.targets[int(found[3])].labels
+            ours = torch.where(gt_idx >= 0, labels[gt_idx.clamp(min=0)], -1)
+        else:
+            ours = gt_idx + 1  # there 0 is background
+        assert ours.tolist() == expected.tolist(), name
+        count += 1
+    assert count == 2 * len(matches) * len(fixture.batch)
+
+
+def test_losses() -> None:
+    fixture = load_detr()
+    stages = predict()
+    variants = fixture.losses["losses"]
+    assert variants
+    for variant, expected in variants.items():
+        corr = None if variant == "plain_head" else correlation(variant)
+        terms = terms_of(stages, fixture.targets, corr)
+        total = sum(terms.values())
+        assert {*terms, "_total"} == expected.keys()
+        for name, value in {**terms, "_total": total}.items():
+            assert value.item() == pytest.approx(expected[name], rel=1e-4), (variant, name)
+
+
+def test_losses_of_batches_with_few_objects() -> None:
+    fixture = load_detr()
+    stages = predict()
+    first, *others = fixture.targets
+    empty = [replace(t, boxes=t.boxes[:0], labels=t.labels[:0]) for t in others]
+    no_first = replace(first, boxes=first.boxes[:0], labels=first.labels[:0])
+    smallest = (first.boxes[:, 2:] - first.boxes[:, :2]).prod(1).argmin()[None]
+    one = replace(first, boxes=first.boxes[smallest], labels=first.labels[smallest])
+    batches = {
+        "second_image_empty": (first, *empty),
+        "one_small_box_only": (one, *empty),
+        "all_empty": (no_first, *empty),
+    }
+    assert fixture.losses["edge"]
+    for kind, cases in fixture.losses["edge"].items():
+        for case, expected in cases.items():
+            terms = terms_of(stages, batches[case], correlation(kind))
+            assert terms.keys() == expected.keys()
+            for name, value in terms.items():
+                assert value.item() == pytest.approx(expected[name], rel=1e-4), (kind, case, name)
+
+
+def test_gradient_norms() -> None:
+    fixture = load_detr()
+    assert fixture.losses["grad_norm"]
+    for variant, norms in fixture.losses["grad_norm"].items():
+        fixture.detector.zero_grad()
+        terms = terms_of(fixture.detector(fixture.batch), fixture.targets, correlation(variant))
+        torch.stack(list(terms.values())).sum().backward()
+        ours = {
+            name: p.grad.norm().item()
+            for name, p in fixture.detector.named_parameters()
+            if p.grad is not None
+        }
+        fixture.detector.zero_grad()
+        expected = from_toolbox_names(norms, DETR.toolbox_names)
+        assert ours.keys() == expected.keys()
+        for name, value in expected.items():
+            assert ours[name] == pytest.approx(value, rel=1e-3, abs=1e-4), name
+
+
+def test_correlation_gradients() -> None:
+    fixture = load_detr()
+    count = 0
+    for name, expected in fixture.assignment.items():
+        found = re.fullmatch(r"corr_grad_(.+)_all_cls", name)
+        if found is None:
+            continue
+        for layer, stage in enumerate(predict()):
+            logits = stage.logits.clone().requires_grad_()
+            boxes = stage.boxes.clone().requires_grad_()
+            gt_idx = torch.stack(
+                [
+                    fixture.assignment[f"layer{layer}_gt_inds_{b}"].long() - 1
+                    for b in range(len(fixture.batch))
+                ]
+            )
+            positives = Positives.gather(
+                replace(stage, logits=logits, boxes=boxes), fixture.targets, Match(gt_idx=gt_idx)
+            )
+            corr = correlation(found[1])
+            (corr.weight * corr(positives)).backward()
+            torch.testing.assert_close(
+                logits.grad, expected[layer], rtol=1e-4, atol=1e-6, msg=f"{name} {layer}"
+            )
+            assert boxes.grad is None or not boxes.grad.any()
+        count += 1
+    assert count > 0
+
+
+def test_detections() -> None:
+    fixture = load_detr()
+    postprocessor = TopKPostprocessor(fixture.config["test"]["max_per_img"], "argmax")
+    detections = postprocessor(predict()[-1], fixture.batch.valid_sizes)
+    count = 0
+    for name, expected in fixture.detections.items():
+        quantity, image = name.rsplit("_", 1)
+        ours = getattr(detections[int(image)], quantity)
+        torch.testing.assert_close(ours, expected.to(ours.dtype), rtol=0, atol=1e-4, msg=name)
+        count += 1
+    assert count == 3 * len(fixture.batch)
