@@ -44,10 +44,11 @@ class PyramidConv(nn.Conv2d):
         """
         if not self._winograd_pays(maps):
             return [F.conv2d(m, self.weight, self.bias, padding=1) for m in maps]
+        transformed = self._transformed_weight()
         inputs = (self.weight, *maps, *([] if self.bias is None else [self.bias]))
         if torch.is_grad_enabled() and any(t.requires_grad for t in inputs):
-            return list(_WinogradConv.apply(self.weight, self.bias, *maps))
-        return winograd.convolve(maps, self._transformed_weight(), self.bias)
+            return list(_WinogradConv.apply(self.weight, self.bias, transformed, *maps))
+        return winograd.convolve(maps, transformed, self.bias)[0]
 
     def _winograd_pays(self, maps: Sequence[Tensor]) -> bool:
         return (
@@ -62,10 +63,17 @@ class PyramidConv(nn.Conv2d):
         )
 
     def _transformed_weight(self) -> Tensor:
-        """Return the transformed weight, kept until the weight changes."""
+        """Return the transformed weight, computed again in the same memory when it changes."""
         key = (self.weight.data_ptr(), self.weight._version)
         if self._kept is None or self._kept[0] != key:
-            self._kept = (key, winograd.transform_weight(self.weight.detach()))
+            # Made in inference mode, it could not be used for training afterwards.
+            with torch.inference_mode(False), torch.no_grad():
+                out = (
+                    self._kept[1]
+                    if self._kept
+                    else self.weight.new_empty(36, *self.weight.shape[:2])
+                )
+                self._kept = (key, winograd.transform_weight(self.weight.detach(), out))
         return self._kept[1]
 
 
@@ -73,20 +81,25 @@ class _WinogradConv(torch.autograd.Function):
     """:func:`winograd.convolve` with its gradients."""
 
     @staticmethod
-    def forward(ctx: Any, weight: Tensor, bias: Tensor | None, *maps: Tensor) -> tuple[Tensor, ...]:
-        transformed = winograd.transform_weight(weight)
-        ctx.save_for_backward(transformed, *maps)
-        return tuple(winograd.convolve(maps, transformed, bias))
+    def forward(
+        ctx: Any, weight: Tensor, bias: Tensor | None, transformed: Tensor, *maps: Tensor
+    ) -> tuple[Tensor, ...]:
+        outputs, spectra = winograd.convolve(maps, transformed, bias, keep=ctx.needs_input_grad[0])
+        ctx.num_spectra = len(spectra)
+        # With the spectra at hand the maps are not needed again.
+        ctx.save_for_backward(transformed, *spectra, *(() if spectra else maps))
+        return tuple(outputs)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
-        transformed, *maps = ctx.saved_tensors
-        wants_weight, wants_bias, *wants_maps = ctx.needs_input_grad
+        transformed, *kept = ctx.saved_tensors
+        spectra, maps = kept[: ctx.num_spectra], kept[ctx.num_spectra :]
+        wants_weight, wants_bias, _, *wants_maps = ctx.needs_input_grad
         weight, of_maps = winograd.convolve_backward(
-            gradients, maps, transformed, wants_weight, any(wants_maps)
+            gradients, transformed, maps, spectra, wants_weight, any(wants_maps)
         )
         bias = None
         if wants_bias:
             bias = torch.stack([g.sum((0, 2, 3)) for g in gradients]).sum(0)
-        return weight, bias, *of_maps
+        return weight, bias, None, *of_maps

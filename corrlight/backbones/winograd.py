@@ -22,6 +22,9 @@ __all__ = ["convolve", "convolve_backward", "num_tiles", "transform_weight"]
 
 # Tiles worked on at a time: enough for the matrix products to run at full speed.
 _CHUNK = 128
+# Up to so many tiles the forward pass keeps its spectrum for the gradient of the weight, which is
+# 2.25 times the input's memory; beyond, the backward pass computes it again.
+_KEPT = 4 * _CHUNK
 
 # Interpolation at 0, 1, -1, 2, -2 and infinity; Equation 10 of the paper's appendix.
 _INPUT = torch.tensor(
@@ -52,13 +55,10 @@ _OUTPUT = torch.tensor(
         [0.0, 1.0, -1.0, 8.0, -8.0, 1.0],
     ]
 )
-# Both directions of a tile at once.
-_INPUT_2D = torch.kron(_INPUT, _INPUT)  # (36, 36)
+_INPUT_T, _OUTPUT_T = _INPUT.T.contiguous(), _OUTPUT.T.contiguous()
+# Both directions at once: with so few taps, reading the weights twice would cost more.
 _WEIGHT_2D = torch.kron(_WEIGHT, _WEIGHT)  # (36, 9)
-_OUTPUT_2D = torch.kron(_OUTPUT, _OUTPUT)  # (16, 36)
-_INPUT_2D_T = _INPUT_2D.T.contiguous()
 _WEIGHT_2D_T = _WEIGHT_2D.T.contiguous()
-_OUTPUT_2D_T = _OUTPUT_2D.T.contiguous()
 
 
 class _Scratch(threading.local):
@@ -78,6 +78,21 @@ class _Scratch(threading.local):
 
 
 _scratch = _Scratch()
+
+
+def _transform(matrix: Tensor, tiles: Tensor, out: Tensor) -> Tensor:
+    """Return ``matrix @ tile @ matrix.T`` of every tile, one direction after the other.
+
+    Args:
+        matrix: ``(r, s)``.
+        tiles: ``(s, s, ...)``.
+        out: Memory for the ``(r, r, ...)`` result.
+    """
+    to, size = matrix.shape
+    num = tiles[0, 0].numel()
+    half = torch.mm(matrix, tiles.view(size, -1), out=_scratch("half", to, size * num))
+    torch.matmul(matrix, half.view(to, size, num), out=out.view(to, to, num))
+    return out
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,13 +120,12 @@ def num_tiles(maps: Sequence[Tensor]) -> int:
     return sum(m.shape[0] * _grid(m)[0] * _grid(m)[1] for m in maps)
 
 
-def _chunks(maps: Sequence[Tensor]) -> Iterator[list[_Rows]]:
+def _chunks(grids: Sequence[tuple[int, int]], batch: int) -> Iterator[list[_Rows]]:
     """Yield all rows of tiles, cut into chunks of about ``_CHUNK`` tiles."""
     chunk: list[_Rows] = []
     room = _CHUNK
-    for image in range(maps[0].shape[0]):
-        for level, m in enumerate(maps):
-            height, width = _grid(m)
+    for image in range(batch):
+        for level, (height, width) in enumerate(grids):
             start = 0
             while start < height:
                 stop = min(height, start + max(room // width, 1))
@@ -125,11 +139,10 @@ def _chunks(maps: Sequence[Tensor]) -> Iterator[list[_Rows]]:
         yield chunk
 
 
-def transform_weight(weight: Tensor) -> Tensor:
-    """Return the ``(36, K, C)`` transform of a ``(K, C, 3, 3)`` weight."""
-    num_out, num_in = weight.shape[:2]
+def transform_weight(weight: Tensor, out: Tensor) -> Tensor:
+    """Return the ``(36, K, C)`` transform of a ``(K, C, 3, 3)`` weight, written to ``out``."""
     taps = weight.permute(2, 3, 0, 1).reshape(9, -1)
-    return (_WEIGHT_2D @ taps).view(36, num_out, num_in)
+    return torch.mm(_WEIGHT_2D, taps, out=out.view(36, -1)).view_as(out)
 
 
 def _padded(maps: Sequence[Tensor]) -> list[Tensor]:
@@ -142,10 +155,18 @@ def _padded(maps: Sequence[Tensor]) -> list[Tensor]:
     return padded
 
 
-def _input_tiles(chunk: Sequence[_Rows], padded: Sequence[Tensor], name: str) -> Tensor:
-    """Return the ``(36, T * C)`` overlapping 6x6 tiles of a chunk."""
-    channels = padded[0].shape[-1]
-    tiles = _scratch(name, 6, 6, sum(r.num_tiles for r in chunk), channels)
+def _spectrum(
+    chunk: Sequence[_Rows], padded: Sequence[Tensor], out: Tensor | None = None
+) -> Tensor:
+    """Return the ``(36, T, C)`` transform of a chunk's overlapping 6x6 tiles.
+
+    Args:
+        chunk: Rows of tiles.
+        padded: Maps of :func:`_padded`.
+        out: Memory for the result; scratch if None.
+    """
+    num, channels = sum(r.num_tiles for r in chunk), padded[0].shape[-1]
+    tiles = _scratch("a", 6, 6, num, channels)
     offset = 0
     for r in chunk:
         source = padded[r.level]
@@ -158,35 +179,44 @@ def _input_tiles(chunk: Sequence[_Rows], padded: Sequence[Tensor], name: str) ->
         )
         tiles[:, :, offset : offset + r.num_tiles].unflatten(2, shape[2:4]).copy_(view)
         offset += r.num_tiles
-    return tiles.view(36, -1)
+    out = _scratch("b", 36, num, channels) if out is None else out
+    _transform(_INPUT, tiles, out.view(6, 6, num, channels))
+    return out
 
 
-def convolve(maps: Sequence[Tensor], transformed: Tensor, bias: Tensor | None) -> list[Tensor]:
+def convolve(
+    maps: Sequence[Tensor], transformed: Tensor, bias: Tensor | None, keep: bool = False
+) -> tuple[list[Tensor], list[Tensor]]:
     """Return the 3x3 convolutions, stride 1 and padding 1, of several maps.
 
     Args:
         maps: ``(B, C, H_l, W_l)`` float32 a level.
         transformed: ``(36, K, C)`` of :func:`transform_weight`.
         bias: ``(K,)``, or None.
+        keep: Whether the spectra are wanted, for :func:`convolve_backward`.
 
     Returns:
-        ``(B, K, H_l, W_l)`` a level, channels-last.
+        ``(B, K, H_l, W_l)`` a level, channels-last; and one ``(36, T, C)`` spectrum a chunk, none
+        if they are not kept or would take too much memory.
     """
     num_out, num_in = transformed.shape[1:]
     batch = maps[0].shape[0]
+    keep = keep and num_tiles(maps) <= _KEPT
+    spectra: list[Tensor] = []
     padded = _padded(maps)
     grids = [_grid(m) for m in maps]
     results = [maps[0].new_empty(batch, h, 4, w, 4, num_out) for h, w in grids]
-    for chunk in _chunks(maps):
+    for chunk in _chunks(grids, batch):
         num = sum(r.num_tiles for r in chunk)
-        tiles = _input_tiles(chunk, padded, "a")
-        spectrum = torch.mm(_INPUT_2D, tiles, out=_scratch("b", 36, num * num_in))
-        product = torch.bmm(
-            spectrum.view(36, num, num_in), transformed.mT, out=_scratch("a", 36, num, num_out)
+        spectrum = _spectrum(
+            chunk, padded, transformed.new_empty(36, num, num_in) if keep else None
         )
-        outputs = torch.mm(
-            _OUTPUT_2D, product.view(36, -1), out=_scratch("b", 16, num * num_out)
-        ).view(4, 4, num, num_out)
+        if keep:
+            spectra.append(spectrum)
+        product = torch.bmm(spectrum, transformed.mT, out=_scratch("a", 36, num, num_out))
+        outputs = _transform(
+            _OUTPUT, product.view(6, 6, num, num_out), _scratch("c", 4, 4, num, num_out)
+        )
         offset = 0
         for r in chunk:
             own = outputs[:, :, offset : offset + r.num_tiles]
@@ -200,13 +230,14 @@ def convolve(maps: Sequence[Tensor], transformed: Tensor, bias: Tensor | None) -
         if bias is not None:
             cropped += bias
         finished.append(cropped.permute(0, 3, 1, 2))
-    return finished
+    return finished, spectra
 
 
 def convolve_backward(
     gradients: Sequence[Tensor],
-    maps: Sequence[Tensor],
     transformed: Tensor,
+    maps: Sequence[Tensor] = (),
+    spectra: Sequence[Tensor] = (),
     wants_weight: bool = True,
     wants_maps: bool = True,
 ) -> tuple[Tensor | None, list[Tensor | None]]:
@@ -214,8 +245,9 @@ def convolve_backward(
 
     Args:
         gradients: ``(B, K, H_l, W_l)`` of the outputs.
-        maps: ``(B, C, H_l, W_l)`` inputs.
         transformed: ``(36, K, C)`` weight.
+        maps: ``(B, C, H_l, W_l)`` inputs; needed for the weight's gradient without ``spectra``.
+        spectra: What :func:`convolve` kept of the inputs.
         wants_weight: Whether the first result is needed; else it is None.
         wants_maps: Whether the second is needed; else it holds None.
 
@@ -223,15 +255,17 @@ def convolve_backward(
         ``(K, C, 3, 3)``, and one ``(B, C, H_l, W_l)`` a level.
     """
     num_out, num_in = transformed.shape[1:]
-    batch = maps[0].shape[0]
-    grids = [_grid(m) for m in maps]
+    batch = gradients[0].shape[0]
+    grids = [_grid(g) for g in gradients]
     sources = _output_tiles(gradients)
-    padded = _padded(maps) if wants_weight else []
-    of_weight = transformed.new_empty(36, num_out, num_in)
+    padded = _padded(maps) if wants_weight and not spectra else []
+    of_weight = _scratch("weight", 36, num_out, num_in)
     # One tile of margin at the bottom and on the right, for the overlap.
-    of_maps = [transformed.new_zeros(batch, h + 1, 4, w + 1, 4, num_in) for h, w in grids]
-    first = True
-    for chunk in _chunks(maps):
+    of_maps = [
+        _scratch(f"level {i}", batch, h + 1, 4, w + 1, 4, num_in).zero_()
+        for i, (h, w) in enumerate(grids)
+    ]
+    for i, chunk in enumerate(_chunks(grids, batch)):
         num = sum(r.num_tiles for r in chunk)
         outputs = _scratch("c", 4, 4, num, num_out)
         offset = 0
@@ -240,30 +274,30 @@ def convolve_backward(
             source = sources[r.level][r.image, r.start : r.stop].permute(1, 3, 0, 2, 4)
             own.unflatten(2, (r.stop - r.start, r.width)).copy_(source)
             offset += r.num_tiles
-        product = torch.mm(
-            _OUTPUT_2D_T, outputs.view(16, -1), out=_scratch("d", 36, num * num_out)
-        ).view(36, num, num_out)
+        product = _transform(_OUTPUT_T, outputs, _scratch("d", 6, 6, num, num_out)).view(
+            36, num, num_out
+        )
         if wants_weight:
-            tiles = _input_tiles(chunk, padded, "a")
-            spectrum = torch.mm(_INPUT_2D, tiles, out=_scratch("b", 36, num * num_in))
-            of_weight.baddbmm_(product.mT, spectrum.view(36, num, num_in), beta=0 if first else 1)
-            first = False
+            spectrum = spectra[i] if spectra else _spectrum(chunk, padded)
+            of_weight.baddbmm_(product.mT, spectrum, beta=0 if i == 0 else 1)
         if wants_maps:
             spectrum = torch.bmm(product, transformed, out=_scratch("a", 36, num, num_in))
-            tiles = torch.mm(
-                _INPUT_2D_T, spectrum.view(36, -1), out=_scratch("b", 36, num * num_in)
-            ).view(6, 6, num, num_in)
+            tiles = _transform(
+                _INPUT_T, spectrum.view(6, 6, num, num_in), _scratch("b", 6, 6, num, num_in)
+            )
             _add_tiles(of_maps, chunk, tiles)
-    cropped: list[Tensor | None] = [None] * len(maps)
+    cropped: list[Tensor | None] = [None] * len(gradients)
     if wants_maps:
-        for i, (m, (h, w)) in enumerate(zip(maps, grids, strict=True)):
+        for i, (g, (h, w)) in enumerate(zip(gradients, grids, strict=True)):
             whole = of_maps[i].view(batch, 4 * h + 4, 4 * w + 4, num_in)
-            inner = whole[:, 1 : m.shape[2] + 1, 1 : m.shape[3] + 1]
-            cropped[i] = inner.contiguous().permute(0, 3, 1, 2)
+            inner = whole[:, 1 : g.shape[2] + 1, 1 : g.shape[3] + 1]
+            cropped[i] = inner.clone(memory_format=torch.contiguous_format).permute(0, 3, 1, 2)
     if not wants_weight:
         return None, cropped
-    taps = (_WEIGHT_2D_T @ of_weight.view(36, -1)).view(3, 3, num_out, num_in)
-    return taps.permute(2, 3, 0, 1).contiguous(memory_format=torch.channels_last), cropped
+    taps = torch.mm(
+        _WEIGHT_2D_T, of_weight.view(36, -1), out=_scratch("taps", 9, num_out * num_in)
+    ).view(3, 3, num_out, num_in)
+    return taps.permute(2, 3, 0, 1).clone(memory_format=torch.channels_last), cropped
 
 
 def _output_tiles(gradients: Sequence[Tensor]) -> list[Tensor]:

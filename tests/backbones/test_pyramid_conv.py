@@ -34,12 +34,16 @@ def calls(monkeypatch):
     """How often the Winograd path was taken."""
     made = []
     original = winograd.convolve
-    monkeypatch.setattr(winograd, "convolve", lambda *args: made.append(1) or original(*args))
+    monkeypatch.setattr(
+        winograd, "convolve", lambda *args, **kwargs: made.append(1) or original(*args, **kwargs)
+    )
     return made
 
 
 @pytest.mark.parametrize("bias", [True, False])
-def test_values_and_gradients_equal_those_of_the_direct_convolution(calls, bias):
+@pytest.mark.parametrize("kept", [0, 512], ids=["recomputed", "kept"])
+def test_values_and_gradients_equal_those_of_the_direct_convolution(calls, monkeypatch, bias, kept):
+    monkeypatch.setattr(winograd, "_KEPT", kept)
     conv, maps = _conv(bias=bias), [m.requires_grad_() for m in _maps()]
     outputs = conv(maps)
     assert len(calls) == 1
