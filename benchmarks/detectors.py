@@ -36,10 +36,12 @@ def work(detector: str, corr: str, threads: int) -> None:
     import torch
 
     from benchmarks.worker import serve
+    from corrlight.engine.allocator import keep_freed_memory
     from corrlight.engine.build import build_module
     from corrlight.engine.config import compose_config
     from corrlight.structures import Batch, Positives, Targets
 
+    keep_freed_memory()  # As every run does.
     torch.set_num_threads(threads)
     torch.manual_seed(0)
     size = (256, 320)

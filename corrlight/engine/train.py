@@ -14,6 +14,7 @@ from typing import Any
 import lightning.pytorch as pl
 from omegaconf import DictConfig, OmegaConf
 
+from corrlight.engine.allocator import keep_freed_memory
 from corrlight.engine.allowlist import instantiate
 from corrlight.engine.build import (
     build_data,
@@ -67,6 +68,7 @@ def prepare(composed: ComposedConfig) -> Run:
     config = composed.config
     allow = list(config.get("allow_targets") or [])
     _check(config)
+    keep_freed_memory()
     pl.seed_everything(config.seed, workers=True, verbose=False)
     data = build_data(config, allow)
     data.prepare_data()
