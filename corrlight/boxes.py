@@ -1,15 +1,18 @@
-"""Box formats, paired IoU and the delta encoding. Pairwise IoU comes from ``torchvision.ops``."""
+"""Box formats, paired IoU and the encodings of boxes. Pairwise IoU is in ``torchvision.ops``."""
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Protocol
 
 import torch
 from torch import Tensor
 
 __all__ = [
+    "BoxCoder",
     "DeltaCoder",
+    "DistanceCoder",
     "clip_boxes",
     "cxcywh_to_xyxy",
     "paired_iou",
@@ -62,6 +65,18 @@ def scale_boxes(boxes: Tensor, size: tuple[int, int], new_size: tuple[int, int])
     return boxes * boxes.new_tensor([x, y, x, y])
 
 
+class BoxCoder(Protocol):
+    """Boxes as four numbers relative to priors, which a network predicts."""
+
+    def encode(self, priors: Tensor, boxes: Tensor) -> Tensor:
+        """Return the ``(..., 4)`` numbers that turn ``priors`` into ``boxes``."""
+        ...
+
+    def decode(self, priors: Tensor, deltas: Tensor) -> Tensor:
+        """Return the ``(..., 4)`` boxes that ``deltas`` make of ``priors``, in fp32 or better."""
+        ...
+
+
 @dataclass(frozen=True)
 class DeltaCoder:
     """Boxes relative to priors as ``(dx, dy, dw, dh)`` (R-CNN, Eq. 1-4 of Girshick et al., 2014).
@@ -84,9 +99,48 @@ class DeltaCoder:
 
     def decode(self, priors: Tensor, deltas: Tensor) -> Tensor:
         """Return the ``(..., 4)`` boxes that ``deltas`` make of ``priors``, in fp32 or better."""
-        deltas = deltas.float() if deltas.dtype in (torch.float16, torch.bfloat16) else deltas
+        deltas = deltas.to(torch.promote_types(deltas.dtype, torch.float32))
         deltas = deltas * deltas.new_tensor(self.stds)
         p = xyxy_to_cxcywh(priors)
         centre = p[..., :2] + deltas[..., :2] * p[..., 2:]
         half = p[..., 2:] * deltas[..., 2:].clamp(-self.max_log_ratio, self.max_log_ratio).exp() / 2
         return torch.cat([centre - half, centre + half], -1)
+
+
+@dataclass(frozen=True)
+class DistanceCoder:
+    """Logarithms of the distances of a centre to left, top, right and bottom, in half prior sizes.
+
+    FoveaBox (Kong et al., 2020, Eq. 3). Its priors are the boxes around a point whose half edge is
+    the level's base edge.
+
+    Attributes:
+        max_log_ratio: Bound of the encoded values; targets beyond it are cut off, as published.
+        max_log_decoded: Bound of the values that are decoded.
+
+    Deviation: the published decoding has no bound, so a box may become infinite.
+    """
+
+    max_log_ratio: float = math.log(16)
+    max_log_decoded: float = 10.0
+
+    def encode(self, priors: Tensor, boxes: Tensor) -> Tensor:
+        """Return the ``(..., 4)`` logarithms that turn ``priors`` into ``boxes``.
+
+        A side at or beyond the centre counts as the smallest distance.
+        """
+        p = xyxy_to_cxcywh(priors)
+        half = p[..., 2:] / 2
+        low, high = (p[..., :2] - boxes[..., :2]) / half, (boxes[..., 2:] - p[..., :2]) / half
+        limit = math.exp(self.max_log_ratio)
+        return torch.cat([low, high], -1).clamp(1 / limit, limit).log()
+
+    def decode(self, priors: Tensor, deltas: Tensor) -> Tensor:
+        """Return the ``(..., 4)`` boxes that ``deltas`` make of ``priors``, in fp32 or better."""
+        deltas = deltas.to(torch.promote_types(deltas.dtype, torch.float32))
+        p = xyxy_to_cxcywh(priors)
+        centre, half = p[..., :2], p[..., 2:] / 2
+        bound = self.max_log_decoded
+        ratios = deltas.clamp(-bound, bound).exp()
+        low, high = centre - ratios[..., :2] * half, centre + ratios[..., 2:] * half
+        return torch.cat([low, high], -1)

@@ -2,7 +2,7 @@
 
 from corrlight.criteria.alrp import ALRPClassification
 from corrlight.criteria.ap import APClassification
-from corrlight.criteria.box import BoxLoss, GIoUBoxLoss
+from corrlight.criteria.box import BoxLoss, GIoUBoxLoss, SmoothL1BoxLoss
 from corrlight.criteria.cross_entropy import CrossEntropyClassification
 from corrlight.criteria.dense import DenseCriterion
 from corrlight.criteria.focal import FocalClassification
@@ -24,4 +24,5 @@ __all__ = [
     "QualityFocalClassification",
     "RankSortClassification",
     "SetPredictionCriterion",
+    "SmoothL1BoxLoss",
 ]

@@ -72,11 +72,7 @@ class DenseCriterion(Criterion):
         normalizer: Literal["local", "global"] = "global",
     ) -> None:
         super().__init__()
-        if box_weighting not in BOX_WEIGHTINGS:
-            raise ValueError(
-                f"Expected `box_weighting` to be one of {', '.join(map(repr, BOX_WEIGHTINGS))}, "
-                f"but got {box_weighting!r}."
-            )
+        check_choice("box_weighting", box_weighting, BOX_WEIGHTINGS)
         if quality not in ("centerness", "iou", None):
             raise ValueError(
                 f"Expected `quality` to be one of 'centerness', 'iou', None, but got {quality!r}."
@@ -90,11 +86,8 @@ class DenseCriterion(Criterion):
                 f"Expected `aux_head` to be one of {', '.join(map(repr, choices))}, "
                 f"but got {aux_head!r}."
             )
-        for name, value, choices in (
-            ("counting", counting, get_args(Counting)),
-            ("normalizer", normalizer, ("local", "global")),
-        ):
-            check_choice(name, value, choices)
+        check_choice("counting", counting, get_args(Counting))
+        check_choice("normalizer", normalizer, ("local", "global"))
         self.counting, self.normalizer = counting, normalizer
         self.classification, self.box = classification, box
         own_weight = classification.box_weight

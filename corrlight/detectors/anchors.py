@@ -48,6 +48,22 @@ class AnchorGrid:
         self.scales, self.ratios, self.offset = tuple(scales), tuple(ratios), offset
         self._cache: dict[tuple[object, ...], tuple[Tensor, Tensor]] = {}
 
+    @classmethod
+    def octaves(
+        cls,
+        strides: Sequence[int],
+        scale: float,
+        scales_per_octave: int = 1,
+        ratios: Sequence[float] = (1.0,),
+    ) -> AnchorGrid:
+        """Return anchors of ``scale`` strides, with edges 2^(i/scales_per_octave) apart."""
+        return cls(
+            strides,
+            [scale * s for s in strides],
+            [2 ** (i / scales_per_octave) for i in range(scales_per_octave)],
+            ratios,
+        )
+
     @property
     def num_per_cell(self) -> int:
         """Anchors of one cell."""

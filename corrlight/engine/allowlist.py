@@ -17,6 +17,7 @@ __all__ = ["ALLOWED", "check_targets", "instantiate"]
 ALLOWED = (
     "corrlight.assigners",
     "corrlight.backbones",
+    "corrlight.boxes",
     "corrlight.callbacks",
     "corrlight.criteria",
     "corrlight.data",

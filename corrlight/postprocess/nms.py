@@ -7,12 +7,15 @@ from typing import Literal
 
 import torch
 from torch import Tensor
-from torchvision.ops import batched_nms
+from torchvision.ops import batched_nms, box_iou
 
 from corrlight.boxes import clip_boxes
 from corrlight.structures import Detections, Predictions, ScoreOverride
 
 __all__ = ["NMSPostprocessor"]
+
+# Candidates that overlap a detection less have no vote.
+_MIN_VOTING_IOU = 0.01
 
 
 class NMSPostprocessor:
@@ -20,7 +23,11 @@ class NMSPostprocessor:
 
     In each level the (hypothesis, class) pairs above the threshold are cut to the best
     ``topk_candidates``. Boxes are clipped to the image, suppressed per class, and the best
-    ``max_detections`` remain.
+    ``max_detections`` remain. With score voting each of them becomes the mean of all candidates of
+    its class, weighted by score times exp(-(1 - IoU)^2 / voting_sigma) (Kim and Lee, 2020,
+    Section 3.3).
+
+    Deviation: the published score voting turns boxes without area into NaN; here they stay.
 
     Args:
         score_thresh: Pairs must score more than this.
@@ -32,6 +39,11 @@ class NMSPostprocessor:
             branch are ranked by class score.
         select_on: What threshold and top-k look at: "class_scores" (ATSS: quality comes in
             afterwards) or "ranking_scores" (PAA).
+        preselect: What whole hypotheses are cut to ``topk_candidates`` a level by, instead of
+            pairs: the best of their "class_scores" or its "product" with the quality (PAA), which
+            need not be what they are ranked by. None cuts pairs.
+        voting_sigma: Width of the score voting, or None for no voting.
+        border: Pixels by which clipped boxes stay off the right and lower edge of the image.
 
     Raises:
         ValueError: An argument is out of range.
@@ -45,6 +57,9 @@ class NMSPostprocessor:
         max_detections: int = 100,
         quality: Literal["product", "sqrt"] | None = None,
         select_on: Literal["class_scores", "ranking_scores"] = "class_scores",
+        preselect: Literal["class_scores", "product"] | None = None,
+        voting_sigma: float | None = None,
+        border: int = 0,
     ) -> None:
         for name, value in (("score_thresh", score_thresh), ("nms_thresh", nms_thresh)):
             if not 0 <= value <= 1:
@@ -64,9 +79,21 @@ class NMSPostprocessor:
                 "Expected `select_on` to be one of 'class_scores', 'ranking_scores', "
                 f"but got {select_on!r}."
             )
+        if preselect not in ("class_scores", "product", None):
+            raise ValueError(
+                "Expected `preselect` to be one of 'class_scores', 'product', None, "
+                f"but got {preselect!r}."
+            )
+        if voting_sigma is not None and not 0 < voting_sigma < float("inf"):
+            raise ValueError(
+                f"Expected `voting_sigma` to be None or finite and > 0, but got {voting_sigma}."
+            )
+        if border < 0:
+            raise ValueError(f"Expected `border` to be at least 0, but got {border}.")
         self.score_thresh, self.topk_candidates = score_thresh, topk_candidates
         self.nms_thresh, self.max_detections = nms_thresh, max_detections
         self.quality, self.select_on = quality, select_on
+        self.preselect, self.voting_sigma, self.border = preselect, voting_sigma, border
 
     @torch.no_grad()
     def __call__(
@@ -98,33 +125,45 @@ class NMSPostprocessor:
         level_ends: Sequence[int],
         override: ScoreOverride | None,
     ) -> Detections:
-        logits = predictions.logits[image]  # (N, C or C + 1)
         num_classes = predictions.num_classes
-        dense = self._dense_scores(predictions, image, override)
-        if dense is None:
+        class_scores = self._class_scores(predictions, image, override)
+        if class_scores is None:
             # Only survivors are activated: the scores of all pairs would be a large copy.
-            values, threshold = logits.flatten(), _logit(self.score_thresh)
+            values, threshold = predictions.logits[image].flatten(), _logit(self.score_thresh)
         else:
-            values, threshold = dense.flatten(), self.score_thresh
+            values = self._selection_scores(class_scores, predictions, image).flatten()
+            threshold = self.score_thresh
         pairs = (values > threshold).nonzero().squeeze(1)  # ascending, hence sorted by level
-        pairs = self._topk_per_level(values, pairs, [end * num_classes for end in level_ends])
+        if self.preselect is None:
+            pairs = self._topk_per_level(values, pairs, [end * num_classes for end in level_ends])
+        else:
+            best = self._best_scores(class_scores, predictions, image)  # (N,)
+            every = torch.arange(len(best), device=best.device)
+            kept = torch.zeros_like(best, dtype=torch.bool)
+            kept[self._topk_per_level(best, every, level_ends)] = True
+            pairs = pairs[kept[pairs // num_classes]]
         pred_idx, labels = pairs // num_classes, pairs % num_classes
         scores = values[pairs].float()
-        if dense is None:
+        if class_scores is None:
             scores = scores.sigmoid()
         if self.select_on == "class_scores":
             scores = self._ranking(scores, predictions, image, pred_idx)
 
-        boxes = clip_boxes(predictions.boxes[image, pred_idx], size)
+        height, width = size
+        limits = (height - self.border, width - self.border)
+        boxes = clip_boxes(predictions.boxes[image, pred_idx], limits)
         keep = batched_nms(boxes, scores, labels, self.nms_thresh)[: self.max_detections]
         return Detections(
-            boxes=boxes[keep], scores=scores[keep], labels=labels[keep], pred_idx=pred_idx[keep]
+            boxes=self._vote(boxes, scores, labels, keep),
+            scores=scores[keep],
+            labels=labels[keep],
+            pred_idx=pred_idx[keep],
         )
 
-    def _dense_scores(
+    def _class_scores(
         self, predictions: Predictions, image: int, override: ScoreOverride | None
     ) -> Tensor | None:
-        """Return ``(N, C)`` scores to select on, or None if logits order the pairs as well."""
+        """Return ``(N, C)`` class scores, or None if logits order the pairs as well."""
         by_logit = predictions.activation == "sigmoid" and self.select_on == "class_scores"
         if by_logit and override is None:
             return None
@@ -137,10 +176,38 @@ class NMSPostprocessor:
             mine = override.image_idx == image
             where = (override.pred_idx[mine], override.label[mine])
             scores[where] = override.score[mine].to(scores.dtype)
-        if self.select_on == "ranking_scores":
-            every = torch.arange(len(scores), device=scores.device)
-            scores = self._ranking(scores, predictions, image, every)
         return scores
+
+    def _selection_scores(
+        self, class_scores: Tensor, predictions: Predictions, image: int
+    ) -> Tensor:
+        """Return the ``(N, C)`` scores that threshold and top-k look at."""
+        if self.select_on == "class_scores":
+            return class_scores
+        every = torch.arange(len(class_scores), device=class_scores.device)
+        return self._ranking(class_scores, predictions, image, every)
+
+    def _best_scores(
+        self, class_scores: Tensor | None, predictions: Predictions, image: int
+    ) -> Tensor:
+        """Return the ``(N,)`` scores that hypotheses are preselected by."""
+        if class_scores is None:
+            best = predictions.logits[image].float().amax(1).sigmoid()
+        else:
+            best = class_scores.amax(1)
+        if self.preselect == "class_scores" or predictions.quality is None:
+            return best
+        return best * predictions.quality[image].float().sigmoid()
+
+    def _vote(self, boxes: Tensor, scores: Tensor, labels: Tensor, keep: Tensor) -> Tensor:
+        """Return the ``(D, 4)`` boxes of the detections ``keep`` after score voting."""
+        if self.voting_sigma is None:
+            return boxes[keep]
+        ious = box_iou(boxes[keep], boxes).nan_to_num_(0.0)  # (D, K)
+        weights = scores * torch.exp(-((1 - ious) ** 2) / self.voting_sigma)
+        weights *= (ious > _MIN_VOTING_IOU) & (labels[keep, None] == labels)
+        total = weights.sum(1, keepdim=True)
+        return torch.where(total > 0, weights @ boxes / total, boxes[keep])
 
     def ranking_scores(self, class_scores: Tensor, quality: Tensor) -> Tensor:
         """Return class scores ``(K, ...)`` combined with the quality logits ``(K,)``."""

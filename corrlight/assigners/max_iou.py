@@ -1,0 +1,89 @@
+"""Positives by a fixed IoU threshold (Ren et al., 2015, Section 3.1.2)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+from torchvision.ops import box_iou
+
+from corrlight.structures import BACKGROUND, IGNORED, Match, Predictions, Targets
+
+__all__ = ["MaxIoUAssigner"]
+
+
+class MaxIoUAssigner:
+    """A prior belongs to the object of highest IoU if that is high enough.
+
+    Every object also takes the priors of its own highest IoU, however low, so that none is left
+    out; the last object wins where several take the same prior.
+
+    Deviation: published, an object that overlaps no prior at all takes all priors that overlap
+    none; here it takes nothing.
+
+    Args:
+        positive_iou: Priors whose highest IoU reaches this are positive.
+        negative_iou: Priors below it are background; those in between are ignored.
+        force_match: "ties" gives an object all priors of its highest IoU (RetinaNet, PAA), "one"
+            the first of them (YOLACT), None gives it nothing.
+
+    Raises:
+        ValueError: An argument is out of range.
+    """
+
+    def __init__(
+        self,
+        positive_iou: float = 0.5,
+        negative_iou: float = 0.4,
+        force_match: str | None = "ties",
+    ) -> None:
+        if not 0 < negative_iou <= positive_iou <= 1:
+            raise ValueError(
+                "Expected `negative_iou` and `positive_iou` to satisfy 0 < negative_iou <= "
+                f"positive_iou <= 1, but got {negative_iou} and {positive_iou}."
+            )
+        if force_match not in ("ties", "one", None):
+            raise ValueError(
+                f"Expected `force_match` to be one of 'ties', 'one', None, but got {force_match!r}."
+            )
+        self.positive_iou, self.negative_iou = positive_iou, negative_iou
+        self.force_match = force_match
+
+    @torch.no_grad()
+    def __call__(self, predictions: Predictions, targets: Sequence[Targets]) -> Match:
+        """Return the match; invalid priors are background.
+
+        Raises:
+            ValueError: ``predictions`` have no priors.
+        """
+        if predictions.priors is None:
+            raise ValueError("Expected `predictions.priors` to be anchors, but got None.")
+        rows = [
+            self._one_image(predictions.priors, predictions.valid[b], target.boxes)
+            for b, target in enumerate(targets)
+        ]
+        return Match(gt_idx=torch.stack(rows))
+
+    def _one_image(self, priors: Tensor, valid: Tensor, gt_boxes: Tensor) -> Tensor:
+        """Return the ``(N,)`` object of every prior of one image."""
+        result = torch.full((len(priors),), BACKGROUND, device=priors.device)
+        if not len(gt_boxes):
+            return result
+        ious = box_iou(gt_boxes, priors)  # (G, N)
+        # Nothing overlaps an invalid prior, nor a prior or an object without area.
+        ious = ious.nan_to_num_(0.0).mul_(valid)
+        best, gt_idx = ious.max(0)
+        result[best >= self.negative_iou] = IGNORED
+        result = torch.where(best >= self.positive_iou, gt_idx, result)
+        if self.force_match is None:
+            return result
+        highest, first = ious.max(1)
+        overlapping = highest > 0
+        if self.force_match == "one":
+            objects, taken = overlapping.nonzero().squeeze(1), first[overlapping]
+        else:
+            forced = (ious == highest[:, None]) & overlapping[:, None]
+            objects, taken = forced.nonzero().unbind(1)
+        last = torch.full_like(result, -1).scatter_reduce_(0, taken, objects, "amax")
+        return torch.where(last >= 0, last, result)

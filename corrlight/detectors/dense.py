@@ -1,0 +1,157 @@
+"""What the detectors with towers over a feature pyramid share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import ClassVar
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from corrlight.backbones import FPN, PyramidConv, ResNet
+from corrlight.boxes import BoxCoder
+from corrlight.detectors.anchors import AnchorGrid
+from corrlight.detectors.base import Detector
+from corrlight.detectors.dense_head import ConvTower, flatten_levels, init_head
+from corrlight.structures import Activation, Batch, Predictions
+
+__all__ = ["DenseDetector"]
+
+
+class DenseDetector(Detector):
+    """A classification and a box tower, shared by the levels of a feature pyramid.
+
+    Subclasses say where priors lie and how boxes are encoded relative to them.
+
+    Args:
+        backbone: Images to maps; has ``out_channels``.
+        neck: ``out_channels`` of the backbone to a pyramid with one level a stride.
+        num_classes: Foreground classes C.
+        anchors: The priors.
+        coder: Encoding of the boxes.
+        num_convs: Convolutions of each tower.
+        norm_groups: Groups of the towers' group normalisation; None for no normalisation.
+        scale_levels: Whether encoded boxes are multiplied by a learned number a level.
+        aux_head: Whether there is the branch that ``quality_branch`` names: "none" leaves it out,
+            "untrained" has it too, but its loss weighs nothing (the published "without auxiliary
+            head").
+
+    Raises:
+        ValueError: An argument is out of range.
+    """
+
+    activation: ClassVar[Activation] = "sigmoid"
+
+    # Name of the branch beside the boxes that rates a hypothesis, where a detector has one.
+    quality_branch: ClassVar[str | None] = None
+
+    # Names in the toolbox's checkpoints (regular expressions) and ours; detectors add their own.
+    toolbox_names: ClassVar[tuple[tuple[str, str], ...]] = (
+        (r"backbone\.(.+)", r"backbone.\1"),
+        (r"neck\.lateral_convs\.(\d+)\.conv\.(.+)", r"neck.lateral.\1.\2"),
+        (r"neck\.fpn_convs\.(\d+)\.conv\.(.+)", r"neck.output.\1.\2"),
+        (r"bbox_head\.(cls|reg)_convs\.(\d+)\.conv\.(.+)", r"\1_tower.\2.conv.\3"),
+        (r"bbox_head\.(cls|reg)_convs\.(\d+)\.gn\.(.+)", r"\1_tower.\2.norm.\3"),
+    )
+
+    def __init__(
+        self,
+        backbone: ResNet,
+        neck: Callable[[Sequence[int]], FPN],
+        num_classes: int,
+        anchors: AnchorGrid,
+        coder: BoxCoder,
+        num_convs: int,
+        norm_groups: int | None,
+        scale_levels: bool,
+        aux_head: str = "none",
+    ) -> None:
+        super().__init__()
+        if num_classes < 1:
+            raise ValueError(f"Expected `num_classes` to be at least 1, but got {num_classes}.")
+        choices = ["none", *(["untrained", self.quality_branch] if self.quality_branch else [])]
+        if aux_head not in choices:
+            raise ValueError(
+                f"Expected `aux_head` to be one of {', '.join(map(repr, choices))}, "
+                f"but got {aux_head!r}."
+            )
+        self.num_classes, self.aux_head = num_classes, aux_head
+        self.backbone = backbone
+        self.neck = neck(backbone.out_channels)
+        if len(anchors.strides) != self.neck.num_levels:
+            raise ValueError(
+                f"Expected `strides` to have {self.neck.num_levels} entries, one a level of the "
+                f"neck, but got {len(anchors.strides)}."
+            )
+        self.anchors, self.coder = anchors, coder
+
+        channels, num_anchors = self.neck.out_channels, anchors.num_per_cell
+        self.cls_tower = ConvTower(channels, channels, num_convs, norm_groups)
+        self.reg_tower = ConvTower(channels, channels, num_convs, norm_groups)
+        self.classifier = PyramidConv(channels, num_anchors * num_classes)
+        self.regressor = nn.Conv2d(channels, num_anchors * 4, 3, 1, 1)
+        head: list[nn.Module] = [self.cls_tower, self.reg_tower, self.classifier, self.regressor]
+        if aux_head != "none":
+            assert self.quality_branch is not None
+            self.add_module(self.quality_branch, nn.Conv2d(channels, num_anchors, 3, 1, 1))
+            head.append(self._quality_conv())
+        self.scales: nn.ParameterList | None = None
+        if scale_levels:
+            self.scales = nn.ParameterList(nn.Parameter(torch.ones(())) for _ in anchors.strides)
+        init_head(head, self.classifier)
+        self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+    def _quality_conv(self) -> nn.Conv2d:
+        assert self.quality_branch is not None
+        conv = self.get_submodule(self.quality_branch)
+        assert isinstance(conv, nn.Conv2d)
+        return conv
+
+    def _box_branch(self, x: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Return the box map and the quality map of one level."""
+        if self.aux_head == "none":
+            return self.regressor(x), None
+        # One convolution with the outputs of both: alone, either is too narrow to run well.
+        parts = (self.regressor, self._quality_conv())
+        weight = torch.cat([p.weight for p in parts])
+        bias = torch.cat([p.bias for p in parts if p.bias is not None])
+        out = F.conv2d(x, weight, bias, padding=1)
+        split = self.regressor.out_channels
+        return out[:, :split], out[:, split:]
+
+    def forward(self, batch: Batch) -> list[Predictions]:
+        """Return the predictions of the one stage; N is the number of priors."""
+        levels = self.neck(self.backbone(batch.images))
+        cls_maps = self.classifier(self.cls_tower(levels))
+        box_maps, quality_maps = [], []
+        for features in self.reg_tower(levels):
+            box_map, quality_map = self._box_branch(features)
+            box_maps.append(box_map)
+            if quality_map is not None:
+                quality_maps.append(quality_map)
+
+        device = batch.images.device
+        sizes = [(m.shape[2], m.shape[3]) for m in levels]
+        priors, level_idx = self.anchors(sizes, device)
+        deltas = flatten_levels(box_maps, 4)
+        if self.scales is not None:
+            deltas = deltas * torch.stack([*self.scales])[level_idx][:, None]
+        return [
+            Predictions(
+                logits=flatten_levels(cls_maps, self.num_classes),
+                boxes=self.coder.decode(priors, deltas),
+                level_idx=level_idx,
+                activation=self.activation,
+                valid=self._valid(sizes, batch, device),
+                priors=priors,
+                deltas=deltas,
+                quality=flatten_levels(quality_maps, 1).squeeze(-1) if quality_maps else None,
+            )
+        ]
+
+    def _valid(
+        self, sizes: Sequence[tuple[int, int]], batch: Batch, device: torch.device
+    ) -> Tensor:
+        """Return ``(B, N)``: whether a prior's cell begins inside its image."""
+        return self.anchors.valid(sizes, batch.padded_sizes, device)

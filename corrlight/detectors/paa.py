@@ -1,0 +1,68 @@
+"""PAA (Kim and Lee, 2020): a dense detector that predicts the IoU of its boxes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import ClassVar, Literal
+
+from corrlight.backbones import FPN, ResNet
+from corrlight.boxes import DeltaCoder
+from corrlight.detectors.anchors import AnchorGrid
+from corrlight.detectors.dense import DenseDetector
+
+__all__ = ["PAA"]
+
+
+class PAA(DenseDetector):
+    """Classification, box and IoU towers over a feature pyramid, one square anchor a cell.
+
+    The network of ATSS, whose third branch learns the IoU of the predicted box instead of the
+    centerness of the anchor.
+
+    Args:
+        backbone: Images to maps; has ``out_channels``.
+        neck: ``out_channels`` of the backbone to a pyramid with ``strides`` levels.
+        num_classes: Foreground classes C.
+        aux_head: "iou" has the branch; "untrained" has it too, but its loss weighs nothing
+            (the published "without auxiliary head"); "none" leaves it out.
+        num_convs: Convolutions of each tower.
+        norm_groups: Groups of the towers' group normalisation.
+        strides: Pixels per cell, one a level.
+        anchor_scale: Edge of an anchor in strides.
+        delta_stds: Divisors of the encoded boxes.
+    """
+
+    quality_branch: ClassVar[str | None] = "iou"
+
+    # The toolbox derives its head from that of ATSS and keeps the names.
+    toolbox_names: ClassVar[tuple[tuple[str, str], ...]] = (
+        *DenseDetector.toolbox_names,
+        (r"bbox_head\.atss_cls\.(.+)", r"classifier.\1"),
+        (r"bbox_head\.atss_reg\.(.+)", r"regressor.\1"),
+        (r"bbox_head\.atss_centerness\.(.+)", r"iou.\1"),
+        (r"bbox_head\.scales\.(\d+)\.scale", r"scales.\1"),
+    )
+
+    def __init__(
+        self,
+        backbone: ResNet,
+        neck: Callable[[Sequence[int]], FPN],
+        num_classes: int,
+        aux_head: Literal["none", "untrained", "iou"] = "iou",
+        num_convs: int = 4,
+        norm_groups: int = 32,
+        strides: Sequence[int] = (8, 16, 32, 64, 128),
+        anchor_scale: float = 8.0,
+        delta_stds: tuple[float, float, float, float] = (0.1, 0.1, 0.2, 0.2),
+    ) -> None:
+        super().__init__(
+            backbone,
+            neck,
+            num_classes,
+            AnchorGrid.octaves(strides, anchor_scale),
+            DeltaCoder(stds=tuple(delta_stds)),  # type: ignore[arg-type]
+            num_convs,
+            norm_groups,
+            scale_levels=True,
+            aux_head=aux_head,
+        )

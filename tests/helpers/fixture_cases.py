@@ -1,0 +1,74 @@
+"""The cases of the detector fixtures, read from the data's own files.
+
+Every test of a fixture is parametrised with :func:`fixture_cases`, so that
+``tests/detectors/test_fixture_cases.py`` can tell which cases are not run.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from tests.helpers.paths import fixtures_root
+
+
+@dataclass(frozen=True, order=True)
+class FixtureCase:
+    """One quantity of one reduced model that the published implementation gives.
+
+    Attributes:
+        folder: ``atss``, ``atss_noaux``, ...
+        quantity: "outputs" and "assignment" (all arrays of the file), "losses", "grad_norm" and
+            "corr_grad" (one a variant), "edge" (one a variant and batch), "detections" and
+            "detections_v3" (one a tag).
+        name: Variant, ``variant/batch`` or tag; empty for quantities with one case.
+    """
+
+    folder: str
+    quantity: str
+    name: str = ""
+
+    def __str__(self) -> str:
+        return "-".join(filter(None, (self.folder, self.quantity, self.name)))
+
+
+def _folder_cases(folder: Path) -> Iterator[tuple[str, str]]:
+    for quantity in ("outputs", "assignment"):
+        if (folder / f"{quantity}.npz").is_file():
+            yield quantity, ""
+    losses = json.loads((folder / "losses.json").read_text())
+    for quantity in ("losses", "grad_norm", "corr_grad"):
+        for variant in losses.get(quantity, {}):
+            yield quantity, variant
+    for variant, batches in losses.get("edge", {}).items():
+        for batch in batches:
+            yield "edge", f"{variant}/{batch}"
+    for quantity in ("detections", "detections_v3"):
+        if (folder / f"{quantity}.npz").is_file():
+            with np.load(folder / f"{quantity}.npz") as file:
+                for key in file.files:
+                    if key.endswith("boxes_0"):
+                        yield quantity, key.removesuffix("boxes_0").removesuffix("_")
+
+
+def all_cases() -> list[FixtureCase]:
+    """Return every case of every folder that describes a detector."""
+    return [
+        FixtureCase(path.parent.name, quantity, name)
+        for path in sorted(fixtures_root().glob("*/losses.json"))
+        for quantity, name in _folder_cases(path.parent)
+    ]
+
+
+def fixture_cases(folders: str, quantity: str) -> list[FixtureCase]:
+    """Return the cases of a quantity.
+
+    Args:
+        folders: Names separated by spaces.
+        quantity: As in :class:`FixtureCase`.
+    """
+    return [c for c in all_cases() if c.folder in folders.split() and c.quantity == quantity]
