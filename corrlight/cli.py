@@ -11,6 +11,7 @@ _USAGE = """usage: corrlight COMMAND ...
 
 commands:
   train    train or test a detector; takes the options of run.py (corrlight train --help)
+  analyze  AP, oLRP, beta_cls, AP bounds of COCO results files (corrlight analyze --help)
 """
 
 
@@ -25,6 +26,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         from corrlight.app import main as train
 
         return train(rest)
+    if command == "analyze":
+        from corrlight.analysis.command import main as analyze
+
+        return analyze(rest)
     print(f"error: Unknown command '{command}'.\n\n{_USAGE}", file=sys.stderr)
     return 2
 

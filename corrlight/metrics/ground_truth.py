@@ -74,7 +74,7 @@ class GroundTruth:
         cls,
         annotations: Path | str,
         category_ids: Sequence[int] | None = None,
-        masks: bool = False,
+        masks: bool | None = False,
     ) -> Self:
         """Read a COCO annotation file; see :meth:`from_coco`."""
         content = read_json(annotations, "COCO annotation file")
@@ -90,7 +90,7 @@ class GroundTruth:
         cls,
         content: Mapping[str, Any],
         category_ids: Sequence[int] | None = None,
-        masks: bool = False,
+        masks: bool | None = False,
     ) -> Self:
         """Build the columns from a COCO dictionary.
 
@@ -99,7 +99,8 @@ class GroundTruth:
                 annotation may be missing; ``ignore`` has no effect, as in pycocotools.
             category_ids: Category of every label; annotations of other categories are left out.
                 Default: all categories, ascending.
-            masks: Also read the segmentations (needs the images' height and width).
+            masks: Also read the segmentations (needs the images' height and width). None reads them
+                if there are any.
 
         Raises:
             ValueError: If a key is missing, an id is unknown or comes twice, a number is not finite
@@ -121,6 +122,8 @@ class GroundTruth:
         image_ids = unsorted[by_id]
         row_of = {i: row for row, i in enumerate(image_ids.tolist())}
         annotations = Records(content["annotations"], "annotation")
+        if masks is None:
+            masks = any("segmentation" in a for a in annotations.content)
         if all("id" in a for a in content["annotations"]):  # they decide nothing
             annotations.ids()
         image_idx = annotations.rows("image_id", row_of)

@@ -1,0 +1,232 @@
+"""``corrlight analyze``: every measure of anybody's COCO results files."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import traceback
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn
+
+if TYPE_CHECKING:
+    from rich.progress import Progress
+
+    from corrlight.analysis.results_file import Analysis
+    from corrlight.metrics.ground_truth import GroundTruth
+
+__all__ = ["main"]
+
+_BAD_INPUT, _INTERRUPTED = 2, 130
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        print(f"error: {message} (corrlight analyze --help)", file=sys.stderr)
+        raise SystemExit(_BAD_INPUT)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Analyse what the command line names; return the exit code.
+
+    Args:
+        argv: The arguments after ``analyze``.
+
+    Returns:
+        0, 2 if the input is wrong (one line on stderr, nothing written), 130 if stopped.
+    """
+    try:
+        options = _options(argv)
+    except SystemExit as error:
+        return int(error.code or 0)
+    try:
+        _analyze(options)
+    except (ValueError, OSError) as error:
+        if os.environ.get("CORRLIGHT_TRACEBACK"):
+            traceback.print_exc()
+        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
+        return _BAD_INPUT
+    except KeyboardInterrupt:
+        print("Stopped; nothing was written.", file=sys.stderr)
+        return _INTERRUPTED
+    return 0
+
+
+def _options(argv: Sequence[str] | None) -> argparse.Namespace:
+    parser = _Parser(
+        prog="corrlight analyze",
+        description="AP, oLRP, beta_cls and AP bounds of COCO results files, per class, with "
+        "figures. Records are numbered from 0 in messages.",
+        epilog="A run folder stands for its detections.json. docs/measures.md has definitions.",
+    )
+    parser.add_argument("--gt", required=True, type=Path, metavar="G", help="COCO annotations")
+    parser.add_argument(
+        "--dt", required=True, type=Path, nargs="+", metavar="D", help="COCO results, one or more"
+    )
+    parser.add_argument("--out", type=Path, metavar="DIR", help="write numbers, figures and report")
+    parser.add_argument(
+        "--bootstrap", type=_count, default=0, metavar="N",
+        help="95%% confidence intervals from N draws of the images",
+    )  # fmt: skip
+    parser.add_argument("--seed", type=_count, default=0, help="of the draws (default 0)")
+    parser.add_argument(
+        "--raw", type=Path, nargs="+", default=[], metavar="FILE",
+        help="dump before post-processing of each results file (run.py mode=test dump_raw=true): "
+        "adds beta_img and image-level bounds",
+    )  # fmt: skip
+    parser.add_argument("--names", nargs="+", default=[], metavar="NAME", help="names of the files")
+    parser.add_argument("--no-masks", action="store_true", help="leave masks out")
+    options = parser.parse_args(argv)
+    for name in ("raw", "names"):
+        given = getattr(options, name)
+        if given and len(given) != len(options.dt):
+            parser.error(f"Expected --{name} {len(options.dt)} times, as --dt, got {len(given)}.")
+    if len(set(options.names)) != len(options.names):
+        parser.error("Expected --names that differ.")
+    return options
+
+
+def _count(text: str) -> int:
+    if not text.isascii() or not text.isdigit() or len(text) > 6:
+        raise argparse.ArgumentTypeError(f"Expected a whole number, but got '{text}'.")
+    return int(text)
+
+
+def _analyze(options: argparse.Namespace) -> None:
+    # numpy and the measures: a misspelt option does not wait for them.
+    from corrlight.analysis.comparison import compare
+    from corrlight.analysis.intervals import bootstrap
+    from corrlight.analysis.output import check_output, write_output
+    from corrlight.analysis.tables import rich_table
+
+    if options.out is not None:
+        check_output(options.out)
+    files = [p / "detections.json" if p.is_dir() else p for p in options.dt]
+    names = options.names or _names(options.dt)
+    with _progress() as progress:
+        ground_truth, notes = _ground_truth(options, files, progress)
+        analyses = [
+            _one_file(options, k, name, path, ground_truth, progress)
+            for k, (name, path) in enumerate(zip(names, files, strict=True))
+        ]
+        samples = []
+        if options.bootstrap:
+            task = progress.add_task("drawing images", total=options.bootstrap)
+            samples = bootstrap(
+                analyses,
+                ground_truth.num_images,
+                options.bootstrap,
+                options.seed,
+                lambda: progress.advance(task),
+            )
+        comparison = compare(str(options.gt), analyses, samples, options.bootstrap, notes)
+        if options.out is not None:
+            from corrlight.analysis.figures import num_figures
+
+            task = progress.add_task("drawing figures", total=num_figures(comparison))
+            write_output(options.out, comparison, lambda: progress.advance(task))
+    for note in comparison.notes:
+        print(f"warning: {note}.", file=sys.stderr)
+    from rich.console import Console
+
+    # A pipe has no width: names and numbers are not folded there.
+    console = Console() if sys.stdout.isatty() else Console(width=60 + 40 * len(names) ** 2)
+    console.print(rich_table(comparison))
+    if options.out is not None:
+        print(f"report  {options.out / 'report.html'}")
+
+
+def _ground_truth(
+    options: argparse.Namespace, files: Sequence[Path], progress: Progress
+) -> tuple[GroundTruth, list[str]]:
+    from corrlight.metrics.ground_truth import GroundTruth
+
+    task = progress.add_task(f"reading {options.gt.name}", total=1)
+    masks = None if not options.no_masks and any(map(_has_masks, files)) else False
+    ground_truth = GroundTruth.load(options.gt, masks=masks)
+    progress.advance(task)
+    notes = []
+    if ground_truth.num_areas_filled:
+        notes.append(
+            f"{ground_truth.num_areas_filled:,} annotations without area: width x height is used"
+        )
+    if ground_truth.num_crowd_filled:
+        notes.append(f"{ground_truth.num_crowd_filled:,} annotations without iscrowd: 0 is used")
+    if masks is None and ground_truth.masks is None:
+        notes.append(f"{options.gt} holds no masks: boxes are measured alone")
+    if not len(ground_truth):
+        notes.append(f"{options.gt} holds no annotations: no measure is defined")
+    return ground_truth, notes
+
+
+def _one_file(
+    options: argparse.Namespace,
+    number: int,
+    name: str,
+    path: Path,
+    ground_truth: GroundTruth,
+    progress: Progress,
+) -> Analysis:
+    from corrlight.analysis.results_file import analyze_results
+
+    task = progress.add_task(name, total=1.0)
+    analysis = analyze_results(
+        name,
+        path,
+        ground_truth,
+        masks=not options.no_masks,
+        resample=options.bootstrap > 0,
+        progress=lambda share, what: progress.update(task, completed=share, description=what),
+    )
+    progress.update(task, completed=1.0, description=name)
+    return analysis
+
+
+def _has_masks(path: Path) -> bool:
+    """Return whether a results file starts with segmentations; a broken file has none."""
+    try:
+        with path.open("rb") as file:
+            return b'"segmentation"' in file.read(1 << 20)
+    except OSError:
+        return False
+
+
+def _names(paths: Sequence[Path]) -> list[str]:
+    """Return the shortest ends of the paths that tell them apart; equal paths are numbered."""
+    whole = [p.absolute().with_suffix("") if p.suffix == ".json" else p.absolute() for p in paths]
+    names: list[str] = []
+    for k, path in enumerate(whole):
+        others = [other.parts for i, other in enumerate(whole) if i != k]
+        length = 1
+        while length < len(path.parts) - 1 and any(
+            other[-length:] == path.parts[-length:] for other in others
+        ):
+            length += 1
+        names.append("/".join(path.parts[-length:]))
+    seen: Counter[str] = Counter()
+    for k, name in enumerate(names):
+        seen[name] += 1
+        if seen[name] > 1:
+            names[k] = f"{name} ({seen[name]})"
+    return names
+
+
+@contextmanager
+def _progress() -> Iterator[Progress]:
+    """Yield a progress display on stderr that shows only on a terminal."""
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+    console = Console(stderr=True)
+    columns: list[Any] = [
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TextColumn("{task.percentage:>3.0f}%"),
+        TimeElapsedColumn(),
+    ]
+    progress = Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
+    with progress:
+        yield progress

@@ -1,0 +1,225 @@
+"""One results file to all of its measures and to what the figures show."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from corrlight.metrics import (
+    Calibration,
+    ClassCorrelation,
+    CocoEvaluate,
+    Evaluation,
+    GroundTruth,
+    ImageCorrelation,
+    Metric,
+    Olrp,
+    Results,
+    ScoreBounds,
+)
+from corrlight.metrics.base import Array, Number
+from corrlight.metrics.functional import (
+    CalibrationBins,
+    calibration,
+    class_correlation,
+    interpolated_precision,
+    lrp_curve,
+    olrp,
+    score_iou_pairs,
+)
+from corrlight.metrics.functional.coco_evaluate import threshold_index
+from corrlight.metrics.functional.resampling import ResampledMeasures
+from corrlight.metrics.matching import AREA_RANGES, RECALL_THRESHOLDS
+from corrlight.metrics.measure import measure
+from corrlight.metrics.results import PositiveTable
+
+__all__ = ["Analysis", "FigureData", "analyze_results"]
+
+PR_THRESHOLDS = (0.5, 0.75)
+_GRID = 101
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FigureData:
+    """What the figures show of one file, for boxes or for masks.
+
+    Attributes:
+        scores: ``(D,)`` of all detections.
+        best_ious: ``(D,)`` their best IoU with an object of the same class.
+        labels: ``(D,)`` their classes.
+        precision: ``(2, R)`` precision at ``PR_THRESHOLDS``, mean over classes.
+        class_beta: ``(C,)`` beta_cls of every class, NaN where undefined.
+        thresholds: ``(S,)`` ascending score thresholds.
+        lrp: ``(S,)`` LRP of the detections that reach each threshold, mean over classes.
+        size_errors: ``(4, 3)`` parts of oLRP by localisation, false positives and missed objects,
+            for the ranges of ``AREA_RANGES``; mean over classes, NaN without objects.
+        bins: The calibration view, or None if a score is outside [0, 1].
+    """
+
+    scores: Array
+    best_ious: Array
+    labels: Array
+    precision: Array
+    class_beta: Array
+    thresholds: Array
+    lrp: Array
+    size_errors: Array
+    bins: CalibrationBins | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Analysis:
+    """One analysed file.
+
+    Attributes:
+        name: What tables and figures call it.
+        path: The file.
+        metrics: As in ``metrics.json`` of a run folder.
+        per_class: Rows of ``per_class.csv``.
+        figures: By prefix: "" for boxes, "mask_" for masks.
+        resampled: Measures as functions of image weights, by the same prefixes.
+        warnings: What the reader has to know, one line each.
+        seconds: What each measure took.
+    """
+
+    name: str
+    path: Path
+    metrics: dict[str, Number]
+    per_class: list[dict[str, object]]
+    figures: dict[str, FigureData]
+    resampled: dict[str, ResampledMeasures]
+    warnings: list[str]
+    seconds: dict[str, float]
+
+
+def analyze_results(
+    name: str,
+    path: Path,
+    ground_truth: GroundTruth,
+    *,
+    masks: bool = True,
+    positives: PositiveTable | None = None,
+    resample: bool = False,
+    progress: Callable[[float, str], None] = lambda share, what: None,
+) -> Analysis:
+    """Read and measure one results file.
+
+    Args:
+        name: What tables and figures call it.
+        path: A COCO results file.
+        ground_truth: The objects; masks are measured only if it has them.
+        masks: Whether to measure masks where all detections have one.
+        positives: Of a dump of the same detector before post-processing, for beta_img.
+        resample: Whether to prepare confidence intervals.
+        progress: Called with the share of the work done and what comes next.
+
+    Raises:
+        ValueError: Whatever is wrong with the file, in one line.
+    """
+    reading = f"reading {path.name}"
+    progress(0, reading)
+    results = Results.load(
+        path,
+        ground_truth,
+        None if masks and ground_truth.masks is not None else False,
+        lambda share: progress(0.5 * share, reading),
+    )
+    warnings = []
+    if not len(results):
+        warnings.append(f"{path} holds no detections: AP is 0")
+    measuring = f"measuring {name}"
+    progress(0.5, measuring)
+    boxes = Evaluation(ground_truth, results, positives)
+    of_masks = None
+    if results.masks is not None:
+        of_masks = Evaluation(ground_truth, results, masks=True)
+    measures: list[Metric] = [
+        CocoEvaluate(),
+        Olrp(),
+        *(ClassCorrelation(c) for c in ("spearman", "pearson", "concordance")),
+        ScoreBounds(),
+        Calibration(),
+    ]
+    if positives is not None:
+        measures += [ImageCorrelation(c) for c in ("spearman", "pearson", "concordance")]
+    measured = measure(boxes, measures, of_masks)
+    if measured.metrics["calibration_error"] is None and len(results):
+        warnings.append(f"{path} holds scores outside [0, 1]: no calibration error")
+    progress(0.85, measuring)
+    evaluations = {"": boxes} | ({} if of_masks is None else {"mask_": of_masks})
+    return Analysis(
+        name=name,
+        path=path,
+        metrics=measured.metrics,
+        per_class=measured.per_class,
+        figures={prefix: _figure_data(e) for prefix, e in evaluations.items()},
+        resampled={p: ResampledMeasures(e) for p, e in evaluations.items()} if resample else {},
+        warnings=warnings,
+        seconds=measured.seconds,
+    )
+
+
+def _figure_data(evaluation: Evaluation) -> FigureData:
+    pairs = score_iou_pairs(evaluation)
+    inside = not len(pairs.scores) or (pairs.scores.min() >= 0 and pairs.scores.max() <= 1)
+    thresholds, lrp = _mean_lrp(evaluation, inside)
+    return FigureData(
+        scores=pairs.scores,
+        best_ious=pairs.ious,
+        labels=pairs.labels,
+        precision=_mean_precision(evaluation),
+        class_beta=class_correlation(evaluation).values,
+        thresholds=thresholds,
+        lrp=lrp,
+        size_errors=_size_errors(evaluation),
+        bins=calibration(pairs.scores, pairs.ious) if inside else None,
+    )
+
+
+def _mean_precision(evaluation: Evaluation) -> Array:
+    matches = evaluation.matches()
+    rows = [threshold_index(t) for t in PR_THRESHOLDS]
+    true, false = matches.true_positive[rows], matches.false_positive[rows]
+    curves = []
+    for label in np.flatnonzero(matches.num_gt).tolist():
+        order = evaluation.class_order[evaluation.class_slices[label]]
+        num_gt = int(matches.num_gt[label])
+        curves.append(interpolated_precision(true[:, order], false[:, order], num_gt))
+    none = np.full((len(rows), len(RECALL_THRESHOLDS)), np.nan)
+    return np.mean(curves, axis=0) if curves else none
+
+
+def _mean_lrp(evaluation: Evaluation, inside: bool) -> tuple[Array, Array]:
+    """Return thresholds and the mean over classes of LRP at each; without detections it is 1."""
+    scores = evaluation.scores
+    low, high = (0.0, 1.0) if inside else (float(scores.min()), float(scores.max()))
+    thresholds = np.linspace(low, high, _GRID)
+    curves = []
+    for label in np.flatnonzero(evaluation.matches().num_gt).tolist():
+        curve = lrp_curve(evaluation, label)
+        kept = np.searchsorted(-curve.scores, -thresholds, side="right")
+        curves.append(np.concatenate([[1.0], curve.lrp])[kept])
+    mean = np.mean(curves, axis=0) if curves else np.full(_GRID, np.nan)
+    return thresholds, mean
+
+
+def _size_errors(evaluation: Evaluation) -> Array:
+    """Split oLRP into its sums over true positives, false positives and missed objects."""
+    numbers = olrp(evaluation)
+    parts = np.full((len(AREA_RANGES), 3), np.nan)
+    for a, area in enumerate(AREA_RANGES):
+        num_gt = evaluation.matches(area).num_gt
+        has = num_gt > 0
+        if not has.any():
+            continue
+        objects = num_gt[has].astype(np.float64)
+        loc, fp, fn = (v[has, a] for v in (numbers.loc, numbers.fp, numbers.fn))
+        found = objects * (1 - fn)
+        wrong = np.where(found > 0, found * fp / (1 - np.where(found > 0, fp, 0)), 0.0)
+        total = objects + wrong
+        loc_part = np.where(found > 0, found * np.nan_to_num(loc) / 0.5, 0.0) / total
+        parts[a] = [loc_part.mean(), (wrong / total).mean(), ((objects - found) / total).mean()]
+    return parts
