@@ -5,6 +5,12 @@ from corrlight.data.datamodule import CocoDataModule
 from corrlight.data.dataset import CocoDataset
 from corrlight.data.shapes import SHAPE_CLASSES, ShapesOptions, write_shapes
 from corrlight.data.shapes_datamodule import ShapesDataModule
+from corrlight.data.ssd_augmentation import (
+    DropSmallObjects,
+    PhotometricDistortion,
+    RandomExpand,
+    RandomIoUCrop,
+)
 from corrlight.data.transforms import (
     Choice,
     RandomCrop,
@@ -22,8 +28,12 @@ __all__ = [
     "CocoDataModule",
     "CocoDataset",
     "CocoFormatError",
+    "DropSmallObjects",
+    "PhotometricDistortion",
     "RandomCrop",
+    "RandomExpand",
     "RandomHorizontalFlip",
+    "RandomIoUCrop",
     "Resize",
     "Sample",
     "ShapesDataModule",

@@ -24,6 +24,7 @@ __all__ = [
     "Sample",
     "Transform",
     "apply_transforms",
+    "crop_sample",
 ]
 
 Size = tuple[int, int]
@@ -79,7 +80,7 @@ def _boxes(boxes: Tensor, size: Size) -> BoundingBoxes:
 
 
 class Resize:
-    """Keep-ratio resize: as large as fits between a short and a long side.
+    """Resize: as large as fits between a short and a long side, or to exactly these.
 
     As published, the factor is ``min(long / longer side, short / shorter side)`` and a new side
     ``int(side * factor + 0.5)``; boxes are scaled by the exact ratio of each side.
@@ -88,15 +89,22 @@ class Resize:
         short: Bound of the shorter side in pixels, or several, of which one is drawn.
         long: Bound of the longer side.
         antialias: Whether to smooth when shrinking; published detectors do not.
+        keep_ratio: If False, the height becomes ``short`` and the width ``long`` (YOLACT).
 
     Raises:
         ValueError: If a side is not a positive int or a short side exceeds ``long``.
     """
 
-    def __init__(self, short: int | Sequence[int], long: int, antialias: bool = False) -> None:
+    def __init__(
+        self,
+        short: int | Sequence[int],
+        long: int,
+        antialias: bool = False,
+        keep_ratio: bool = True,
+    ) -> None:
         self.short = (short,) if isinstance(short, int) else tuple(short)
         self.long = long
-        self.antialias = antialias
+        self.antialias, self.keep_ratio = antialias, keep_ratio
         if not self.short or not all(isinstance(s, int) and 0 < s <= long for s in self.short):
             raise ValueError(
                 f"Expected `short` to be one or more ints from 1 to `long`={long!r}, "
@@ -105,6 +113,8 @@ class Resize:
 
     def new_size(self, size: Size, short: int) -> Size:
         """Return height and width after resizing an image of ``size``."""
+        if not self.keep_ratio:
+            return short, self.long
         factor = min(self.long / max(size), short / min(size))
         return int(size[0] * factor + 0.5), int(size[1] * factor + 0.5)
 
@@ -183,17 +193,33 @@ class RandomCrop:
         top, left = (
             int(rng.integers(side - n + 1)) for side, n in zip(sample.size, new, strict=True)
         )
-        boxes, kept = _cropped(sample.boxes, top, left, (new[0], new[1]))
-        crowd_boxes, crowds = _cropped(sample.crowd_boxes, top, left, (new[0], new[1]))
-        masks = sample.masks
-        return replace(
-            sample,
-            image=F.crop(sample.image, top, left, *new),
-            boxes=boxes[kept],
-            labels=sample.labels[kept],
-            crowd_boxes=crowd_boxes[crowds],
-            masks=None if masks is None else F.crop(masks[kept], top, left, *new),
-        )
+        return crop_sample(sample, top, left, (new[0], new[1]))
+
+
+def crop_sample(
+    sample: Sample, top: int, left: int, size: Size, kept: Tensor | None = None
+) -> Sample:
+    """Return the part of the sample inside a window.
+
+    Args:
+        sample: Whole.
+        top: First row of the window.
+        left: First column of the window.
+        size: Height and width of the window.
+        kept: ``(G,)`` objects that stay, as booleans; by default those with a pixel inside.
+    """
+    boxes, inside = _cropped(sample.boxes, top, left, size)
+    crowd_boxes, crowds = _cropped(sample.crowd_boxes, top, left, size)
+    kept = inside if kept is None else kept & inside
+    masks = sample.masks
+    return replace(
+        sample,
+        image=F.crop(sample.image, top, left, *size),
+        boxes=boxes[kept],
+        labels=sample.labels[kept],
+        crowd_boxes=crowd_boxes[crowds],
+        masks=None if masks is None else F.crop(masks[kept], top, left, *size),
+    )
 
 
 def _cropped(boxes: Tensor, top: int, left: int, size: Size) -> tuple[Tensor, Tensor]:
