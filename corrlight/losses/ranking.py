@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from corrlight.losses.pairwise import PairSums, smoothed_step
+from corrlight.losses.pairwise import PairSums, positions_of, smoothed_step
 from corrlight.losses.reduction import check_number, in_full_precision
 from corrlight.losses.soft_rank import check_finite
 
@@ -144,7 +144,7 @@ class _Examples:
     def __init__(self, logits: Tensor, targets: Tensor, delta: float) -> None:
         flat, targets = logits.detach().reshape(-1), targets.detach().reshape(-1)
         self.shape, self.dtype, self.delta = logits.shape, logits.dtype, delta
-        positions = (targets > 0).nonzero().squeeze(1)
+        positions = positions_of(targets > 0)
         scores, self.order = flat[positions].double().sort()
         self.positives = positions[self.order]
         self.scores = scores  # (P,) ascending
@@ -155,8 +155,9 @@ class _Examples:
             # for the rounding of the bound to the dtype of the logits.
             low = float(scores[0]) - delta
             reach = targets.eq(0) & (flat >= low - 0.01 * (1 + abs(low)))
-            self.negatives = reach.nonzero().squeeze(1)
-            self.among_negatives = PairSums(scores, flat[self.negatives].double(), delta)
+            self.negatives = positions_of(reach)
+            negatives = flat.index_select(0, self.negatives).double()
+            self.among_negatives = PairSums(scores, negatives, delta)
             self.among_positives = PairSums(scores, scores, delta)
             self.false_positives = self.among_negatives.over_b()
 
@@ -167,10 +168,11 @@ class _Examples:
 
     def gradient(self, positives: Tensor, negatives: Tensor) -> Tensor:
         """Return a tensor like the logits with these gradients, over P."""
-        flat = positives.new_zeros(self.shape.numel())
-        flat[self.negatives] = negatives / self.count
-        flat[self.positives] = positives / self.count
-        return flat.view(self.shape).to(_result_dtype(self.dtype))
+        dtype = _result_dtype(self.dtype)
+        flat = positives.new_zeros(self.shape.numel(), dtype=dtype)
+        flat.scatter_(0, self.negatives, (negatives / self.count).to(dtype))
+        flat.scatter_(0, self.positives, (positives / self.count).to(dtype))
+        return flat.view(self.shape)
 
 
 def _result_dtype(dtype: torch.dtype) -> torch.dtype:
