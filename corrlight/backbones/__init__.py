@@ -1,8 +1,9 @@
 """Backbones and feature pyramids."""
 
+from corrlight.backbones.deformable import DeformableConv
 from corrlight.backbones.fpn import FPN
 from corrlight.backbones.norm import FrozenNorm
 from corrlight.backbones.pyramid_conv import PyramidConv
 from corrlight.backbones.resnet import ResNet
 
-__all__ = ["FPN", "FrozenNorm", "PyramidConv", "ResNet"]
+__all__ = ["FPN", "DeformableConv", "FrozenNorm", "PyramidConv", "ResNet"]

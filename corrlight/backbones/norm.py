@@ -10,6 +10,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
+from corrlight.backbones.deformable import DeformableConv
+
 __all__ = ["FrozenNorm", "conv_norm"]
 
 
@@ -88,21 +90,28 @@ def conv_norm(x: Tensor, conv: nn.Conv2d, norm: nn.Module) -> Tensor:
 
     Args:
         x: ``(B, C_in, H, W)``.
-        conv: Without bias, dilation and groups where ``norm`` is frozen.
+        conv: Without bias and dilation where ``norm`` is frozen.
         norm: Any normalisation.
     """
     if not isinstance(norm, FrozenNorm):
         return norm(conv(x))
     stride, padding = conv.stride, conv.padding
     if not torch.is_grad_enabled():
-        weight, bias = norm.folded(conv.weight)
-        return F.conv2d(x, weight, bias, stride, padding)
+        return _convolve(x, conv, *norm.folded(conv.weight))
     plain_cpu = x.device.type == "cpu" and not torch.is_autocast_enabled("cpu")
-    if plain_cpu and not torch.compiler.is_compiling():
+    simple = conv.groups == 1 and not isinstance(conv, DeformableConv)
+    if simple and plain_cpu and not torch.compiler.is_compiling():
         args = (norm.weight, norm.bias, norm.running_mean, norm.inverse_std(), stride, padding)
         return _ConvFrozenNorm.apply(x, conv.weight, *args)
     scale, shift = norm.affine()
-    return F.conv2d(x, conv.weight * scale[:, None, None, None], shift, stride, padding)
+    return _convolve(x, conv, conv.weight * scale[:, None, None, None], shift)
+
+
+def _convolve(x: Tensor, conv: nn.Conv2d, weight: Tensor, bias: Tensor) -> Tensor:
+    """Return the convolution of ``conv`` with another weight and a bias."""
+    if isinstance(conv, DeformableConv):
+        return conv.convolve(x, weight, bias)
+    return F.conv2d(x, weight, bias, conv.stride, conv.padding, 1, conv.groups)
 
 
 class _ConvFrozenNorm(torch.autograd.Function):

@@ -9,7 +9,7 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
-from torchvision.models import get_weight
+from torchvision.models import get_model_weights, list_models
 
 __all__ = ["load_resnet_weights"]
 
@@ -19,14 +19,19 @@ _HOW = (
 )
 
 
-def _imagenet(depth: int) -> dict[str, Tensor]:
-    weights = get_weight(f"ResNet{depth}_Weights.IMAGENET1K_V1")
+def _imagenet(architecture: str) -> dict[str, Tensor]:
+    if architecture not in list_models():
+        raise ValueError(
+            f"Expected `weights` to be None or a file for {architecture}, of which torchvision "
+            "has none, but got 'imagenet'."
+        )
+    weights = get_model_weights(architecture)["IMAGENET1K_V1"]
     try:
         return dict(weights.get_state_dict(progress=False, check_hash=True))
     except (OSError, RuntimeError) as error:  # no network, or a damaged download
         reason = " ".join(str(error).split())
         raise OSError(
-            f"ImageNet weights of ResNet-{depth} are not cached and cannot be downloaded "
+            f"ImageNet weights of {architecture} are not cached and cannot be downloaded "
             f"({reason}); {_HOW}."
         ) from error
 
@@ -53,12 +58,14 @@ def _from_file(path: Path) -> dict[str, Tensor]:
     return state
 
 
-def load_resnet_weights(model: nn.Module, depth: int, weights: str | Path) -> None:
+def load_resnet_weights(model: nn.Module, architecture: str, weights: str | Path) -> None:
     """Load ImageNet or file weights into a ResNet; the classifier ``fc`` is left out.
+
+    Offsets of deformable convolutions, which no classifier has, keep their initial zeros.
 
     Args:
         model: The network, with torchvision's names.
-        depth: Its depth.
+        architecture: Its name in torchvision, such as "resnet50" or "resnext101_64x4d".
         weights: "imagenet", or a ``.pth`` or ``.safetensors`` file.
 
     Raises:
@@ -68,17 +75,18 @@ def load_resnet_weights(model: nn.Module, depth: int, weights: str | Path) -> No
     if weights == "imagenet":
         if model.get_parameter("conv1.weight").shape[0] != 64:
             raise ValueError("Expected `weights` to be None or a file when `base_width` is not 64.")
-        state = _imagenet(depth)
+        state = _imagenet(architecture)
     else:
         state = _from_file(Path(weights))
     own = model.state_dict()
     # A network cut after an early stage does not use the later ones.
     state = {k: v for k, v in state.items() if k in own or not k.startswith(("fc.", "layer"))}
-    missing = [k for k in own if k not in state and not k.endswith("num_batches_tracked")]
+    optional = ("num_batches_tracked", "conv_offset.weight", "conv_offset.bias")
+    missing = [k for k in own if k not in state and not k.endswith(optional)]
     unfit = [k for k in own if k in state and state[k].shape != own[k].shape]
     if missing or unfit:
         raise ValueError(
-            f"Expected `weights` to fit ResNet-{depth}, but {len(missing)} keys are missing and "
+            f"Expected `weights` to fit {architecture}, but {len(missing)} keys are missing and "
             f"{len(unfit)} have another shape (first: '{[*missing, *unfit][0]}')."
         )
     model.load_state_dict(state, strict=False)

@@ -5,7 +5,9 @@ import torch
 import torchvision
 from safetensors.torch import save_file
 
-from corrlight.backbones import FrozenNorm, ResNet
+from corrlight.backbones import DeformableConv, FrozenNorm, ResNet
+from corrlight.engine.allowlist import instantiate
+from corrlight.engine.config import compose_config
 
 
 def _randomise(model):
@@ -16,8 +18,12 @@ def _randomise(model):
             tensor.uniform_(low, low + 0.5, generator=generator)
 
 
-def _oracle(depth, **kwargs):
-    model = torchvision.models.get_model(f"resnet{depth}", weights=None, **kwargs)
+def _oracle(depth):
+    return _named_oracle(f"resnet{depth}")
+
+
+def _named_oracle(name):
+    model = torchvision.models.get_model(name, weights=None)
     _randomise(model)
     return model.eval()
 
@@ -31,11 +37,18 @@ def _torchvision_maps(model, x):
     return maps
 
 
-@pytest.mark.parametrize("depth", [18, 50])
-def test_maps_and_gradients_equal_those_of_torchvision(depth):
+RESNEXT = {"groups": 32, "width_per_group": 4}
+
+
+@pytest.mark.parametrize(
+    ("name", "kwargs"),
+    [("resnet18", {"depth": 18}), ("resnet50", {"depth": 50}),
+     ("resnext50_32x4d", {"depth": 50, **RESNEXT})],
+)  # fmt: skip
+def test_maps_and_gradients_equal_those_of_torchvision(name, kwargs):
     # In float32 a ReLU may open in one network and not in the other.
-    oracle = _oracle(depth).double()
-    model = ResNet(depth, frozen_stages=0).double()
+    oracle = _named_oracle(name).double()
+    model = ResNet(**kwargs, frozen_stages=0).double()
     model.load_state_dict({k: v for k, v in oracle.state_dict().items() if not k.startswith("fc.")})
     generator = torch.Generator().manual_seed(1)
     x = torch.randn(2, 3, 64, 96, generator=generator, dtype=torch.float64)
@@ -52,6 +65,45 @@ def test_maps_and_gradients_equal_those_of_torchvision(depth):
         expected_gradient = gradients[name]
         tolerance = 1e-8 * float(expected_gradient.abs().max())
         torch.testing.assert_close(parameter.grad, expected_gradient, rtol=0, atol=tolerance)
+
+
+@pytest.mark.parametrize(
+    ("name", "config"),
+    [("resnet18", "resnet18"), ("resnet34", "resnet34"), ("resnet50", "resnet50"),
+     ("resnet101", "resnet101"), ("resnext101_64x4d", "resnext101_64x4d")],
+)  # fmt: skip
+def test_configured_networks_have_the_tensors_of_torchvision(name, config):
+    with torch.device("meta"):
+        oracle = torchvision.models.get_model(name, weights=None).state_dict()
+        composed = compose_config([f"backbone={config}", "backbone.weights=null"])
+        model = instantiate(composed.config.backbone)
+    expected = {
+        k: v.shape for k, v in oracle.items() if not k.startswith("fc.") and "num_batches" not in k
+    }
+    assert {k: v.shape for k, v in model.state_dict().items()} == expected
+
+
+def test_deformable_stages_and_their_offsets():
+    options = {"deformable_stages": (3, 4), "deformable_groups": 2}
+    model = ResNet(50, base_width=8, frozen_stages=0, **options)
+    deformable = {n for n, m in model.named_modules() if isinstance(m, DeformableConv)}
+    blocks = {f"layer3.{i}.conv2" for i in range(6)} | {f"layer4.{i}.conv2" for i in range(3)}
+    assert deformable == blocks
+    assert not any(model.get_submodule(n).conv_offset.weight.any() for n in deformable)
+    maps = model(torch.randn(1, 3, 64, 96))
+    assert [tuple(m.shape[1:]) for m in maps] == [
+        (32, 16, 24), (64, 8, 12), (128, 4, 6), (256, 2, 3)
+    ]  # fmt: skip
+    sum(m.square().mean() for m in maps).backward()
+    assert all(p.grad is not None for p in model.parameters())
+
+
+def test_deformable_networks_take_the_weights_of_plain_ones(tmp_path):
+    plain = ResNet(50, base_width=8)
+    torch.save(plain.state_dict(), tmp_path / "weights.pth")
+    model = ResNet(50, base_width=8, deformable_stages=(4,), weights=tmp_path / "weights.pth")
+    assert torch.equal(model.layer4[0].conv2.weight, plain.layer4[0].conv2.weight)
+    assert not model.layer4[0].conv2.conv_offset.weight.any()
 
 
 def test_batch_norm_is_trained_like_torchvisions():
@@ -124,6 +176,15 @@ def test_output_stages():
         ({"depth": 18, "frozen_stages": 5}, "`frozen_stages`.*got 5"),
         ({"depth": 18, "out_stages": (2, 1)}, r"`out_stages`.*got \[2, 1\]"),
         ({"depth": 18, "out_stages": ()}, r"`out_stages`.*got \[\]"),
+        ({"depth": 18, "groups": 32}, "`groups` to be 1 at depth 18, .*got 32"),
+        ({"depth": 34, "deformable_stages": [2]}, r"`deformable_stages` to be \[\] .*got \[2\]"),
+        ({"depth": 50, "deformable_stages": [5]}, r"`deformable_stages`.*got \[5\]"),
+        ({"depth": 50, "groups": 0}, "`groups` and `width_per_group`.*got 0 and 64"),
+        (
+            {"depth": 50, "deformable_stages": [2], "deformable_groups": 3},
+            "`deformable_groups` to divide the 64 channels, but got 3",
+        ),
+        ({"depth": 50, "groups": 2, "weights": "imagenet"}, "resnext50_2x64d.*got 'imagenet'"),
         ({"depth": 18, "weights": "nowhere.pth"}, "`weights`.*'nowhere.pth'.*weights=null"),
         ({"depth": 18, "weights": "imagenet", "base_width": 8}, "`base_width` is not 64"),
     ],
@@ -146,7 +207,7 @@ def test_weights_from_a_file(tmp_path, suffix):
 def test_unfit_files_are_refused(tmp_path):
     path = tmp_path / "weights.pth"
     torch.save(_oracle(18).state_dict(), path)
-    with pytest.raises(ValueError, match="fit ResNet-34, but 80 keys are missing"):
+    with pytest.raises(ValueError, match="fit resnet34, but 80 keys are missing"):
         ResNet(34, weights=path)
     with pytest.raises(ValueError, match="have another shape"):
         ResNet(18, base_width=32, weights=path)
