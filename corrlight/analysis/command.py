@@ -44,6 +44,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         return int(error.code or 0)
     try:
         _analyze(options)
+    except BrokenPipeError:  # the reader of the table has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except (ValueError, OSError) as error:
         if os.environ.get("CORRLIGHT_TRACEBACK"):
             traceback.print_exc()

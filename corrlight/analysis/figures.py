@@ -92,6 +92,8 @@ def _new(width: float, height: float, columns: int = 1, **kwargs: Any) -> tuple[
         axis.tick_params(labelsize=8)
         axis.grid(linewidth=0.4, alpha=0.4)
         axis.set_axisbelow(True)
+        for label in (axis.xaxis.label, axis.yaxis.label):
+            label.set_size(9)
         for side in ("top", "right"):
             axis.spines[side].set_visible(False)
     return figure, list(axes.flat)

@@ -24,6 +24,9 @@ __all__ = ["ScoreIoU", "plot_score_iou", "read_score_iou", "score_iou_figure"]
 
 _PANELS_PER_ROW = 3
 _BINS = 60
+# Beyond so many dots, one of each place is drawn; a place is smaller than a dot of any panel.
+_MOST_DOTS = 50_000
+_PLACES = 400
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -147,6 +150,17 @@ def _local_counts(panel: ScoreIoU) -> Array:
     return counts
 
 
+def _visible(panel: ScoreIoU) -> Array:
+    """Return the rows of the dots to draw: of many in one place the first, as one hides another."""
+    rows = np.arange(len(panel.scores))
+    if len(rows) <= _MOST_DOTS:
+        return rows
+    place = np.round(_PLACES * np.asarray(panel.scores, np.float64)) * (_PLACES + 1)
+    place += np.round(_PLACES * np.asarray(panel.best_ious, np.float64))
+    first: Array = np.unique(place, return_index=True)[1]
+    return first
+
+
 def _draw_panel(
     axis: Axes, panel: ScoreIoU, density: Array, norm: Normalize
 ) -> PathCollection | None:
@@ -160,8 +174,9 @@ def _draw_panel(
     if not len(panel.scores):
         axis.text(0.5, 0.5, "no detections", ha="center", va="center", fontsize=10)
         return None
-    order = np.argsort(density, kind="stable")  # dense dots on top
-    size = float(np.clip(6e3 / len(order), 2.0, 14.0))
+    size = float(np.clip(6e3 / len(density), 2.0, 14.0))
+    seen = _visible(panel)
+    order = seen[np.argsort(density[seen], kind="stable")]  # dense dots on top
     dots = axis.scatter(
         panel.scores[order],
         panel.best_ious[order],
@@ -177,6 +192,7 @@ def _draw_panel(
     axis.plot([0, 1], [0, 1], "--", color="#d55e00", linewidth=1.5)
     line = axis.text(0.92, 0.88, "y = x", color="#d55e00", fontsize=8, ha="center", va="top")
     line.set(rotation=45, rotation_mode="anchor")
+    line.set_bbox({"facecolor": "white", "alpha": 0.75, "linewidth": 0, "pad": 1})
     return dots
 
 
