@@ -84,8 +84,7 @@ def iterate_list(
         try:
             value, at = scan(text, at)
         except (StopIteration, json.JSONDecodeError):
-            end = "ends in" if at >= len(text.rstrip()) - 1 else "is no JSON in"
-            raise _no_json(path, f"it {end} {kind} number {number}") from None
+            raise _no_json(path, f"{kind} number {number} is cut off or no JSON") from None
         except RecursionError:
             raise _no_json(path, f"{kind} number {number} is nested too deeply") from None
         except ValueError as error:

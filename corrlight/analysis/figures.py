@@ -289,6 +289,8 @@ def _lrp_curves(comparison: Comparison, prefix: str) -> Figure | None:
 
 
 def _size_errors(comparison: Comparison, prefix: str) -> Figure:
+    from matplotlib.patches import Patch
+
     figure, (axis,) = _new(_WIDTH, 3.6)
     areas, count = list(AREA_RANGES), len(comparison.analyses)
     width = 0.8 / count
@@ -299,9 +301,8 @@ def _size_errors(comparison: Comparison, prefix: str) -> Figure:
             if np.isnan(parts).any():
                 axis.text(x, 0.01, "none", ha="center", va="bottom", fontsize=7, rotation=90)
                 continue
-            for (label, color), part in zip(_PARTS.items(), parts, strict=True):
-                shown = label if a == i == 0 else None
-                axis.bar(x, part, 0.9 * width, bottom, color=color, label=shown)
+            for color, part in zip(_PARTS.values(), parts, strict=True):
+                axis.bar(x, part, 0.9 * width, bottom, color=color)
                 bottom += float(part)
             key = prefix + ("oLRP" if area == "all" else f"oLRP_{area}")
             ends = comparison.intervals[i].get(key)
@@ -319,7 +320,8 @@ def _size_errors(comparison: Comparison, prefix: str) -> Figure:
     axis.set_ylabel("oLRP" + (", 95% intervals" if comparison.num_samples else ""))
     axis.set_ylim(0, 1.1)
     axis.grid(visible=False, axis="x")
-    figure.legend(loc="outside upper center", ncols=3, fontsize=8, frameon=False)
+    handles = [Patch(color=color, label=label) for label, color in _PARTS.items()]
+    figure.legend(handles=handles, loc="outside upper center", ncols=3, fontsize=8, frameon=False)
     if count > 1:
         numbered = [f"{i + 1}: {name}" for i, name in enumerate(_names(comparison))]
         axis.set_xlabel("\n".join(numbered), fontsize=8)
