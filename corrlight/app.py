@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import logging
 import os
-import subprocess
 import sys
 import traceback
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import yaml
 
 from corrlight.engine.config import ComposedConfig, ConfigError, compose_config, config_dir
+from corrlight.engine.status import STATUS_FILE
 
 __all__ = ["main", "run"]
 
@@ -26,17 +26,40 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run what the command line asks for; return the exit code."""
     arguments = list(sys.argv[1:] if argv is None else argv)
     logging.basicConfig(level=logging.INFO, format="%(message)s")
-    if any(argument.startswith("-") for argument in arguments):
+    if not any(argument.startswith("-") for argument in arguments):
+        return run(arguments)
+    from hydra._internal.utils import get_args_parser
+
+    flags = get_args_parser().parse_args(arguments)
+    overrides = list(flags.overrides)
+    if flags.config_dir:
+        # As an override it reaches the jobs of a sweep and the ranks of a run as well.
+        overrides.append(f"hydra.searchpath=[{Path(flags.config_dir).resolve().as_uri()}]")
+    shows = flags.help or flags.hydra_help or flags.cfg or flags.info or flags.shell_completion
+    if shows:
         return _through_hydra(arguments)
-    return run(arguments)
+    return _guarded(lambda: _sweep(overrides)) if flags.multirun else run(overrides)
 
 
 def run(overrides: Sequence[str]) -> int:
-    """Compose, check and run one job; every error of the input is one line on stderr."""
-    try:
+    """Compose, check and run one job; every error of the input is one line on stderr.
+
+    A configuration that asks for a sweep (``hydra.mode: MULTIRUN`` in an experiment) is one.
+    """
+
+    def job() -> int:
         stored, own, checkpoint = _stored(overrides)
         composed = compose_config([*stored, *own])
+        if composed.multirun:
+            return _sweep(own)
         return _run(composed, checkpoint)
+
+    return _guarded(job)
+
+
+def _guarded(job: Callable[[], int]) -> int:
+    try:
+        return job()
     except KeyboardInterrupt:
         print("Stopped. The same command goes on from the last checkpoint.", file=sys.stderr)
         return INTERRUPTED
@@ -46,6 +69,15 @@ def run(overrides: Sequence[str]) -> int:
         message = " ".join(str(error).split())
         print(f"error: {message}", file=sys.stderr)
         return BAD_INPUT
+
+
+def _sweep(overrides: Sequence[str]) -> int:
+    if os.environ.get(STATUS_FILE) or int(os.environ.get("LOCAL_RANK", "0")):
+        # A job or a rank that starts a sweep would start itself again, without end.
+        raise ValueError("Expected one run in a job of a sweep, but got hydra.mode=MULTIRUN.")
+    from corrlight.engine.plugins import multirun
+
+    return multirun(overrides)
 
 
 def _run(composed: ComposedConfig, checkpoint: Path | None) -> int:
@@ -107,33 +139,22 @@ def _stored(overrides: Sequence[str]) -> tuple[list[str], list[str], Path | None
     return (
         [o for o in kept if not o.startswith(("resume=", "rerun=", "allow_targets="))],
         own,
-        (checkpoint),
+        checkpoint,
     )
 
 
 def _through_hydra(arguments: list[str]) -> int:
-    """Let Hydra handle its flags (--help, --cfg, --multirun, ...)."""
+    """Let Hydra handle the flags that only show something (--help, --cfg, --info, ...)."""
     import hydra
-    from hydra.core.hydra_config import HydraConfig
-    from hydra.types import RunMode
     from omegaconf import DictConfig
-
-    code = 0
 
     @hydra.main(config_path=str(config_dir()), config_name="train", version_base="1.3")
     def job(config: DictConfig) -> None:
-        nonlocal code
-        overrides = list(HydraConfig.get().overrides.task)
-        if HydraConfig.get().mode == RunMode.MULTIRUN:
-            # Lightning starts DDP ranks with this process' arguments: each job needs its own.
-            done = subprocess.run([sys.executable, "-m", "corrlight.cli", "train", *overrides])
-            code = max(code, done.returncode)
-        else:
-            code = run(overrides)
+        raise AssertionError("Hydra was asked to show something, not to run a job.")
 
     old, sys.argv = sys.argv, [sys.argv[0], *arguments]
     try:
         job()
     finally:
         sys.argv = old
-    return code
+    return 0

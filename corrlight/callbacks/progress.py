@@ -12,6 +12,8 @@ from lightning.pytorch.callbacks import RichProgressBar
 from rich import get_console
 from rich.text import Text
 
+from corrlight.engine.status import format_seconds
+
 __all__ = ["EpochProgress", "format_seconds"]
 
 
@@ -129,23 +131,6 @@ class EpochProgress(RichProgressBar):
             self.progress.console.print(Text(line), soft_wrap=True)
         else:
             print(line, flush=True)
-
-
-def format_seconds(seconds: float) -> str:
-    """Return a duration in the two units that matter.
-
-    >>> [format_seconds(s) for s in (9.4, 80, 3599.7, 9000, 180000)]
-    ['9 s', '1 min 20 s', '1 h 0 min', '2 h 30 min', '2 d 2 h']
-    """
-    total = round(seconds)
-    for size, unit, smaller, name in (
-        (86400, "d", 3600, "h"),
-        (3600, "h", 60, "min"),
-        (60, "min", 1, "s"),
-    ):
-        if total >= size:
-            return f"{total // size} {unit} {total % size // smaller} {name}"
-    return f"{total} s"
 
 
 def _epoch_name(trainer: pl.Trainer) -> str:

@@ -13,16 +13,41 @@ from hydra.core.config_loader import ConfigLoader
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.object_type import ObjectType
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import Override
+from hydra.core.override_parser.types import ChoiceSweep, Override
 from hydra.errors import HydraException
+from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
-__all__ = ["ComposedConfig", "ConfigError", "compose_config", "config_dir", "to_container"]
+__all__ = [
+    "ComposedConfig",
+    "ConfigError",
+    "EmptyChoiceError",
+    "compose_config",
+    "config_dir",
+    "explain",
+    "to_container",
+]
+
+
+# Overrides that say how a job is started, not what it is.
+_OF_LAUNCH = ("hydra.mode=", "launcher=", "launcher.")
 
 
 class ConfigError(ValueError):
     """A configuration that cannot be composed; the message is one line."""
+
+
+class EmptyChoiceError(ConfigError):
+    """An option of a group whose choice has none, such as ``corr=none corr.weight=0.2``.
+
+    Attributes:
+        option: The option's key.
+    """
+
+    def __init__(self, message: str, option: str) -> None:
+        super().__init__(message)
+        self.option = option
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,12 +57,14 @@ class ComposedConfig:
     Attributes:
         config: The task's configuration, interpolations unresolved.
         choices: The chosen file of every group.
-        overrides: The overrides as given.
+        overrides: The overrides as given, without those that say how a job is launched.
+        multirun: Whether it describes a sweep rather than one run (``hydra.mode``).
     """
 
     config: DictConfig
     choices: dict[str, str]
     overrides: tuple[str, ...]
+    multirun: bool = False
 
 
 def config_dir() -> Path:
@@ -64,19 +91,22 @@ def compose_config(overrides: Sequence[str] = (), folder: Path | None = None) ->
         try:
             full = compose("train", overrides=list(overrides), return_hydra_config=True)
         except (HydraException, OmegaConfBaseException) as error:
-            raise ConfigError(_explain(error, overrides)) from error
+            raise explain(error, overrides) from error
     choices = {
         group: str(choice)
         for group, choice in full.hydra.runtime.choices.items()
         if not group.startswith("hydra/")
     }
+    mode = full.hydra.mode
     with open_dict(full):
         del full["hydra"]
+        full.pop("launcher", None)  # How jobs are started is no part of a run.
     try:
         OmegaConf.to_container(full, resolve=True, throw_on_missing=True)
     except OmegaConfBaseException as error:
         raise ConfigError(_one_line(error)) from error
-    return ComposedConfig(full, choices, tuple(overrides))
+    own = tuple(o for o in overrides if not o.startswith(_OF_LAUNCH))
+    return ComposedConfig(full, choices, own, multirun=mode == RunMode.MULTIRUN)
 
 
 def to_container(config: DictConfig) -> dict[str, Any]:
@@ -86,12 +116,15 @@ def to_container(config: DictConfig) -> dict[str, Any]:
     return {str(key): value for key, value in plain.items()}
 
 
-def _explain(error: Exception, overrides: Sequence[str]) -> str:
-    """Find the override that does not compose and say what would."""
+def explain(error: Exception, overrides: Sequence[str]) -> ConfigError:
+    """Return an error of one line for ``overrides`` that do not compose.
+
+    It names the override and the nearest valid one. Hydra has to be initialised.
+    """
     try:
         parsed = OverridesParser.create().parse_overrides(list(overrides))
     except HydraException as syntax:
-        return f"Cannot read the overrides {list(overrides)}: {_one_line(syntax)}"
+        return ConfigError(f"Cannot read the overrides {list(overrides)}: {_one_line(syntax)}")
     hydra = GlobalHydra.instance().hydra
     assert hydra is not None
     loader = hydra.config_loader
@@ -99,13 +132,13 @@ def _explain(error: Exception, overrides: Sequence[str]) -> str:
     for override in parsed:
         message = _group_problem(override, loader, groups)
         if message is not None:
-            return message
+            return ConfigError(message)
     # Groups are fine: look for the key, in the configuration that the groups alone compose.
     choices = [o for o in parsed if o.key_or_group in groups]
     try:
         base = compose("train", overrides=[o.input_line or "" for o in choices])
     except (HydraException, OmegaConfBaseException):
-        return _one_line(error)
+        return ConfigError(_one_line(error))
     keys = list(_keys(base))
     for override in parsed:
         key = override.key_or_group
@@ -113,32 +146,34 @@ def _explain(error: Exception, overrides: Sequence[str]) -> str:
             continue
         if key not in keys:
             return _key_problem(key, base, keys, sorted(groups))
-    return _one_line(error)
+    return ConfigError(_one_line(error))
 
 
 def _group_problem(override: Override, loader: ConfigLoader, groups: set[str]) -> str | None:
     key = override.key_or_group
     if key not in groups or override.is_delete():
         return None
-    value = override.value()
+    value: Any = override.value()
+    if isinstance(value, ChoiceSweep):
+        value = value.list
     options = sorted(loader.get_group_options(key))
-    if value is None or value in options:
-        return None
-    if isinstance(value, list) and all(v in options for v in value):
-        return None
-    return (
-        f"Expected `{key}` to be one of {', '.join(options)}, but got '{value}'."
-        f"{_nearest(str(value), options)}"
-    )
+    for one in value if isinstance(value, list) else [value]:
+        if one is not None and one not in options:
+            return (
+                f"Expected `{key}` to be one of {', '.join(options)}, but got '{one}'."
+                f"{_nearest(str(one), options)}"
+            )
+    return None
 
 
-def _key_problem(key: str, base: DictConfig, keys: list[str], groups: list[str]) -> str:
+def _key_problem(key: str, base: DictConfig, keys: list[str], groups: list[str]) -> ConfigError:
     head = key.split(".", 1)[0]
-    if head in base and OmegaConf.is_dict(base[head]) and not base[head] and "." in key:
-        return f"Expected no options under `{head}`, whose choice is empty, but got '{key}'."
-    if head in base and base[head] is None and "." in key:
-        return f"Expected no options under `{head}`, whose choice is none, but got '{key}'."
-    return f"Unknown option '{key}'.{_nearest(key, [*keys, *groups])}"
+    empty = head in base and (base[head] is None or base[head] == {})
+    if empty and "." in key:
+        return EmptyChoiceError(
+            f"Expected no options under `{head}`, whose choice has none, but got '{key}'.", key
+        )
+    return ConfigError(f"Unknown option '{key}'.{_nearest(key, [*keys, *groups])}")
 
 
 def _nearest(name: str, known: Sequence[str]) -> str:

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 
 from corrlight.engine.run_folder import RunFolder
+from corrlight.engine.status import JobStatus, report_status
 
 __all__ = ["EpochSeed", "Recorder"]
 
@@ -53,6 +54,7 @@ class Recorder(pl.Callback):
         self._step_start = 0.0
         self._waited = 0.0
         self._last_end: float | None = None
+        self._first_epoch = 0  # of this process
 
     @property
     def data_share(self) -> float | None:
@@ -69,6 +71,10 @@ class Recorder(pl.Callback):
         """Take over the rows of the epochs before a resume."""
         rows = self.folder.read_csv("metrics.csv")
         self.rows = [dict(r) for r in rows if int(r["epoch"]) < trainer.current_epoch]
+        # An epoch that is resumed in its middle does not start again.
+        self._epoch_start = self._last_end = time.perf_counter()
+        self._first_epoch = trainer.current_epoch
+        self._report(trainer, trainer.current_epoch)
 
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Start the clock."""
@@ -101,3 +107,26 @@ class Recorder(pl.Callback):
         self.rows.append(row)
         if trainer.is_global_zero:
             self.folder.write_csv("metrics.csv", self.rows)
+        self._report(trainer, trainer.current_epoch + 1)
+
+    def _report(self, trainer: pl.Trainer, epochs_done: int) -> None:
+        """Tell the sweep that started this process how far it is."""
+        if not trainer.is_global_zero:
+            return
+        mine = self.rows[self._first_epoch :]
+        seconds = [float(row["seconds"]) for row in mine]
+        epochs = trainer.max_epochs
+        left = None
+        if seconds and epochs is not None and epochs > 0:
+            left = (epochs - epochs_done) * sum(seconds) / len(seconds)
+        ap = self.rows[-1].get("val/AP") if self.rows else None
+        report_status(
+            JobStatus(
+                folder=str(self.folder.path),
+                epoch=epochs_done,
+                epochs=epochs,
+                seconds_left=left,
+                ap=None if ap in (None, "") else float(ap),
+                resumed=self._first_epoch > 0,
+            )
+        )

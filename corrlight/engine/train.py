@@ -26,9 +26,10 @@ from corrlight.engine.build import (
 from corrlight.engine.checkpoint import AtomicCheckpointIO, load_weights
 from corrlight.engine.config import ComposedConfig, to_container
 from corrlight.engine.environment import describe_environment
+from corrlight.engine.identity import identify, ranks_per_node
 from corrlight.engine.recorder import EpochSeed, Recorder
 from corrlight.engine.results import write_results
-from corrlight.engine.run_folder import RunFolder, data_fingerprint, find_run, run_id
+from corrlight.engine.run_folder import RunFolder
 from corrlight.metrics.evaluator import DetectionEvaluator
 
 __all__ = ["Run", "is_main_process", "prepare", "run_test", "run_train"]
@@ -84,14 +85,7 @@ def prepare(composed: ComposedConfig) -> Run:
     # Lightning builds the optimizer after training has begun; its options are checked now.
     module.build_optimizer(steps_per_epoch=1)
     plain = to_container(config)
-    world = _world_size(config)
-    identity = run_id(
-        plain,
-        world_size=world,
-        lr=module.lr,
-        fingerprint=data_fingerprint(data.annotation_files),
-    )
-    folder = _folder(composed, identity)
+    folder = identify(composed, data)
     recorder = Recorder(folder)
     trainer = _trainer(config, folder, recorder, allow)
     return Run(
@@ -195,32 +189,6 @@ def _evaluator(config: DictConfig, data: Any, allow: list[str]) -> DetectionEval
     return DetectionEvaluator(file, data.category_ids, list(metrics.values()))
 
 
-def _world_size(config: DictConfig) -> int:
-    devices = config.trainer.devices
-    if devices in ("auto", -1):
-        if config.trainer.accelerator in ("gpu", "cuda", "auto"):
-            import torch
-
-            devices = max(1, torch.cuda.device_count())
-        else:
-            devices = 1
-    count = len(devices) if isinstance(devices, (list, tuple)) else int(devices)
-    return count * int(config.trainer.num_nodes)
-
-
-def _folder(composed: ComposedConfig, identity: str) -> RunFolder:
-    config = composed.config
-    runs = Path(config.paths.runs_dir)
-    found = find_run(runs, identity)
-    if found is not None:
-        return found
-    choices = composed.choices
-    name = config.name or f"{choices['detector']}-{choices['corr']}-{choices['data']}"
-    if "/" in name or name.startswith(".") or len(name) > 100 or not name.isprintable():
-        raise ValueError(f"Expected `name` to be a plain folder name, but got {name!r}.")
-    return RunFolder(runs / name / identity)
-
-
 def _trainer(
     config: DictConfig, folder: RunFolder, recorder: Recorder, allow: list[str]
 ) -> pl.Trainer:
@@ -279,7 +247,7 @@ def _start_environment(run: Run) -> dict[str, Any]:
         **describe_environment(),
         "seed": run.config.seed,
         "lr": effective_lr(run.config),
-        "world_size": _world_size(run.config),
+        "world_size": ranks_per_node(run.config) * int(run.config.trainer.num_nodes),
         "status": "running",
         "wall_seconds": before,
         "seconds_per_iteration": None,

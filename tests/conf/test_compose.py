@@ -11,7 +11,11 @@ from corrlight.engine.build import build_module
 from corrlight.engine.config import compose_config, config_dir
 
 FILES = sorted(config_dir().rglob("*.yaml"))
-LEAVES = [(p.parent.name, p.stem) for p in FILES if p.parent != config_dir()]
+LEAVES = [
+    (p.parent.relative_to(config_dir()).as_posix(), p.stem)
+    for p in FILES
+    if p.parent != config_dir()
+]
 DETECTORS = [name for group, name in LEAVES if group == "detector"]
 # Bases hold what a group's files share; they miss mandatory values on purpose.
 BASES = {("schedule", "base_1x"), ("corr", "base")}
