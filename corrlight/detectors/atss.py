@@ -9,6 +9,7 @@ from corrlight.backbones import FPN, ResNet
 from corrlight.boxes import DeltaCoder
 from corrlight.detectors.anchors import AnchorGrid
 from corrlight.detectors.dense import DenseDetector
+from corrlight.detectors.toolbox_names import NameTable
 
 __all__ = ["ATSS"]
 
@@ -32,12 +33,12 @@ class ATSS(DenseDetector):
 
     quality_branch: ClassVar[str | None] = "centerness"
 
-    toolbox_names: ClassVar[tuple[tuple[str, str], ...]] = (
+    toolbox_names: ClassVar[NameTable] = (
         *DenseDetector.toolbox_names,
-        (r"bbox_head\.atss_cls\.(.+)", r"classifier.\1"),
-        (r"bbox_head\.atss_reg\.(.+)", r"regressor.\1"),
-        (r"bbox_head\.atss_centerness\.(.+)", r"centerness.\1"),
-        (r"bbox_head\.scales\.(\d+)\.scale", r"scales.\1"),
+        ("bbox_head.atss_cls.{p}", "classifier.{p}"),
+        ("bbox_head.atss_reg.{p}", "regressor.{p}"),
+        ("bbox_head.atss_centerness.{p}", "centerness.{p}"),
+        ("bbox_head.scales.{i}.scale", "scales.{i}"),
     )
 
     def __init__(

@@ -14,6 +14,7 @@ from corrlight.boxes import BoxCoder
 from corrlight.detectors.anchors import AnchorGrid
 from corrlight.detectors.base import Detector
 from corrlight.detectors.dense_head import ConvTower, flatten_levels, init_head
+from corrlight.detectors.toolbox_names import NameTable
 from corrlight.structures import Activation, Batch, Predictions
 
 __all__ = ["DenseDetector"]
@@ -46,13 +47,13 @@ class DenseDetector(Detector):
     # Name of the branch beside the boxes that rates a hypothesis, where a detector has one.
     quality_branch: ClassVar[str | None] = None
 
-    # Names in the toolbox's checkpoints (regular expressions) and ours; detectors add their own.
-    toolbox_names: ClassVar[tuple[tuple[str, str], ...]] = (
-        (r"backbone\.(.+)", r"backbone.\1"),
-        (r"neck\.lateral_convs\.(\d+)\.conv\.(.+)", r"neck.lateral.\1.\2"),
-        (r"neck\.fpn_convs\.(\d+)\.conv\.(.+)", r"neck.output.\1.\2"),
-        (r"bbox_head\.(cls|reg)_convs\.(\d+)\.conv\.(.+)", r"\1_tower.\2.conv.\3"),
-        (r"bbox_head\.(cls|reg)_convs\.(\d+)\.gn\.(.+)", r"\1_tower.\2.norm.\3"),
+    # Names in the toolbox's checkpoints and ours; detectors add their own.
+    toolbox_names: ClassVar[NameTable] = (
+        ("backbone.{p}", "backbone.{p}"),
+        ("neck.lateral_convs.{i}.conv.{p}", "neck.lateral.{i}.{p}"),
+        ("neck.fpn_convs.{i}.conv.{p}", "neck.output.{i}.{p}"),
+        ("bbox_head.{cls|reg}_convs.{i}.conv.{p}", "{cls|reg}_tower.{i}.conv.{p}"),
+        ("bbox_head.{cls|reg}_convs.{i}.gn.{p}", "{cls|reg}_tower.{i}.norm.{p}"),
     )
 
     def __init__(

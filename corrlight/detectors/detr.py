@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from corrlight.backbones import ResNet
 from corrlight.boxes import cxcywh_to_xyxy
 from corrlight.detectors.base import Detector
+from corrlight.detectors.toolbox_names import NameTable
 from corrlight.detectors.transformer import (
     DecoderLayer,
     EncoderLayer,
@@ -44,46 +45,42 @@ class DETR(Detector):
 
     activation: ClassVar[Activation] = "softmax"
 
-    # Names in the toolbox's checkpoints (regular expressions) and ours. Where version 3.x renamed,
-    # the first of the two patterns is that of 2.x.
-    toolbox_names: ClassVar[tuple[tuple[str, str], ...]] = (
-        (r"backbone\.(.+)", r"backbone.\1"),
-        (r"bbox_head\.input_proj\.(.+)", r"project.\1"),
-        (r"neck\.convs\.0\.conv\.(.+)", r"project.\1"),
-        (r"(?:bbox_head\.)?query_embedding\.weight", "queries"),
+    # Names in the toolbox's checkpoints and ours; version 3.x took the transformer out of the head.
+    toolbox_names: ClassVar[NameTable] = (
+        ("backbone.{p}", "backbone.{p}"),
+        ("neck.convs.0.conv.{p}", "project.{p}", "3.x"),
+        ("bbox_head.input_proj.{p}", "project.{p}", "2.x"),
+        ("query_embedding.weight", "queries", "3.x"),
+        ("bbox_head.query_embedding.weight", "queries", "2.x"),
+        ("decoder.post_norm.{p}", "norm.{p}", "3.x"),
+        ("bbox_head.transformer.decoder.post_norm.{p}", "norm.{p}", "2.x"),
         *(
-            (rf"{prefix}{coder}\.layers\.(\d+)\.{theirs}\.(.+)", rf"{coder}.\1.{ours}.\2")
-            for prefix, names in (
+            (f"{prefix}{coder}.layers.{{i}}.{theirs}.{{p}}", f"{coder}.{{i}}.{ours}.{{p}}", version)
+            for version, prefix, attention, cross_attention, ffn in (
+                ("3.x", "", "self_attn.attn", "cross_attn.attn", "ffn"),
                 (
-                    r"bbox_head\.transformer\.",
-                    {
-                        "encoder": (r"attentions\.0\.attn", r"ffns\.0"),
-                        "decoder": (r"attentions\.0\.attn", r"attentions\.1\.attn", r"ffns\.0"),
-                    },
-                ),
-                (
-                    "",
-                    {
-                        "encoder": (r"self_attn\.attn", "ffn"),
-                        "decoder": (r"self_attn\.attn", r"cross_attn\.attn", "ffn"),
-                    },
+                    "2.x",
+                    "bbox_head.transformer.",
+                    "attentions.0.attn",
+                    "attentions.1.attn",
+                    "ffns.0",
                 ),
             )
-            for coder, (*attentions, ffn) in names.items()
-            for theirs, ours in (
-                *zip(attentions, ("attention", "cross_attention"), strict=False),
-                (rf"{ffn}\.layers\.0\.0", "feedforward.0"),
-                (rf"{ffn}\.layers\.1", "feedforward.3"),
-                (r"norms\.0", "attention_norm"),
-                *([(r"norms\.1", "cross_attention_norm")] if coder == "decoder" else []),
-                (rf"norms\.{len(attentions)}", "feedforward_norm"),
+            for coder, theirs, ours in (
+                ("{encoder|decoder}", attention, "attention"),
+                ("decoder", cross_attention, "cross_attention"),
+                ("{encoder|decoder}", f"{ffn}.layers.0.0", "feedforward.0"),
+                ("{encoder|decoder}", f"{ffn}.layers.1", "feedforward.3"),
+                ("{encoder|decoder}", "norms.0", "attention_norm"),
+                ("encoder", "norms.1", "feedforward_norm"),
+                ("decoder", "norms.1", "cross_attention_norm"),
+                ("decoder", "norms.2", "feedforward_norm"),
             )
         ),
-        (r"(?:bbox_head\.transformer\.)?decoder\.post_norm\.(.+)", r"norm.\1"),
-        (r"bbox_head\.fc_cls\.(.+)", r"cls.\1"),
-        (r"bbox_head\.reg_ffn\.layers\.0\.0\.(.+)", r"reg.0.\1"),
-        (r"bbox_head\.reg_ffn\.layers\.1\.(.+)", r"reg.2.\1"),
-        (r"bbox_head\.fc_reg\.(.+)", r"reg.4.\1"),
+        ("bbox_head.fc_cls.{p}", "cls.{p}"),
+        ("bbox_head.reg_ffn.layers.0.0.{p}", "reg.0.{p}"),
+        ("bbox_head.reg_ffn.layers.1.{p}", "reg.2.{p}"),
+        ("bbox_head.fc_reg.{p}", "reg.4.{p}"),
     )
 
     def __init__(

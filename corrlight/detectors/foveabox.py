@@ -12,6 +12,7 @@ from corrlight.backbones import FPN, ResNet
 from corrlight.boxes import DistanceCoder
 from corrlight.detectors.anchors import AnchorGrid
 from corrlight.detectors.dense import DenseDetector
+from corrlight.detectors.toolbox_names import NameTable
 from corrlight.structures import Batch
 
 __all__ = ["FoveaBox"]
@@ -33,10 +34,10 @@ class FoveaBox(DenseDetector):
         base_edges: Unit of the distances in pixels, one a level.
     """
 
-    toolbox_names: ClassVar[tuple[tuple[str, str], ...]] = (
+    toolbox_names: ClassVar[NameTable] = (
         *DenseDetector.toolbox_names,
-        (r"bbox_head\.conv_cls\.(.+)", r"classifier.\1"),
-        (r"bbox_head\.conv_reg\.(.+)", r"regressor.\1"),
+        ("bbox_head.conv_cls.{p}", "classifier.{p}"),
+        ("bbox_head.conv_reg.{p}", "regressor.{p}"),
     )
 
     def __init__(

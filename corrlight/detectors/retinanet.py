@@ -9,6 +9,7 @@ from corrlight.backbones import FPN, ResNet
 from corrlight.boxes import DeltaCoder
 from corrlight.detectors.anchors import AnchorGrid
 from corrlight.detectors.dense import DenseDetector
+from corrlight.detectors.toolbox_names import NameTable
 
 __all__ = ["RetinaNet"]
 
@@ -29,10 +30,10 @@ class RetinaNet(DenseDetector):
         delta_stds: Divisors of the encoded boxes.
     """
 
-    toolbox_names: ClassVar[tuple[tuple[str, str], ...]] = (
+    toolbox_names: ClassVar[NameTable] = (
         *DenseDetector.toolbox_names,
-        (r"bbox_head\.retina_cls\.(.+)", r"classifier.\1"),
-        (r"bbox_head\.retina_reg\.(.+)", r"regressor.\1"),
+        ("bbox_head.retina_cls.{p}", "classifier.{p}"),
+        ("bbox_head.retina_reg.{p}", "regressor.{p}"),
     )
 
     def __init__(

@@ -13,6 +13,7 @@ from corrlight.boxes import DeltaCoder, cxcywh_to_xyxy
 from corrlight.detectors.base import Detector
 from corrlight.detectors.dynamic_head import DynamicHead
 from corrlight.detectors.roi_align import FeatureTable, roi_align
+from corrlight.detectors.toolbox_names import NameTable
 from corrlight.structures import Activation, Batch, Predictions
 
 __all__ = ["SparseRCNN"]
@@ -44,26 +45,26 @@ class SparseRCNN(Detector):
 
     activation: ClassVar[Activation] = "sigmoid"
 
-    # Names in the toolbox's checkpoints (regular expressions) and ours.
-    toolbox_names: ClassVar[tuple[tuple[str, str], ...]] = (
-        (r"backbone\.(.+)", r"backbone.\1"),
-        (r"neck\.lateral_convs\.(\d+)\.conv\.(.+)", r"neck.lateral.\1.\2"),
-        (r"neck\.fpn_convs\.(\d+)\.conv\.(.+)", r"neck.output.\1.\2"),
-        (r"rpn_head\.init_proposal_bboxes\.weight", "proposal_boxes"),
-        (r"rpn_head\.init_proposal_features\.weight", "proposal_features"),
+    # Names in the toolbox's checkpoints and ours.
+    toolbox_names: ClassVar[NameTable] = (
+        ("backbone.{p}", "backbone.{p}"),
+        ("neck.lateral_convs.{i}.conv.{p}", "neck.lateral.{i}.{p}"),
+        ("neck.fpn_convs.{i}.conv.{p}", "neck.output.{i}.{p}"),
+        ("rpn_head.init_proposal_bboxes.weight", "proposal_boxes"),
+        ("rpn_head.init_proposal_features.weight", "proposal_features"),
         *(
-            (rf"roi_head\.bbox_head\.(\d+)\.{theirs}\.(.+)", rf"heads.\1.{ours}.\2")
+            (f"roi_head.bbox_head.{{i}}.{theirs}.{{p}}", f"heads.{{i}}.{ours}.{{p}}")
             for theirs, ours in (
-                (r"attention\.attn", "attention"),
+                ("attention.attn", "attention"),
                 ("attention_norm", "attention_norm"),
-                (r"instance_interactive_conv\.dynamic_layer", "dynamic_conv.generator"),
-                (r"instance_interactive_conv\.fc_layer", "dynamic_conv.project"),
-                (r"instance_interactive_conv\.fc_norm", "dynamic_conv.norm"),
-                (r"instance_interactive_conv\.norm_in", "dynamic_conv.norm_in"),
-                (r"instance_interactive_conv\.norm_out", "dynamic_conv.norm_out"),
+                ("instance_interactive_conv.dynamic_layer", "dynamic_conv.generator"),
+                ("instance_interactive_conv.fc_layer", "dynamic_conv.project"),
+                ("instance_interactive_conv.fc_norm", "dynamic_conv.norm"),
+                ("instance_interactive_conv.norm_in", "dynamic_conv.norm_in"),
+                ("instance_interactive_conv.norm_out", "dynamic_conv.norm_out"),
                 ("instance_interactive_conv_norm", "dynamic_norm"),
-                (r"ffn\.layers\.0\.0", "feedforward.0"),
-                (r"ffn\.layers\.1", "feedforward.2"),
+                ("ffn.layers.0.0", "feedforward.0"),
+                ("ffn.layers.1", "feedforward.2"),
                 ("ffn_norm", "feedforward_norm"),
                 ("cls_fcs", "cls_tower"),
                 ("reg_fcs", "reg_tower"),
