@@ -17,7 +17,7 @@ from corrlight.assigners.base import Assigner
 from corrlight.assigners.crowds import ignore_crowds
 from corrlight.criteria.base import Criterion
 from corrlight.detectors.base import Detector
-from corrlight.distributed import mean_over_ranks
+from corrlight.distributed import gather_positives, mean_over_ranks
 from corrlight.losses.base import CountingLossCallback, LossCallback
 from corrlight.metrics.records import image_records
 from corrlight.optim import OptimizerFactory, SchedulerFactory, parameter_groups
@@ -111,7 +111,8 @@ class DetectionModule(pl.LightningModule):
 
         Args:
             batch: Images and ground truth.
-            reduce: Average the criterion's normalisers over the ranks (training; a collective).
+            reduce: Training: average the criterion's normalisers over the ranks, and gather the
+                positives of all ranks for loss callbacks with ``sync`` (collectives).
             detect: Also post-process the last stage.
         """
         stages = self.detector(batch)
@@ -146,8 +147,11 @@ class DetectionModule(pl.LightningModule):
             self.criterion.normalizers(stage, batch.targets, match)
             for stage, match in zip(stages, matches, strict=True)
         ]
+        joined = positives
         if reduce:
             normalizers = mean_over_ranks(normalizers)
+            if any(_syncs(callback) for callback in self.loss_callbacks.values()):
+                joined = gather_positives(positives, len(batch))
         terms: dict[str, Tensor] = {}
         counts: dict[str, Tensor] = {}
         for i, (stage, match) in enumerate(zip(stages, matches, strict=True)):
@@ -155,7 +159,8 @@ class DetectionModule(pl.LightningModule):
             own = self.criterion(stage, batch.targets, match, normalizers[i])
             terms.update({prefix + name: value for name, value in own.items()})
             for name, callback in self.loss_callbacks.items():
-                value, counted = _evaluate(callback, positives[i])
+                seen = joined if _syncs(callback) else positives
+                value, counted = _evaluate(callback, seen[i])
                 # lambda is multiplied here and nowhere else.
                 terms[f"{prefix}loss_{name}"] = callback.weight * value
                 for key, count in counted.items():
@@ -272,6 +277,10 @@ class DetectionModule(pl.LightningModule):
                 f"Expected a checkpoint trained for the category ids {self.category_ids}, "
                 f"but got {list(stored)}."
             )
+
+
+def _syncs(callback: LossCallback) -> bool:
+    return bool(getattr(callback, "sync", False))
 
 
 def _evaluate(callback: LossCallback, positives: Positives) -> tuple[Tensor, dict[str, Tensor]]:

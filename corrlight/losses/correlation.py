@@ -57,7 +57,8 @@ class CorrelationLoss:
         backprop: 'classification' (published; IoUs are constants), 'localization' (scores are
             constants) or 'both'.
         min_positives: Smaller groups have no correlation; >= 2.
-        sync: Correlate over the positives of all ranks. Not available yet.
+        sync: Correlate over the positives of all ranks: the module then passes those in training,
+            and k ranks with b images each have the loss and the gradient of one with k b images.
         regularization_strength: Of 'spearman' only.
         relative_strength: Of 'spearman_rank' only.
 
@@ -85,11 +86,6 @@ class CorrelationLoss:
         _check_options(reduction, backprop, min_positives)
         if not isinstance(sync, bool):
             raise ValueError(f"Expected `sync` to be a bool, but got {sync!r}.")
-        if sync:
-            raise ValueError(
-                "Expected `sync` to be False, but got True; "
-                "a correlation over the positives of all ranks is not available yet."
-            )
         self.group_by = group_by
         self.reduction = reduction
         self.backprop = backprop
@@ -121,7 +117,7 @@ class CorrelationLoss:
         return (
             f"{type(self).__name__}({self.coefficient!r}, weight={self.weight:g}, "
             f"group_by={self.group_by!r}, reduction={self.reduction!r}, "
-            f"backprop={self.backprop!r}, min_positives={self.min_positives})"
+            f"backprop={self.backprop!r}, min_positives={self.min_positives}, sync={self.sync})"
         )
 
     def _groups(self, positives: Positives) -> Tensor | None:

@@ -15,7 +15,14 @@ from tests.integration.conftest import ROOT, run_folder
 def test_two_processes_train_and_evaluate_every_image_once(options, tmp_path):
     """The second process has no validation batch of its own."""
     process = subprocess.Popen(
-        [sys.executable, ROOT / "run.py", *options, "trainer=ddp_sim"],
+        [
+            sys.executable,
+            ROOT / "run.py",
+            *options,
+            "trainer=ddp_sim",
+            "corr.sync=true",
+            "loss=alrp",
+        ],
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,

@@ -284,7 +284,6 @@ def test_inputs_are_checked():
         ({"backprop": "all"}, "`backprop` to be one of 'classification', .*, but got 'all'"),
         ({"min_positives": 1}, "`min_positives` to be an integer >= 2, but got 1"),
         ({"min_positives": 2.5}, "`min_positives` to be an integer >= 2, but got 2.5"),
-        ({"sync": True}, "`sync` to be False, but got True"),
         ({"sync": "no"}, "`sync` to be a bool, but got 'no'"),
         ({"regularization_strength": 1.0}, "only with `coefficient='spearman'`"),
         ({"coefficient": "spearman", "relative_strength": 1.0}, "only with .*'spearman_rank'"),
