@@ -173,6 +173,7 @@ def _one_file(
     progress: Progress,
 ) -> Analysis:
     from corrlight.analysis.results_file import analyze_results
+    from corrlight.metrics.raw import RawDump
 
     task = progress.add_task(name, total=1.0)
     analysis = analyze_results(
@@ -180,6 +181,7 @@ def _one_file(
         path,
         ground_truth,
         masks=not options.no_masks,
+        raw=RawDump.load(options.raw[number]) if options.raw else None,
         resample=options.bootstrap > 0,
         progress=lambda share, what: progress.update(task, completed=share, description=what),
     )

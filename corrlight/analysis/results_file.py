@@ -34,12 +34,13 @@ from corrlight.metrics.functional.coco_evaluate import threshold_index
 from corrlight.metrics.functional.resampling import ResampledMeasures
 from corrlight.metrics.matching import AREA_RANGES, RECALL_THRESHOLDS
 from corrlight.metrics.measure import measure
-from corrlight.metrics.results import PositiveTable
+from corrlight.metrics.raw import RawDump
 
 __all__ = ["Analysis", "FigureData", "analyze_results"]
 
 PR_THRESHOLDS = (0.5, 0.75)
 _GRID = 101
+_SAME_AP = 1e-4
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,7 +102,7 @@ def analyze_results(
     ground_truth: GroundTruth,
     *,
     masks: bool = True,
-    positives: PositiveTable | None = None,
+    raw: RawDump | None = None,
     resample: bool = False,
     progress: Callable[[float, str], None] = lambda share, what: None,
 ) -> Analysis:
@@ -112,7 +113,7 @@ def analyze_results(
         path: A COCO results file.
         ground_truth: The objects; masks are measured only if it has them.
         masks: Whether to measure masks where all detections have one.
-        positives: Of a dump of the same detector before post-processing, for beta_img.
+        raw: Dump of the same detector before post-processing, for beta_img and image-level bounds.
         resample: Whether to prepare confidence intervals.
         progress: Called with the share of the work done and what comes next.
 
@@ -132,6 +133,7 @@ def analyze_results(
         warnings.append(f"{path} holds no detections: AP is 0")
     measuring = f"measuring {name}"
     progress(0.5, measuring)
+    positives = None if raw is None else raw.positives(ground_truth)
     boxes = Evaluation(ground_truth, results, positives)
     of_masks = None
     if results.masks is not None:
@@ -148,18 +150,47 @@ def analyze_results(
     measured = measure(boxes, measures, of_masks)
     if measured.metrics["calibration_error"] is None and len(results):
         warnings.append(f"{path} holds scores outside [0, 1]: no calibration error")
+    metrics = dict(measured.metrics)
+    if raw is not None:
+        metrics |= _image_bounds(path, raw, ground_truth, metrics["AP"], warnings, progress)
     progress(0.85, measuring)
     evaluations = {"": boxes} | ({} if of_masks is None else {"mask_": of_masks})
     return Analysis(
         name=name,
         path=path,
-        metrics=measured.metrics,
+        metrics=metrics,
         per_class=measured.per_class,
         figures={prefix: _figure_data(e) for prefix, e in evaluations.items()},
         resampled={p: ResampledMeasures(e) for p, e in evaluations.items()} if resample else {},
         warnings=warnings,
         seconds=measured.seconds,
     )
+
+
+def _image_bounds(
+    path: Path,
+    raw: RawDump,
+    ground_truth: GroundTruth,
+    ap: Number,
+    warnings: list[str],
+    progress: Callable[[float, str], None],
+) -> dict[str, Number]:
+    """Return the image-level bounds of a dump, if it has candidates."""
+    if raw.candidates is None:
+        warnings.append(f"the dump of {path} has no candidates: no image-level bounds")
+        return {}
+    from corrlight.metrics.raw_bounds import raw_bounds
+
+    bounds = raw_bounds(
+        raw, ground_truth, lambda share: progress(0.6 + 0.25 * share, "post-processing the dump")
+    )
+    own = bounds.pop("AP_raw")
+    if own is not None and ap is not None and abs(own - ap) > _SAME_AP:
+        warnings.append(
+            f"the dump of {path} gives AP {100 * own:.2f} after post-processing, the file "
+            f"{100 * ap:.2f}: image-level bounds are those of the dump"
+        )
+    return bounds
 
 
 def _figure_data(evaluation: Evaluation) -> FigureData:

@@ -86,7 +86,11 @@ class CocoAnnotations:
 
 
 def read_coco_json(
-    path: str | Path, *, invalid_boxes: InvalidBoxes = "error", masks: bool = False
+    path: str | Path,
+    *,
+    invalid_boxes: InvalidBoxes = "error",
+    masks: bool = False,
+    annotated: bool = True,
 ) -> tuple[dict[str, Any], list[str]]:
     """Return the checked content of an annotation file and notes on what was changed.
 
@@ -97,6 +101,7 @@ def read_coco_json(
         invalid_boxes: What happens to annotations whose box is negative, empty, not finite or
             outside its image: "error", or "drop" (COCO's own files contain a few).
         masks: Whether to check the segmentations too.
+        annotated: False for a file that may lack ``annotations`` (COCO's test-dev).
 
     Raises:
         CocoFormatError: If the file is missing or unusable; it lists all problems.
@@ -108,6 +113,8 @@ def read_coco_json(
         )
     path = Path(path)
     data = _parsed(path)
+    if not annotated and isinstance(data, dict):
+        data.setdefault("annotations", [])
     report = check_content(data, masks)
     problems, notes = report.problems, []
     if report.invalid_boxes and invalid_boxes == "error":
@@ -135,7 +142,11 @@ def read_coco_json(
 
 
 def load_annotations(
-    path: str | Path, *, invalid_boxes: InvalidBoxes = "error", load_masks: bool = False
+    path: str | Path,
+    *,
+    invalid_boxes: InvalidBoxes = "error",
+    load_masks: bool = False,
+    annotated: bool = True,
 ) -> CocoAnnotations:
     """Return the checked annotations of a COCO file as arrays.
 
@@ -143,11 +154,14 @@ def load_annotations(
         path: The JSON file.
         invalid_boxes: See :func:`read_coco_json`.
         load_masks: Whether to keep the segmentations.
+        annotated: False for a file that may lack ``annotations`` (COCO's test-dev).
 
     Raises:
         CocoFormatError: If the file is missing or unusable; it lists all problems.
     """
-    data, notes = read_coco_json(path, invalid_boxes=invalid_boxes, masks=load_masks)
+    data, notes = read_coco_json(
+        path, invalid_boxes=invalid_boxes, masks=load_masks, annotated=annotated
+    )
     categories = sorted(data["categories"], key=lambda c: c["id"])
     images, annotations = data["images"], data["annotations"]
     position = {image["id"]: k for k, image in enumerate(images)}

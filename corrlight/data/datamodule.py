@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, Literal, get_args
 
 import lightning.pytorch as pl
 import numpy as np
@@ -22,7 +22,9 @@ from corrlight.data.samplers import EvalBatchSampler, TrainBatchSampler
 from corrlight.data.transforms import Transform
 from corrlight.data.validation import summarize
 
-__all__ = ["CocoDataModule"]
+__all__ = ["CocoDataModule", "TestSplit"]
+
+TestSplit = Literal["test", "test-dev"]
 
 log = logging.getLogger(__name__)
 
@@ -41,6 +43,10 @@ class CocoDataModule(pl.LightningDataModule):
         val_annotations: Annotation file of the validation images.
         test_images: Folder of the test images; those of validation by default.
         test_annotations: Annotation file of the test images; that of validation by default.
+        split: Images of a test: "test", or "test-dev", which has no annotations and needs no other
+            files.
+        test_dev_images: Folder of the test-dev images.
+        test_dev_annotations: File with the test-dev images and the categories.
         num_classes: Expected number of classes; None takes the file's.
         batch_size: Training images of all ranks together in one step.
         eval_batch_size: Validation images of one rank in one step.
@@ -79,6 +85,9 @@ class CocoDataModule(pl.LightningDataModule):
         test_images: str | None = None,
         test_annotations: str | None = None,
         *,
+        split: TestSplit = "test",
+        test_dev_images: str = "test2017",
+        test_dev_annotations: str = "annotations/image_info_test-dev2017.json",
         num_classes: int | None = None,
         batch_size: int = 16,
         eval_batch_size: int = 1,
@@ -104,6 +113,7 @@ class CocoDataModule(pl.LightningDataModule):
             ("invalid_boxes", invalid_boxes, get_args(InvalidBoxes)),
             ("check_images", check_images, get_args(CheckImages)),
             ("cache", cache, get_args(Cache)),
+            ("split", split, get_args(TestSplit)),
         ):
             if value not in choices:
                 shown = ", ".join(repr(c) for c in choices)
@@ -134,6 +144,11 @@ class CocoDataModule(pl.LightningDataModule):
             "val": val_annotations,
             "test": test_annotations or val_annotations,
         }
+        self._test_split = split
+        if split == "test-dev":
+            # Only these two are needed; the others have to be of the same categories or absent.
+            self._images = dict.fromkeys(self._images, test_dev_images)
+            self._files = dict.fromkeys(self._files, test_dev_annotations)
         self._expected_classes = num_classes
         self.batch_size, self.eval_batch_size = batch_size, eval_batch_size
         self.num_workers, self.seed = num_workers, seed
@@ -175,6 +190,16 @@ class CocoDataModule(pl.LightningDataModule):
     def test_annotation_file(self) -> Path:
         """Annotation file of the test images."""
         return self.root / self._files["test"]
+
+    @property
+    def test_split(self) -> TestSplit:
+        """Name of the test images: "test" or "test-dev"."""
+        return self._test_split
+
+    @property
+    def test_annotated(self) -> bool:
+        """Whether the test images have annotations."""
+        return self._test_split == "test"
 
     @property
     def annotation_files(self) -> list[Path]:
@@ -298,7 +323,10 @@ class CocoDataModule(pl.LightningDataModule):
         path = self.root / self._files[split]
         if path not in self._annotations:
             data = load_annotations(
-                path, invalid_boxes=self._invalid_boxes, load_masks=self._load_masks
+                path,
+                invalid_boxes=self._invalid_boxes,
+                load_masks=self._load_masks,
+                annotated=self.test_annotated,
             )
             expected = self._expected_classes
             if expected is not None and len(data.category_ids) != expected:

@@ -22,11 +22,11 @@ __all__ = ["NO_RESULT", "RunFolder", "data_fingerprint", "find_run", "run_id"]
 # Sections of the configuration that change no number of a run.
 NO_RESULT = (
     "paths", "logger", "callbacks", "name", "tags", "mode", "ckpt", "resume", "rerun",
-    "allow_targets", "optimized_metric",
+    "allow_targets", "optimized_metric", "test_metric", "dump_raw",
 )  # fmt: skip
 _NO_RESULT_IN = {
     "trainer": ("accelerator", "devices", "num_nodes", "strategy", "log_every_n_steps"),
-    "data": ("root", "num_workers", "cache"),
+    "data": ("root", "num_workers", "cache", "split", "test_dev_images", "test_dev_annotations"),
 }
 
 

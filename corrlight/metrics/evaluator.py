@@ -53,7 +53,10 @@ class DetectionEvaluator:
         annotation_file: COCO annotations; read at the first evaluation.
         category_ids: Category id of every label.
         metrics: Measures to compute. Default: AP, oLRP, beta_img and beta_cls.
-        masks: Also evaluate masks; their measures carry the prefix ``mask_``.
+        masks: Also evaluate masks where the detections have some; their measures carry the prefix
+            ``mask_``.
+        annotated: False for a file of images alone (COCO's test-dev): nothing can be measured, but
+            the detections are collected.
     """
 
     def __init__(
@@ -62,8 +65,10 @@ class DetectionEvaluator:
         category_ids: Sequence[int],
         metrics: Sequence[Metric] | None = None,
         masks: bool = False,
+        annotated: bool = True,
     ) -> None:
         self.masks = masks
+        self.annotated = annotated
         self.annotation_file = Path(annotation_file)
         self.category_ids = tuple(int(c) for c in category_ids)
         if metrics is None:
@@ -130,11 +135,11 @@ class DetectionEvaluator:
     def _evaluate(self, records: Sequence[ImageRecord]) -> EvaluationResult:
         if self._ground_truth is None:
             self._ground_truth = GroundTruth.load(
-                self.annotation_file, self.category_ids, self.masks
+                self.annotation_file, self.category_ids, self.masks, self.annotated
             )
         evaluation = Evaluation.from_records(self._ground_truth, records)
         masks = None
-        if self.masks:
+        if self.masks and evaluation.results.masks is not None:
             masks = Evaluation(evaluation.ground_truth, evaluation.results, masks=True)
         measured = measure(evaluation, self.metrics, masks)
         return EvaluationResult(

@@ -75,14 +75,24 @@ class GroundTruth:
         annotations: Path | str,
         category_ids: Sequence[int] | None = None,
         masks: bool | None = False,
+        annotated: bool = True,
     ) -> Self:
-        """Read a COCO annotation file; see :meth:`from_coco`."""
+        """Read a COCO annotation file; see :meth:`from_coco`.
+
+        Args:
+            annotations: The file.
+            category_ids: Category of every label.
+            masks: Also read the segmentations.
+            annotated: False for a file that may lack ``annotations`` (COCO's test-dev).
+        """
         content = read_json(annotations, "COCO annotation file")
         if not isinstance(content, dict):
             raise ValueError(
                 f"Expected {annotations} to hold a COCO dictionary, "
                 f"but got a {type(content).__name__}."
             )
+        if not annotated:
+            content.setdefault("annotations", [])
         return cls.from_coco(content, category_ids, masks)
 
     @classmethod

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from corrlight.module import StepOutput
     from corrlight.postprocess.base import Postprocessor
 
-__all__ = ["image_records"]
+__all__ = ["image_records", "ranking_scores"]
 
 
 def image_records(
@@ -25,7 +25,7 @@ def image_records(
     """Return one record an image: detections in file pixels and the last stage's positives."""
     predictions, positives = output.predictions[-1], output.positives[-1]
     scores = positives.scores.detach()
-    ranking = _ranking_scores(predictions, positives, scores, postprocessor)
+    ranking = ranking_scores(predictions, positives, scores, postprocessor)
     ious = _native(positives.ious())
     image_idx = _array(positives.image_idx)
     scores_array = _native(scores)
@@ -49,9 +49,10 @@ def image_records(
     return records
 
 
-def _ranking_scores(
+def ranking_scores(
     predictions: Predictions, positives: Positives, scores: Tensor, postprocessor: Postprocessor
 ) -> Tensor | None:
+    """Return the ``(P,)`` ranking scores of positives, None without a quality branch."""
     if predictions.quality is None:
         return None
     quality = predictions.quality[positives.image_idx, positives.pred_idx]
