@@ -7,6 +7,7 @@ import math
 import os
 import time
 import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -30,7 +31,9 @@ from corrlight.engine.identity import identify, ranks_per_node
 from corrlight.engine.recorder import EpochSeed, Recorder
 from corrlight.engine.results import write_results
 from corrlight.engine.run_folder import RunFolder
+from corrlight.engine.testing import BoundsAtTest, RawDumper, rounded_seconds, write_submission
 from corrlight.metrics.evaluator import DetectionEvaluator
+from corrlight.metrics.image_bounds import ImageBounds
 
 __all__ = ["Run", "is_main_process", "prepare", "run_test", "run_train"]
 
@@ -145,24 +148,52 @@ def _fit(run: Run, resume_from: str | None, environment: dict[str, Any] | None) 
             environment["wall_seconds"] += round(time.perf_counter() - started, 2)
             environment["seconds_per_iteration"] = run.recorder.seconds_per_iteration
             environment["data_share"] = run.recorder.data_share
+            measured = getattr(run.module.evaluation, "seconds", {})
+            environment["measure_seconds"] = rounded_seconds(measured)
             run.folder.write_json("environment.json", environment)
 
 
 def run_test(run: Run, checkpoint: Path) -> dict[str, Any]:
-    """Evaluate a checkpoint; results go to ``test/`` of its run folder, or beside the file."""
-    load_weights(run.module, checkpoint)
+    """Evaluate a checkpoint; results go to ``test/`` of its run folder, or beside the file.
+
+    Images without annotations (``data.split=test-dev``) give the archive for the COCO server.
+    """
+    config, data, module = run.config, run.data, run.module
+    load_weights(module, checkpoint)
     base = checkpoint.parent.parent if checkpoint.parent.name == "checkpoints" else run.folder.path
-    folder = RunFolder(base / "test")
+    folder = RunFolder(base / data.test_split)
     folder.create()
+    extras: list[pl.Callback] = []
+    bounds = None
+    if data.test_annotated:
+        bounds = BoundsAtTest(ImageBounds(data.test_annotation_file, data.category_ids))
+        extras.append(bounds)
+    if config.dump_raw:
+        extras.append(RawDumper(folder.path / "raw.npz", tuple(data.category_ids)))
     # Pictures of this test belong to its results, not to the run that the options would make.
-    trainer = _trainer(run.config, folder, run.recorder, list(run.config.allow_targets))
-    trainer.test(run.module, datamodule=run.data, verbose=False)
+    trainer = _trainer(config, folder, run.recorder, list(config.allow_targets), extras)
+    started = time.perf_counter()
+    trainer.test(module, datamodule=data, verbose=False)
+    metrics = {**module.evaluation.metrics, **({} if bounds is None else bounds.values)}
     if is_main_process():
-        folder.write_yaml("config.yaml", to_container(run.config))
-        folder.write_json("environment.json", describe_environment())
-        write_results(folder, run.module.evaluation, {"checkpoint": checkpoint.name})
+        seconds = {**module.evaluation.seconds}
+        if bounds is not None:
+            seconds["ImageBounds"] = bounds.seconds
+        environment = {
+            **describe_environment(),
+            "wall_seconds": round(time.perf_counter() - started, 2),
+            "measure_seconds": rounded_seconds(seconds),
+        }
+        folder.write_yaml("config.yaml", to_container(config))
+        folder.write_json("environment.json", environment)
+        extra = {"checkpoint": checkpoint.name, **({} if bounds is None else bounds.values)}
+        write_results(folder, module.evaluation, extra)
+        if not data.test_annotated:
+            name = base.parent.name if base.parent.name else "corrlight"
+            for path in write_submission(folder.path, module.evaluation.detections, name):
+                log.info("For the COCO server: %s", path)
         log.info("Results are in %s", folder)
-    return dict(run.module.evaluation.metrics)
+    return metrics
 
 
 def _check(config: DictConfig) -> None:
@@ -184,13 +215,26 @@ def _check(config: DictConfig) -> None:
 
 
 def _evaluator(config: DictConfig, data: Any, allow: list[str]) -> DetectionEvaluator:
-    file = data.test_annotation_file if config.mode == "test" else data.val_annotation_file
     metrics = instantiate_all(config.metric, allow)
-    return DetectionEvaluator(file, data.category_ids, list(metrics.values()))
+    annotated, file = True, data.val_annotation_file
+    if config.mode == "test":
+        metrics |= instantiate_all(config.test_metric, allow)
+        annotated, file = data.test_annotated, data.test_annotation_file
+    return DetectionEvaluator(
+        file,
+        data.category_ids,
+        list(metrics.values()) if annotated else [],
+        masks=bool(config.data.get("load_masks")) and annotated,
+        annotated=annotated,
+    )
 
 
 def _trainer(
-    config: DictConfig, folder: RunFolder, recorder: Recorder, allow: list[str]
+    config: DictConfig,
+    folder: RunFolder,
+    recorder: Recorder,
+    allow: list[str],
+    extras: Sequence[pl.Callback] = (),
 ) -> pl.Trainer:
     parts = build_trainer_parts(config, str(folder.path), allow)
     for name in ("lightning.pytorch.utilities.rank_zero", "lightning.pytorch.accelerators.cuda"):
@@ -203,7 +247,7 @@ def _trainer(
     return instantiate(
         config.trainer,
         allow,
-        callbacks=[EpochSeed(config.seed), *parts.callbacks, recorder],
+        callbacks=[EpochSeed(config.seed), *parts.callbacks, *extras, recorder],
         logger=parts.logger,
         default_root_dir=str(folder.path),
         plugins=[AtomicCheckpointIO()],
