@@ -117,12 +117,16 @@ class MaskPredictions:
 
     Attributes:
         coefficients: ``(B, N, K)``.
-        prototypes: ``(B, K, h, w)``.
+        prototypes: ``(B, K, h, w)``, over the whole batch image.
+        input_size: Height and width of the batch image.
+        original_sizes: Height and width of every image's file, which masks are reported in.
         semantic_logits: ``(B, C, h', w')``, or None.
     """
 
     coefficients: Tensor
     prototypes: Tensor
+    input_size: Size
+    original_sizes: tuple[Size, ...]
     semantic_logits: Tensor | None = None
 
 
@@ -271,7 +275,7 @@ class Detections:
         scores: ``(D,)`` ranking scores.
         labels: ``(D,)`` classes in ``[0, C)``.
         pred_idx: ``(D,)`` hypothesis that each detection comes from.
-        masks: COCO run-length encodings, one a detection, or None.
+        masks: COCO run-length encodings at the size of the image file, one a detection, or None.
     """
 
     boxes: Tensor

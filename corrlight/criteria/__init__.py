@@ -6,6 +6,8 @@ from corrlight.criteria.box import BoxLoss, GIoUBoxLoss, SmoothL1BoxLoss
 from corrlight.criteria.cross_entropy import CrossEntropyClassification
 from corrlight.criteria.dense import DenseCriterion
 from corrlight.criteria.focal import FocalClassification
+from corrlight.criteria.hard_negatives import HardNegativeCrossEntropy
+from corrlight.criteria.instance_masks import InstanceMaskCriterion
 from corrlight.criteria.quality_focal import QualityFocalClassification
 from corrlight.criteria.rank_sort import RankSortClassification
 from corrlight.criteria.sample import ClassificationLoss, DenseSample
@@ -21,6 +23,8 @@ __all__ = [
     "DenseSample",
     "FocalClassification",
     "GIoUBoxLoss",
+    "HardNegativeCrossEntropy",
+    "InstanceMaskCriterion",
     "QualityFocalClassification",
     "RankSortClassification",
     "SetPredictionCriterion",

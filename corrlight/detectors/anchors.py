@@ -30,7 +30,7 @@ class AnchorGrid:
 
     def __init__(
         self,
-        strides: Sequence[int],
+        strides: Sequence[float],
         sizes: Sequence[float],
         scales: Sequence[float] = (1.0,),
         ratios: Sequence[float] = (1.0,),

@@ -5,6 +5,7 @@ from corrlight.losses.centerness import binary_cross_entropy, centerness_target
 from corrlight.losses.coefficients import concordance, is_correlation_defined, pearson, spearman
 from corrlight.losses.correlation import CorrelationLoss, correlation_loss
 from corrlight.losses.focal import sigmoid_focal_loss
+from corrlight.losses.mask import mask_loss, semantic_loss
 from corrlight.losses.quality import (
     distribution_focal_loss,
     quality_focal_loss,
@@ -27,10 +28,12 @@ __all__ = [
     "is_affine_soft_rank",
     "is_correlation_defined",
     "l1_loss",
+    "mask_loss",
     "paired_giou",
     "pearson",
     "quality_focal_loss",
     "rank_sort_loss",
+    "semantic_loss",
     "sigmoid_focal_loss",
     "smooth_l1_loss",
     "soft_rank",

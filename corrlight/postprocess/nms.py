@@ -152,7 +152,7 @@ class NMSPostprocessor:
         height, width = size
         limits = (height - self.border, width - self.border)
         boxes = clip_boxes(predictions.boxes[image, pred_idx], limits)
-        keep = batched_nms(boxes, scores, labels, self.nms_thresh)[: self.max_detections]
+        keep = self._suppress(boxes, scores, labels)[: self.max_detections]
         return Detections(
             boxes=self._vote(boxes, scores, labels, keep),
             scores=scores[keep],
@@ -198,6 +198,10 @@ class NMSPostprocessor:
         if self.preselect == "class_scores" or predictions.quality is None:
             return best
         return best * predictions.quality[image].float().sigmoid()
+
+    def _suppress(self, boxes: Tensor, scores: Tensor, labels: Tensor) -> Tensor:
+        """Return the indices of the ``(K, ...)`` candidates that stay, by descending score."""
+        return batched_nms(boxes, scores, labels, self.nms_thresh)
 
     def _vote(self, boxes: Tensor, scores: Tensor, labels: Tensor, keep: Tensor) -> Tensor:
         """Return the ``(D, 4)`` boxes of the detections ``keep`` after score voting."""

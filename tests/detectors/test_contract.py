@@ -20,7 +20,15 @@ NUM_CLASSES = 3
 HEIGHT, WIDTH = 96, 128
 
 # Full-size heads are cut down to these, so that a test takes a second.
-NARROW = {"num_stages": 2, "num_proposals": 30, "feedforward_channels": 256, "num_convs": 2}
+NARROW = {
+    "num_stages": 2,
+    "num_proposals": 30,
+    "feedforward_channels": 256,
+    "num_convs": 2,
+    "num_encoder_layers": 1,
+    "num_decoder_layers": 2,
+    "prototype_channels": 64,
+}
 
 BOXES = [[10.0, 12, 58, 60], [66, 20, 122, 90], [30, 50, 100, 94]]
 
@@ -46,7 +54,11 @@ def make(detector: str, weight: float | None = 0.2) -> DetectionModule:
 
 
 def image_targets(boxes: list[list[float]], image_id: int) -> Targets:
+    masks = torch.zeros(len(boxes), HEIGHT, WIDTH, dtype=torch.bool)
+    for mask, (x1, y1, x2, y2) in zip(masks, boxes, strict=True):
+        mask[int(y1) : int(y2), int(x1) : int(x2)] = True
     return Targets(
+        masks=masks,
         boxes=torch.tensor(boxes).reshape(-1, 4),
         labels=torch.arange(len(boxes)) % NUM_CLASSES,
         valid_size=(HEIGHT - 6 * (image_id - 1), WIDTH),
