@@ -39,6 +39,8 @@ _FINAL_MEASURES = (
     ("AR_1", "AR_10", "AR_100", "AR_small", "AR_medium", "AR_large"),
     ("oLRP", "oLRP_Loc", "oLRP_FP", "oLRP_FN"),
     ("beta_img", "beta_img_ranking", "beta_cls"),
+    ("AP_lower_cls", "AP_upper_cls", "AP_lower_img", "AP_upper_img"),
+    ("mask_AP", "mask_AP50", "mask_AP75", "mask_oLRP", "mask_beta_cls"),
 )
 
 

@@ -1,0 +1,84 @@
+"""The measures of an epoch as pictures and a table on Weights & Biases."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import lightning.pytorch as pl
+import numpy as np
+
+from corrlight.reporting.class_bars import class_bars_figure
+from corrlight.reporting.figures import ScoreIoU, score_iou_figure
+
+if TYPE_CHECKING:
+    from corrlight.metrics.evaluator import EvaluationResult
+
+__all__ = ["MeasurePanels"]
+
+_TITLE_VALUES = ("AP", "beta_img", "beta_cls")
+
+
+class MeasurePanels(pl.Callback):
+    """Logs Figure 2.2 and the measures of every class, if the run has a ``WandbLogger``.
+
+    After an evaluation there are ``val/score_iou`` (the scatter of score against IoU),
+    ``val/class_bars`` (AP and beta_cls of every class) and the table ``val/per_class``; after a
+    test, the same with ``test``. Without Weights & Biases nothing is drawn.
+
+    Args:
+        every_n_epochs: Validation epochs between two; the last epoch is always logged.
+    """
+
+    def __init__(self, every_n_epochs: int = 1) -> None:
+        if every_n_epochs < 1:
+            raise ValueError(
+                f"Expected `every_n_epochs` to be at least 1, but got {every_n_epochs}."
+            )
+        self.every_n_epochs = every_n_epochs
+
+    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Log the epoch's panels."""
+        epoch = trainer.current_epoch + 1
+        last = trainer.state.fn != "fit" or epoch == trainer.max_epochs
+        if not trainer.sanity_checking and (last or epoch % self.every_n_epochs == 0):
+            self._log(trainer, pl_module, "val")
+
+    def on_test_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Log the test's panels."""
+        self._log(trainer, pl_module, "test")
+
+    def _log(self, trainer: pl.Trainer, pl_module: pl.LightningModule, split: str) -> None:
+        # By name: importing the class would need wandb, which is optional in use.
+        loggers: list[Any] = [g for g in trainer.loggers if type(g).__name__ == "WandbLogger"]
+        result: EvaluationResult | None = getattr(pl_module, "evaluation", None)
+        # Rank 0 alone has the points.
+        if not loggers or result is None or result.score_iou is None:
+            return
+        points = result.score_iou
+        panel = ScoreIoU(
+            scores=points.scores,
+            best_ious=points.ious,
+            labels=points.labels,
+            values={name: result.metrics.get(name) for name in _TITLE_VALUES},
+        )
+        bars = class_bars_figure(result.per_class, ("AP", "beta_cls"))
+        images = {"score_iou": score_iou_figure([panel]), "class_bars": bars}
+        columns, rows = _table(result.per_class)
+        for logger in loggers:
+            for name, figure in images.items():
+                if figure is not None:
+                    logger.log_image(f"{split}/{name}", [_pixels(figure)])
+            if rows:
+                logger.log_table(f"{split}/per_class", columns=columns, data=rows)
+
+
+def _table(per_class: Sequence[Mapping[str, Any]]) -> tuple[list[str], list[list[Any]]]:
+    columns = list(dict.fromkeys(key for row in per_class for key in row))
+    return columns, [[row.get(key) for key in columns] for row in per_class]
+
+
+def _pixels(figure: Any) -> Any:
+    """Return the ``(H, W, 3)`` uint8 picture of a figure."""
+    figure.canvas.draw()
+    return np.asarray(figure.canvas.buffer_rgba())[..., :3].copy()
