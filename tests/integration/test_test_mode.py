@@ -1,0 +1,81 @@
+"""``mode=test``: every measure, bounds, dumps, and the archive for the COCO server."""
+
+import json
+import zipfile
+
+import pytest
+
+from corrlight.analysis.command import main as analyze
+from corrlight.app import run as run_app
+from corrlight.data.shapes import ShapesOptions, write_shapes
+from tests.integration.conftest import run_folder
+
+
+@pytest.fixture
+def trained(options, tmp_path):
+    assert run_app([*options, "schedule.max_epochs=1"]) == 0
+    return run_folder(tmp_path / "runs")
+
+
+def test_everything_is_measured_and_the_dump_says_the_same(trained, data_dir, tmp_path, capsys):
+    assert run_app(["mode=test", f"ckpt={trained}", "dump_raw=true"]) == 0
+    folder = trained / "test"
+    metrics = json.loads((folder / "metrics.json").read_text())
+    assert {
+        *("AP", "oLRP", "beta_img", "beta_img_ranking", "beta_cls", "calibration_error"),
+        *("beta_img_pearson", "beta_cls_concordance", "AP_upper_cls", "AP75_lower_cls"),
+        *("AP_upper_img", "AP50_upper_img", "AP75_lower_img"),
+    } <= metrics.keys()
+    seconds = json.loads((folder / "environment.json").read_text())["measure_seconds"]
+    assert {"matching", "CocoEvaluate", "ImageBounds", "total"} <= seconds.keys()
+    assert seconds["total"] >= seconds["ImageBounds"] > 0
+    environment = json.loads((trained / "environment.json").read_text())
+    assert environment["measure_seconds"]["CocoEvaluate"] > 0
+    (gt,) = data_dir.rglob("instances_val.json")
+    out = tmp_path / "out"
+    raw = str(folder / "raw.npz")
+    capsys.readouterr()
+    assert analyze(["--gt", str(gt), "--dt", str(folder), "--raw", raw, "--out", str(out)]) == 0
+    assert capsys.readouterr().err == ""
+    analysed = json.loads((out / "metrics.json").read_text())
+    for name, value in metrics.items():
+        if name in analysed and value is not None:
+            assert analysed[name] == pytest.approx(value, abs=1e-9), name
+    assert {"beta_img", "beta_img_ranking", "AP_upper_img", "beta_cls"} <= analysed.keys()
+
+
+def test_test_dev_needs_no_annotations_and_gives_the_archive(options, tmp_path, data_dir, capsys):
+    source = write_shapes(data_dir / "dev", ShapesOptions(num_train=4, num_val=3, image_size=64))
+    names = [f"data.{k}_{what}" for k in ("train", "val") for what in ("images", "annotations")]
+    files = ["train", "annotations/instances_train.json", "val", "annotations/instances_val.json"]
+    coco = ["data=coco_custom", "data.num_workers=0", "data.batch_size=2", "data.check_images=none"]
+    coco += [f"data.{k}_transforms={{}}" for k in ("train", "eval")]
+    coco += [f"{k}={v}" for k, v in zip(names, files, strict=True)]
+    own = [o for o in options if not o.startswith("data.")]
+    assert run_app([*own, *coco, f"data.root={source}", "schedule.max_epochs=1"]) == 0
+    trained = run_folder(tmp_path / "runs")
+    root = tmp_path / "dev"
+    (root / "annotations").mkdir(parents=True)
+    (root / "test2017").symlink_to(source / "val")
+    info = json.loads((source / "annotations" / "instances_val.json").read_text())
+    del info["annotations"]
+    (root / "annotations" / "image_info_test-dev2017.json").write_text(json.dumps(info))
+    dev = ["mode=test", f"ckpt={trained}", f"data.root={root}", "data.split=test-dev"]
+    assert run_app(dev) == 0
+    folder = trained / "test-dev"
+    stem = "detections_test-dev2017_atss-small-concordance-coco-custom_results"
+    with zipfile.ZipFile(folder / f"{stem}.zip") as archive:
+        assert archive.namelist() == [f"{stem}.json"]
+        detections = json.loads(archive.read(f"{stem}.json"))
+    assert detections == json.loads((folder / "detections.json").read_text())
+    assert {d["image_id"] for d in detections} <= {i["id"] for i in info["images"]}
+    assert set(detections[0]) == {"image_id", "category_id", "bbox", "score"}
+    metrics = json.loads((folder / "metrics.json").read_text())
+    assert metrics["num_images"] == 3
+    assert "AP" not in metrics
+    (root / "annotations" / "image_info_test-dev2017.json").unlink()
+    capsys.readouterr()
+    assert run_app(dev) == 2
+    assert "image_info_test-dev2017.json" in capsys.readouterr().err
+    assert run_app([*dev[:-1], "data.split=test_dev"]) == 2
+    assert "Expected `split` to be one of 'test', 'test-dev'" in capsys.readouterr().err
