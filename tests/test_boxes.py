@@ -8,6 +8,7 @@ from torchvision.ops import box_iou
 
 from corrlight.boxes import (
     DeltaCoder,
+    DistanceCoder,
     clip_boxes,
     cxcywh_to_xyxy,
     paired_iou,
@@ -69,3 +70,23 @@ def test_clip_and_scale():
     boxes = torch.tensor([[-3.0, 2, 50, 70]])
     assert clip_boxes(boxes, (60, 40)).tolist() == [[0, 2, 40, 60]]
     assert scale_boxes(boxes, (60, 40), (120, 20)).tolist() == [[-1.5, 4, 25, 140]]
+
+
+def test_distances_are_in_half_prior_sizes():
+    prior = torch.tensor([[84.0, 84, 116, 116]])  # around (100, 100), base edge 16
+    box = torch.tensor([[92.0, 68, 116, 132]])
+    encoded = DistanceCoder().encode(prior, box)
+    expected = torch.tensor([[0.5, 2, 1, 2]]).log()
+    torch.testing.assert_close(encoded, expected)
+    torch.testing.assert_close(DistanceCoder().decode(prior, encoded), box)
+
+
+def test_distances_are_bounded():
+    prior, coder = torch.tensor([[84.0, 84, 116, 116]]), DistanceCoder()
+    far = coder.encode(prior, torch.tensor([[-1e4, 100, 1e4, 100.5]]))
+    torch.testing.assert_close(far.exp(), torch.tensor([[16, 1 / 16, 16, 1 / 16]]))
+    outside = coder.encode(prior, torch.tensor([[120.0, 120, 140, 140]]))
+    torch.testing.assert_close(outside[0, :2].exp(), torch.tensor([1 / 16, 1 / 16]))
+    decoded = coder.decode(prior, torch.tensor([[1e4, 0, 1e4, 0]], dtype=torch.bfloat16))
+    assert decoded.dtype == torch.float32
+    assert decoded.isfinite().all()

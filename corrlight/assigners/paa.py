@@ -44,6 +44,8 @@ class PAAAssigner:
         alpha: float = 0.25,
         gamma: float = 2.0,
     ) -> None:
+        if not 0 < candidate_iou <= 1:
+            raise ValueError(f"Expected `candidate_iou` to be in (0, 1], but got {candidate_iou}.")
         if topk < 1:
             raise ValueError(f"Expected `topk` to be at least 1, but got {topk}.")
         for name, weight in (("cls_weight", cls_weight), ("box_weight", box_weight)):

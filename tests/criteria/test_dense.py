@@ -58,6 +58,48 @@ def test_normalizers_are_at_least_one():
     torch.testing.assert_close(terms["loss_box"], reference["loss_box"] * sums["box_weights"])
 
 
+@pytest.mark.parametrize(
+    ("counting", "cls_divisor", "other_divisor"),
+    [("per_image", 4, 4), ("batch", 3, 3), ("added", 5, 3)],
+)
+@pytest.mark.parametrize("normalizer", ["local", "global"])
+def test_what_the_losses_are_divided_by(counting, cls_divisor, other_divisor, normalizer):
+    """Three positives in the first of two images."""
+    options = {"counting": counting, "normalizer": normalizer, "box_weighting": "uniform"}
+    terms = run(criterion(**options), predictions())
+    reference = run(criterion(box_weighting="uniform"), predictions())  # all divided by 4
+    for name, value in terms.items():
+        divisor = cls_divisor if name == "loss_cls" else other_divisor
+        torch.testing.assert_close(value * divisor, reference[name] * 4)
+
+
+def test_a_batch_counts_at_least_its_images():
+    terms = run(criterion(counting="batch"), predictions(), NOTHING)
+    reference = run(criterion(counting="added"), predictions(), NOTHING)
+    torch.testing.assert_close(terms, reference)
+    assert terms["loss_cls"] > 0
+
+
+def test_a_local_normalizer_asks_nothing_of_other_ranks():
+    own = criterion(normalizer="local")
+    assert own.normalizers(predictions(), targets(), MATCH) == {}
+    assert criterion().normalizers(predictions(), targets(), MATCH)
+
+
+def test_a_local_sum_of_box_weights_has_no_lower_bound():
+    """The weighted mean of the box losses, however small the weights are."""
+    stage = predictions()
+    with torch.no_grad():
+        stage.logits[0, :3] = -9.0  # scores of 1e-4
+    options = {"box_weighting": "score", "quality": None, "aux_head": "none"}
+    local, averaged = (
+        run(criterion(normalizer=n, **options), stage)["loss_box"] for n in ("local", "global")
+    )
+    expected = 2 * giou_loss(stage.boxes[0, :3], targets()[0].boxes[[0, 0, 1]])
+    torch.testing.assert_close(local, expected)
+    assert averaged < 1e-3 * local
+
+
 def test_without_positives_every_branch_still_has_a_gradient():
     stage = predictions()
     terms = run(criterion(), stage, NOTHING)
@@ -133,6 +175,8 @@ def test_a_recipe_may_bring_its_own_weighting_balance_and_state():
         ({"quality": "score"}, "`quality`.*got 'score'"),
         ({"box_weight": -1.0}, r"`box_weight`.*got -1\.0"),
         ({"quality_weight": float("nan")}, "`quality_weight`.*got nan"),
+        ({"counting": "images"}, "`counting`.*got 'images'"),
+        ({"normalizer": "batch"}, "`normalizer`.*got 'batch'"),
         ({"aux_head": "iou"}, "`aux_head`.*'centerness', but got 'iou'"),
     ],
 )

@@ -3,33 +3,11 @@ import functools
 import pytest
 import torch
 
-from corrlight.backbones import FPN, ResNet
 from corrlight.detectors import ATSS
-from corrlight.structures import Batch, Targets
+from tests.detectors.build import batch_of
+from tests.detectors.build import build as build_dense
 
-
-def build(aux_head="centerness", **kwargs):
-    torch.manual_seed(0)
-    backbone = ResNet(18, base_width=4, frozen_stages=0)
-    neck = functools.partial(FPN, out_channels=32)
-    return ATSS(backbone, neck, 3, aux_head, num_convs=1, **kwargs)
-
-
-def batch_of(height=96, width=128):
-    sizes = [(height, width), (height - 40, width - 50)]
-    targets = tuple(
-        Targets(
-            boxes=torch.zeros(0, 4),
-            labels=torch.zeros(0, dtype=torch.int64),
-            valid_size=size,
-            padded_size=tuple(-(-x // 32) * 32 for x in size),
-            original_size=size,
-            image_id=i,
-        )
-        for i, size in enumerate(sizes)
-    )
-    generator = torch.Generator().manual_seed(1)
-    return Batch(images=torch.randn(2, 3, height, width, generator=generator), targets=targets)
+build = functools.partial(build_dense, ATSS)
 
 
 def test_shapes():
@@ -97,9 +75,3 @@ def test_boxes_are_float32_under_autocast():
 def test_bad_arguments(kwargs, message):
     with pytest.raises(ValueError, match=message):
         build(**kwargs)
-
-
-def test_number_of_parameters_of_the_published_model():
-    with torch.device("meta"):
-        model = ATSS(ResNet(50), FPN, 80)
-    assert sum(p.numel() for p in model.parameters()) == 32_295_322

@@ -6,7 +6,6 @@ import torch
 from corrlight.assigners.max_iou import MaxIoUAssigner
 from corrlight.boxes import DistanceCoder
 from corrlight.detectors.toolbox_names import from_toolbox_names
-from corrlight.detectors.toolbox_names import from_toolbox_names
 from corrlight.structures import BACKGROUND, IGNORED, Positives
 from tests.helpers.dense_fixture import FOLDERS, correlation, load_dense, rows_of
 from tests.helpers.fixture_cases import fixture_cases

@@ -1,3 +1,5 @@
+import dataclasses
+
 import pytest
 import torch
 from torchvision.ops import box_iou
@@ -141,6 +143,85 @@ def test_a_threshold_of_zero_keeps_everything():
         assert len(detections) == sum(LEVELS) * NUM_CLASSES
 
 
+@pytest.mark.parametrize("activation", ["sigmoid", "softmax"])
+@pytest.mark.parametrize("preselect", ["class_scores", "product"])
+def test_whole_hypotheses_may_be_preselected(activation, preselect):
+    """As if the hypotheses that are cut had no scores at all."""
+    stage = predictions(activation)
+    options = {**OPTIONS, "quality": None, "score_thresh": 0.1, "max_detections": 500}
+    found = NMSPostprocessor(**options | {"topk_candidates": 7}, preselect=preselect)(stage, SIZES)
+    for image, actual in enumerate(found):
+        logits = stage.logits[image]
+        scores = logits.sigmoid() if activation == "sigmoid" else logits.softmax(1)[:, :-1]
+        best = scores.amax(1)
+        if preselect == "product":
+            best = best * stage.quality[image].sigmoid()
+        kept = []
+        for level in range(len(LEVELS)):
+            mine = (stage.level_idx == level).nonzero().flatten().tolist()
+            kept += sorted(mine, key=lambda i: -float(best[i]))[:7]
+        expected = reference(only(stage, image, kept), image, SIZES[image], options)
+        assert len(expected) > 5
+        assert actual.pred_idx.tolist() == [i for _, i, _, _ in expected]
+        torch.testing.assert_close(actual.scores, torch.tensor([s for s, *_ in expected]))
+
+
+def only(stage, image, kept):
+    """Return predictions whose other hypotheses in an image score nothing."""
+    logits = stage.logits.clone()
+    cut = [i for i in range(logits.shape[1]) if i not in kept]
+    logits[image, cut] = -100.0
+    if stage.activation == "softmax":
+        logits[image, cut, -1] = 100.0
+    return dataclasses.replace(stage, logits=logits)
+
+
+def test_score_voting_written_out():
+    stage = predictions()
+    options = {**OPTIONS, "quality": "sqrt", "select_on": "ranking_scores"}
+    everything = {**options, "nms_thresh": 1.0, "max_detections": 1000}
+    pairs = zip(
+        NMSPostprocessor(**options)(stage, SIZES),
+        NMSPostprocessor(**options, voting_sigma=0.025)(stage, SIZES),
+        NMSPostprocessor(**everything)(stage, SIZES),
+        strict=True,
+    )
+    moved = 0
+    for plain, voted, candidates in pairs:
+        for name in ("scores", "labels", "pred_idx"):
+            assert torch.equal(getattr(plain, name), getattr(voted, name))
+        for box, label, result in zip(plain.boxes, plain.labels, voted.boxes, strict=True):
+            ious = box_iou(box[None], candidates.boxes)[0]
+            near = (candidates.labels == label) & (ious > 0.01)
+            if not near.any():  # clipped to nothing
+                assert torch.equal(result, box)
+                continue
+            weight = candidates.scores[near] * torch.exp(-((1 - ious[near]) ** 2) / 0.025)
+            mean = (weight[:, None] * candidates.boxes[near]).sum(0) / weight.sum()
+            torch.testing.assert_close(result, mean)
+            moved += not torch.equal(result, box)
+    assert moved > 5
+
+
+def test_score_voting_keeps_boxes_without_area():
+    stage = predictions()
+    flat = torch.tensor([10.0, 10, 10, 30])
+    stage = dataclasses.replace(stage, boxes=flat.expand_as(stage.boxes))
+    for detections in NMSPostprocessor(**OPTIONS, voting_sigma=0.025)(stage, SIZES):
+        assert len(detections)
+        assert (detections.boxes == flat).all()
+
+
+def test_boxes_may_stay_off_the_border():
+    stage = predictions()
+    stage = dataclasses.replace(stage, boxes=stage.boxes * 100)
+    for detections, (height, width) in zip(
+        NMSPostprocessor(border=1)(stage, SIZES), SIZES, strict=True
+    ):
+        assert detections.boxes[:, 2].max() == width - 1
+        assert detections.boxes[:, 3].max() == height - 1
+
+
 @pytest.mark.parametrize(
     ("kwargs", "message"),
     [
@@ -150,6 +231,9 @@ def test_a_threshold_of_zero_keeps_everything():
         ({"max_detections": 0}, "`max_detections`.*got 0"),
         ({"quality": "mean"}, "`quality`.*got 'mean'"),
         ({"select_on": "logits"}, "`select_on`.*got 'logits'"),
+        ({"preselect": "sqrt"}, "`preselect`.*got 'sqrt'"),
+        ({"voting_sigma": 0.0}, r"`voting_sigma`.*got 0\.0"),
+        ({"border": -1}, "`border`.*got -1"),
     ],
 )
 def test_bad_arguments(kwargs, message):
