@@ -1,15 +1,27 @@
-"""Correlation coefficients of two vectors, differentiable, computed in float64."""
+"""Correlation coefficients of two vectors, differentiable, computed in float64.
+
+Each exists once, over groups of a vector; the public functions have a single group.
+"""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor
 
+from corrlight.losses.groups import Groups
 from corrlight.losses.reduction import check_number, in_full_precision
 from corrlight.losses.soft_rank import centred_soft_rank, check_finite
 
-__all__ = ["concordance", "is_correlation_defined", "pearson", "spearman"]
-
+__all__ = [
+    "concordance",
+    "grouped_concordance",
+    "grouped_pearson",
+    "grouped_spearman",
+    "is_correlation_defined",
+    "pearson",
+    "spearman",
+    "where_defined",
+]
 
 # An object of its own, so that an explicit 1.0 can be told from the default.
 _PUBLISHED_STRENGTH = float("1")
@@ -38,7 +50,8 @@ def pearson(x: Tensor, y: Tensor) -> Tensor:
     _check_pair(x, y)
     if not is_correlation_defined(x, y):
         return _undefined(x, y)
-    return _cosine(_centred(x), _centred(y)).to(_result_dtype(x, y))
+    groups = Groups.whole(x)
+    return grouped_pearson(x, y, groups, _always(groups)).squeeze(0)
 
 
 def concordance(x: Tensor, y: Tensor) -> Tensor:
@@ -67,11 +80,8 @@ def concordance(x: Tensor, y: Tensor) -> Tensor:
     _check_pair(x, y)
     if not is_correlation_defined(x, y):
         return _undefined(x, y)
-    dx, dy = _centred(x), _centred(y)
-    gap = _widened(x).mean() - _widened(y).mean()
-    degrees = x.numel() - 1
-    spread = (dx.square().sum() + dy.square().sum()) / degrees + gap.square()
-    return (2 * (dx * dy).sum() / degrees / spread).to(_result_dtype(x, y))
+    groups = Groups.whole(x)
+    return grouped_concordance(x, y, groups, _always(groups)).squeeze(0)
 
 
 def spearman(
@@ -116,12 +126,60 @@ def spearman(
     _check_pair(x, y)
     if not is_correlation_defined(x, y):
         return _undefined(x, y)
-    if relative_strength is None:
-        ranks = [centred_soft_rank(_widened(v), regularization_strength) for v in (x, y)]
-    else:
-        strength = relative_strength / x.numel()
-        ranks = [centred_soft_rank(_unit_range(_widened(v)), strength) for v in (x, y)]
-    return _cosine(*ranks).to(_result_dtype(x, y))
+    groups = Groups.whole(x)
+    relative = relative_strength is not None
+    strength = regularization_strength if relative_strength is None else relative_strength
+    return grouped_spearman(x, y, groups, _always(groups), strength, relative).squeeze(0)
+
+
+def grouped_pearson(x: Tensor, y: Tensor, groups: Groups, defined: Tensor) -> Tensor:
+    """Return the ``(G,)`` coefficients of :func:`pearson`.
+
+    Args:
+        x: ``(P,)``.
+        y: ``(P,)``.
+        groups: G groups of both.
+        defined: ``(G,)`` of :func:`where_defined`; elsewhere, the result is any finite number
+            without an infinite gradient.
+    """
+    dx, dy = groups.centred(_widened(x)), groups.centred(_widened(y))
+    return _cosines(dx, dy, groups, defined).to(_result_dtype(x, y))
+
+
+def grouped_concordance(x: Tensor, y: Tensor, groups: Groups, defined: Tensor) -> Tensor:
+    """Return the ``(G,)`` coefficients of :func:`concordance`; see :func:`grouped_pearson`."""
+    wide_x, wide_y = _widened(x), _widened(y)
+    dx, dy = groups.centred(wide_x), groups.centred(wide_y)
+    gap = groups.mean(wide_x) - groups.mean(wide_y)
+    degrees = (groups.sizes - 1).clamp(min=1)
+    spread = (groups.sum(dx.square()) + groups.sum(dy.square())) / degrees + gap.square()
+    covariance = groups.sum(dx * dy) / degrees
+    return (2 * covariance / spread.where(defined, 1)).to(_result_dtype(x, y))
+
+
+def grouped_spearman(
+    x: Tensor, y: Tensor, groups: Groups, defined: Tensor, strength: float, relative: bool
+) -> Tensor:
+    """Return the ``(G,)`` coefficients of :func:`spearman`; see :func:`grouped_pearson`.
+
+    Args:
+        x: ``(P,)``.
+        y: ``(P,)``.
+        groups: G groups of both.
+        defined: ``(G,)`` of :func:`where_defined`.
+        strength: Of the soft ranks.
+        relative: Whether it is in multiples of (max - min) / n of each group and side.
+    """
+    sides = [_widened(v) for v in (x, y)]
+    if relative:
+        sides = [_unit_spacing(side, groups) for side in sides]
+    dx, dy = (centred_soft_rank(side, strength, groups) for side in sides)
+    return _cosines(dx, dy, groups, defined).to(_result_dtype(x, y))
+
+
+def where_defined(x: Tensor, y: Tensor, groups: Groups) -> Tensor:
+    """Return the ``(G,)`` truth of :func:`is_correlation_defined`."""
+    return _vary(x, groups) & _vary(y, groups)
 
 
 def is_correlation_defined(x: Tensor, y: Tensor) -> bool:
@@ -134,34 +192,41 @@ def is_correlation_defined(x: Tensor, y: Tensor) -> bool:
         >>> is_correlation_defined(torch.tensor([0.5, 0.5]), torch.tensor([0.1, 0.2]))
         False
     """
-    return x.numel() >= 2 and _varies(x) and _varies(y)
+    return x.numel() >= 2 and bool(where_defined(x, y, Groups.whole(x)))
 
 
-def _varies(values: Tensor) -> bool:
+def _vary(values: Tensor, groups: Groups) -> Tensor:
     eps = torch.finfo(in_full_precision(values).dtype).eps
     wide = _widened(values.detach())
-    return bool(wide.std() > 16 * eps * wide.abs().max())
+    squares = groups.sum(groups.centred(wide).square())
+    deviations = (squares / (groups.sizes - 1).clamp(min=1)).sqrt()
+    return (groups.sizes > 1) & (deviations > 16 * eps * groups.max(wide.abs()))
+
+
+def _always(groups: Groups) -> Tensor:
+    return torch.ones(len(groups), dtype=torch.bool, device=groups.sizes.device)
 
 
 def _undefined(x: Tensor, y: Tensor) -> Tensor:
     return x.new_full((), float("nan"), dtype=_result_dtype(x, y))
 
 
-def _cosine(dx: Tensor, dy: Tensor) -> Tensor:
+def _cosines(dx: Tensor, dy: Tensor, groups: Groups, defined: Tensor) -> Tensor:
     # Scaled first, so that squares of tiny values do not underflow; a cosine ignores scale, and so
     # does its gradient.
-    dx, dy = (d / d.detach().abs().max() for d in (dx, dy))
-    return (dx * dy).sum() / (dx.square().sum() * dy.square().sum()).sqrt()
+    tops = [groups.max(d.detach().abs()) for d in (dx, dy)]
+    dx, dy = (
+        d / groups.spread(top.where(top > 0, 1)) for d, top in zip((dx, dy), tops, strict=True)
+    )
+    squares = groups.sum(dx.square()) * groups.sum(dy.square())
+    return groups.sum(dx * dy) / squares.where(defined, 1).sqrt()
 
 
-def _centred(values: Tensor) -> Tensor:
-    wide = _widened(values)
-    return wide - wide.mean()
-
-
-def _unit_range(values: Tensor) -> Tensor:
-    low, high = values.min(), values.max()
-    return (values - low) / (high - low)
+def _unit_spacing(values: Tensor, groups: Groups) -> Tensor:
+    """Return the values shifted to 0 and scaled to a mean spacing of 1 in each group."""
+    low, high = -groups.max(-values), groups.max(values)
+    spacing = (high - low) / groups.sizes
+    return (values - groups.spread(low)) / groups.spread(spacing.where(spacing > 0, 1))
 
 
 def _widened(values: Tensor) -> Tensor:

@@ -12,11 +12,12 @@ from torch import Tensor
 
 from corrlight.losses.base import LossOutput
 from corrlight.losses.coefficients import (
-    concordance,
-    is_correlation_defined,
-    pearson,
-    spearman,
+    grouped_concordance,
+    grouped_pearson,
+    grouped_spearman,
+    where_defined,
 )
+from corrlight.losses.groups import Groups
 from corrlight.losses.reduction import check_choice, check_number, in_full_precision
 from corrlight.losses.soft_rank import check_finite, is_affine_soft_rank
 from corrlight.structures import Positives
@@ -28,6 +29,8 @@ GroupBy = Literal["batch", "image", "level"]
 Backprop = Literal["classification", "localization", "both"]
 GroupReduction = Literal["mean", "sum"]
 CoefficientFunction = Callable[[Tensor, Tensor], Tensor]
+# Of scores, IoUs, groups and where a correlation is defined: one coefficient a group.
+_GroupedCoefficient = Callable[[Tensor, Tensor, Groups, Tensor], Tensor]
 
 # Chosen by experiment, docs/losses.md: most positives get a gradient, and the value is within 0.02
 # of the rank correlation.
@@ -171,16 +174,26 @@ def correlation_loss(
 def _evaluate(
     scores: Tensor,
     ious: Tensor,
-    groups: Tensor | None,
-    coefficient: CoefficientFunction,
+    labels: Tensor | None,
+    coefficient: _GroupedCoefficient,
     reduction: GroupReduction,
     backprop: Backprop,
     min_positives: int,
 ) -> LossOutput:
+    if torch.compiler.is_compiling():
+        # Compiled graphs call it as it is: the checks wait for values.
+        return torch.compiler.disable(_evaluate)(
+            scores, ious, labels, coefficient, reduction, backprop, min_positives
+        )
     if scores.ndim != 1 or ious.shape != scores.shape:
         raise ValueError(
             "Expected `scores` and `ious` to be vectors of one length, "
             f"but got shapes {tuple(scores.shape)} and {tuple(ious.shape)}."
+        )
+    if labels is not None and (labels.shape != scores.shape or labels.is_floating_point()):
+        raise ValueError(
+            f"Expected `groups` to be integers of shape {tuple(scores.shape)}, "
+            f"but got {labels.dtype} of shape {tuple(labels.shape)}."
         )
     check_finite("scores", scores)
     check_finite("ious", ious)
@@ -190,38 +203,22 @@ def _evaluate(
         scores = scores.detach()
     # Attached to the side that learns, so that no parameter is left without a gradient.
     zero = (in_full_precision(scores) * 0 + in_full_precision(ious) * 0).sum()
-
-    values = []
-    num_groups = num_undefined = 0
-    for x, y in _split(scores, ious, groups):
-        large = x.numel() >= min_positives
-        num_groups += large
-        if large and is_correlation_defined(x, y):
-            values.append(1 - coefficient(x, y))
-        else:
-            num_undefined += 1
-    value = zero + sum(values, start=torch.zeros_like(zero)) if values else zero
-    if reduction == "mean" and num_groups > 1:
-        value = value / num_groups
-    counts = {"num_groups": num_groups, "num_undefined": num_undefined}
-    return LossOutput(value, {k: torch.tensor(v, device=zero.device) for k, v in counts.items()})
-
-
-def _split(scores: Tensor, ious: Tensor, groups: Tensor | None) -> list[tuple[Tensor, Tensor]]:
-    """Return scores and IoUs of every group; no positives are one empty group."""
-    if groups is None:
-        return [(scores, ious)]
-    if groups.shape != scores.shape or groups.is_floating_point():
-        raise ValueError(
-            f"Expected `groups` to be integers of shape {tuple(scores.shape)}, "
-            f"but got {groups.dtype} of shape {tuple(groups.shape)}."
-        )
-    if groups.numel() == 0:
-        return [(scores, ious)]
-    # One stable sort instead of one mask per group: a single wait for the device.
-    order = groups.argsort(stable=True)
-    sizes = groups.unique(return_counts=True)[1].tolist()
-    return list(zip(scores[order].split(sizes), ious[order].split(sizes), strict=True))
+    if not scores.numel():  # one empty group
+        counts = torch.tensor([0, 1], device=zero.device)
+        return LossOutput(zero, {"num_groups": counts[0], "num_undefined": counts[1]})
+    if labels is None:
+        groups = Groups.whole(scores)
+    else:
+        groups, order = Groups.of(labels)
+        scores, ious = scores[order], ious[order]
+    large = groups.sizes >= min_positives
+    defined = large & where_defined(scores, ious, groups)
+    losses = (1 - coefficient(scores, ious, groups, defined)).where(defined, 0)
+    num_groups = large.sum()
+    value = zero + losses.sum()
+    if reduction == "mean":
+        value = value / num_groups.clamp(min=1)
+    return LossOutput(value, {"num_groups": num_groups, "num_undefined": (~defined).sum()})
 
 
 def _check_options(reduction: str, backprop: str, min_positives: int) -> None:
@@ -237,8 +234,8 @@ def _coefficient(
     coefficient: Coefficient | CoefficientFunction,
     regularization_strength: float | None,
     relative_strength: float | None,
-) -> CoefficientFunction:
-    """Return the function that the name and the strengths stand for."""
+) -> _GroupedCoefficient:
+    """Return the function of groups that the name and the strengths stand for."""
     if not callable(coefficient):
         check_choice("coefficient", coefficient, get_args(Coefficient))
     if regularization_strength is not None and coefficient != "spearman":
@@ -252,7 +249,7 @@ def _coefficient(
             f"but got {relative_strength!r} with {coefficient!r}."
         )
     if callable(coefficient):
-        return coefficient
+        return functools.partial(_one_by_one, coefficient)
     if coefficient == "spearman":
         strength = 1.0 if regularization_strength is None else regularization_strength
         check_number("regularization_strength", strength, above=0)
@@ -260,17 +257,30 @@ def _coefficient(
     if coefficient == "spearman_rank":
         relative = DEFAULT_RELATIVE_STRENGTH if relative_strength is None else relative_strength
         check_number("relative_strength", relative, above=0)
-        return functools.partial(spearman, relative_strength=relative)
-    return pearson if coefficient == "pearson" else concordance
+        return functools.partial(grouped_spearman, strength=relative, relative=True)
+    return grouped_pearson if coefficient == "pearson" else grouped_concordance
 
 
-def _published_spearman(x: Tensor, y: Tensor, strength: float) -> Tensor:
+def _one_by_one(
+    function: CoefficientFunction, x: Tensor, y: Tensor, groups: Groups, defined: Tensor
+) -> Tensor:
+    """Return the coefficients of a user's function, which knows no groups."""
+    wanted = defined.tolist()
+    pairs = zip(groups.split(x), groups.split(y), wanted, strict=True)
+    return torch.stack(
+        [function(a, b) if is_wanted else x.new_zeros(()) for a, b, is_wanted in pairs]
+    )
+
+
+def _published_spearman(
+    x: Tensor, y: Tensor, groups: Groups, defined: Tensor, strength: float
+) -> Tensor:
     # Asked until it was said once; then the cache is full and the ranges are no longer computed.
-    if not _say_degenerate.cache_info().currsize and all(
-        is_affine_soft_rank(v, strength) for v in (x, y)
-    ):
-        _say_degenerate(strength, x.numel())
-    return spearman(x, y, regularization_strength=strength)
+    if not _say_degenerate.cache_info().currsize and bool(defined.any()):
+        pairs = zip(groups.split(x), groups.split(y), strict=True)
+        if all(is_affine_soft_rank(v, strength) for pair in pairs for v in pair):
+            _say_degenerate(strength, x.numel())
+    return grouped_spearman(x, y, groups, defined, strength, relative=False)
 
 
 @functools.lru_cache(maxsize=1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable
 from typing import Any, Literal, get_args
@@ -12,6 +13,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from corrlight.losses.groups import Groups
 from corrlight.losses.isotonic import isotonic_blocks, isotonic_regression
 from corrlight.losses.reduction import check_choice, check_number, in_full_precision
 
@@ -22,7 +24,10 @@ Array = npt.NDArray[Any]
 
 
 def soft_rank(
-    values: Tensor, regularization_strength: float = 1.0, backend: Backend = "native"
+    values: Tensor,
+    regularization_strength: float = 1.0,
+    backend: Backend = "native",
+    groups: Tensor | None = None,
 ) -> Tensor:
     r"""Return differentiable ascending ranks, 1 for the smallest (Blondel et al., 2020, Eq. 5).
 
@@ -36,6 +41,8 @@ def soft_rank(
         values: ``(..., n)``, any n; rows are ranked independently.
         regularization_strength: Towards 0 the ranks become exact and their gradient vanishes; > 0.
         backend: 'native', or 'torchsort' if that package is installed.
+        groups: ``(n,)`` integers, such as image or level indices; ``(n,)`` values are then ranked
+            within their group. Native only.
 
     Returns:
         ``(..., n)`` ranks in the dtype of ``values`` (float32 for half precisions), computed in
@@ -52,7 +59,7 @@ def soft_rank(
     if torch.compiler.is_compiling():
         # Compiled graphs call it as it is: SciPy and the sizes of blocks cannot be traced. Outside
         # of them this detour would cost a third of the time.
-        return torch.compiler.disable(soft_rank)(values, regularization_strength, backend)
+        return torch.compiler.disable(soft_rank)(values, regularization_strength, backend, groups)
     if backend != "native":
         check_choice("backend", backend, get_args(Backend))
     strength = check_number("regularization_strength", regularization_strength, above=0)
@@ -62,26 +69,34 @@ def soft_rank(
             f"but got shape {tuple(values.shape)} and {values.dtype}."
         )
     values = in_full_precision(values)
+    if groups is not None:
+        _check_groups(groups, values, backend)
     if values.numel() == 0:
         return values.clone()
+    if groups is not None:
+        members, order = Groups.of(groups)
+        ranks = _SoftRank.apply(values[order], strength, False, members.sizes)
+        return torch.empty_like(ranks).index_copy(0, order, ranks)
     rows = values if values.ndim == 2 else values.reshape(-1, values.shape[-1])
     if backend == "torchsort":
         check_finite("values", values)
         ranks = _torchsort()(rows, regularization_strength=strength)
     else:
-        ranks = _SoftRank.apply(rows, strength, False)
+        ranks = _SoftRank.apply(rows, strength, False, None)
     return ranks if values.ndim == 2 else ranks.view(values.shape)
 
 
-def centred_soft_rank(values: Tensor, strength: float) -> Tensor:
-    """Return soft ranks minus (n + 1) / 2 of ``(n,)`` finite values, n >= 1.
+def centred_soft_rank(values: Tensor, strength: float, groups: Groups) -> Tensor:
+    """Return soft ranks minus (n + 1) / 2 of ``(P,)`` finite values within their groups of n.
 
     Where the ranks are affine this is the centred input itself: a mean rank in the thousands, added
     and subtracted again, would cost half of the digits.
     """
     if torch.compiler.is_compiling():
-        return torch.compiler.disable(centred_soft_rank)(values, strength)
-    return _SoftRank.apply(values[None], strength, True).squeeze(0)
+        return torch.compiler.disable(centred_soft_rank)(values, strength, groups)
+    if len(groups) == 1:
+        return _SoftRank.apply(values[None], strength, True, None).squeeze(0)
+    return _SoftRank.apply(values, strength, True, groups.sizes)
 
 
 def is_affine_soft_rank(values: Tensor, regularization_strength: float) -> bool:
@@ -101,20 +116,21 @@ def is_affine_soft_rank(values: Tensor, regularization_strength: float) -> bool:
 
 
 class _SoftRank(torch.autograd.Function):
-    """Soft ranks of ``(R, n)`` rows, plain or centred."""
+    """Soft ranks, plain or centred, of ``(R, n)`` rows or of a ``(P,)`` vector's groups."""
 
     @staticmethod
-    def forward(ctx: Any, values: Tensor, strength: float, centred: bool) -> Tensor:
+    def forward(
+        ctx: Any, values: Tensor, strength: float, centred: bool, sizes: Tensor | None
+    ) -> Tensor:
         rows = _ArrayRows if values.device.type == "cpu" else _TensorRows
-        middle = 0.0 if centred else (values.shape[1] + 1) / 2
-        ctx.rows, ranks = rows.rank(values.detach(), strength, middle)
+        ctx.rows, ranks = rows.rank(values.detach(), strength, centred, sizes)
         ctx.strength = strength
         return ranks
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad_output: Tensor) -> tuple[Tensor | None, ...]:
-        return ctx.rows.deviations(grad_output.detach(), ctx.strength), None, None
+        return ctx.rows.deviations(grad_output.detach(), ctx.strength), None, None, None
 
 
 def _overflow(strength: float) -> ValueError:
@@ -131,37 +147,60 @@ class _ArrayRows:
         self.order, self.starts, self.sizes = order, starts, sizes
 
     @classmethod
-    def rank(cls, values: Tensor, strength: float, middle: float) -> tuple[_ArrayRows, Tensor]:
-        """Return the structure of ``(R, n)`` rows and their soft ranks around ``middle``."""
+    def rank(
+        cls, values: Tensor, strength: float, centred: bool, sizes: Tensor | None = None
+    ) -> tuple[_ArrayRows, Tensor]:
+        """Return the structure of ``(R, n)`` rows and their soft ranks.
+
+        With ``sizes``, the rows are consecutive groups of ``(P,)`` values instead.
+        """
         x = values.numpy()
-        num_rows, n = x.shape
-        order = x.argsort(1)
-        if num_rows > 1:
-            order += np.arange(0, num_rows * n, n)[:, None]
-        order = order.ravel()
+        if sizes is None:
+            num_rows, n = x.shape
+            order = x.argsort(1)
+            if num_rows > 1:
+                order += np.arange(0, num_rows * n, n)[:, None]
+            order = order.ravel()
+            lengths: Array | int = n
+            ends = np.arange(0, num_rows * n + 1, n)
+        else:
+            lengths = sizes.numpy()
+            num_rows = len(lengths)
+            ends = np.concatenate([[0], lengths.cumsum()])
+            order = np.lexsort((x, np.repeat(np.arange(num_rows), lengths)))
         t = x.ravel()[order].astype(np.float64)
-        first, last = t[::n], t[n - 1 :: n]
+        first, last = t[ends[:-1]], t[ends[1:] - 1]
         # NaN is sorted to the end, so the ends tell about all.
         if not np.isfinite(last - first).all():
             check_finite("values", values)
             raise _overflow(strength)
         # Differences to the smallest value: ranks ignore a shift, rounding does not.
-        t -= np.repeat(first, n) if num_rows > 1 else first[0]
-        if not math.isfinite(float(last.max()) / strength):
+        t -= np.repeat(first, lengths) if num_rows > 1 else first[0]
+        if not math.isfinite(float(t[ends[1:] - 1].max()) / strength):
             raise _overflow(strength)
         t /= strength
-        steps = np.arange(1, n + 1)
-        bounds = [isotonic_blocks(row - steps) for row in t.reshape(num_rows, n)]
-        starts = bounds[0][:-1]
-        sizes = bounds[0][1:] - starts
+        rising = np.arange(1, t.size + 1)  # from row to row as well: a fit ignores a shift
+        if num_rows == 1:
+            bounds = isotonic_blocks(t - rising)
+            starts = bounds[:-1]
+            block_sizes = bounds[1:] - starts
+            row_starts, row_lengths = ends[:1], ends[1:]
+        else:
+            # The one loop over rows, of calls of a compiled function.
+            below = t - rising
+            parts = [
+                isotonic_blocks(below[a:b])[:-1] + a for a, b in itertools.pairwise(ends.tolist())
+            ]
+            starts = np.concatenate(parts)
+            block_sizes = np.diff(starts, append=t.size)
+            num_blocks = [len(part) for part in parts]
+            row_starts = np.repeat(ends[:-1], num_blocks)
+            row_lengths = np.repeat(np.diff(ends), num_blocks)
         # v is the block's mean of t less that of 1, ..., n, so t - v is a sum of small terms.
-        centres = starts + (sizes - n) / 2 + middle
-        if num_rows > 1:
-            local = np.concatenate([b[:-1] for b in bounds])
-            starts = np.concatenate([b[:-1] + k * n for k, b in enumerate(bounds)])
-            sizes = np.concatenate([b[1:] - b[:-1] for b in bounds])
-            centres = local + (sizes - n) / 2 + middle
-        rows = cls(order, starts, sizes)
+        centres = (starts - row_starts) + (block_sizes - row_lengths) / 2
+        if not centred:
+            centres += (row_lengths + 1) / 2
+        rows = cls(order, starts, block_sizes)
         return rows, rows._in_place(rows._less_means(t, centres), values)
 
     def deviations(self, gradient: Tensor, strength: float) -> Tensor:
@@ -188,10 +227,10 @@ class _ArrayRows:
 
 
 class _TensorRows:
-    """Order and blocks of rows on any device."""
+    """Order and blocks of rows on any device; groups are rows padded to one length."""
 
-    def __init__(self, order: Tensor, fitted: Tensor) -> None:
-        self.order = order
+    def __init__(self, order: Tensor, fitted: Tensor, members: Tensor | None) -> None:
+        self.order, self.members = order, members
         is_start = torch.ones_like(fitted, dtype=torch.bool)
         is_start[:, 1:] = fitted[:, 1:] != fitted[:, :-1]
         self.block = is_start.view(-1).cumsum(0) - 1  # (R n,)
@@ -202,24 +241,44 @@ class _TensorRows:
         self.sizes = torch.zeros_like(ones).index_add_(0, self.block, ones).clamp(min=1)
 
     @classmethod
-    def rank(cls, values: Tensor, strength: float, middle: float) -> tuple[_TensorRows, Tensor]:
-        """Return the structure of ``(R, n)`` rows and their soft ranks around ``middle``."""
-        num_rows, n = values.shape
-        ordered, order = values.sort(1)
+    def rank(
+        cls, values: Tensor, strength: float, centred: bool, sizes: Tensor | None = None
+    ) -> tuple[_TensorRows, Tensor]:
+        """Return the structure of ``(R, n)`` rows and their soft ranks.
+
+        With ``sizes``, the rows are consecutive groups of ``(P,)`` values instead.
+        """
+        table, members = values, None
+        if sizes is not None:
+            shape = len(sizes), int(sizes.max())
+            members = _places(sizes, shape[1], values.numel())
+            table = _padded(values, members, shape, float("inf"))
+        num_rows, n = table.shape
+        lengths = values.new_full((num_rows, 1), n) if sizes is None else sizes[:, None]
+        ordered, order = table.sort(1)
         t = (_widened(ordered) - _widened(ordered[:, :1])) / strength
         # NaN is sorted to the end, so the end tells about all; the one time the device is awaited.
-        if not bool(t[:, -1].isfinite().all()):
+        # Padding is sorted there too, but NaN and infinity beyond it shorten the finite part.
+        if not bool((t.isfinite().sum(1, keepdim=True) == lengths).all()):
             check_finite("values", values)
             raise _overflow(strength)
         steps = torch.arange(1, n + 1, device=t.device, dtype=t.dtype)
-        rows = cls(order, isotonic_regression(t - steps))
-        centred_steps = (steps - (n + 1) / 2 + middle).expand(num_rows, n)
+        t = t.where(steps <= lengths, 0)
+        below = t - steps
+        # Padding rises above every value, so it is never pooled with one.
+        padding = below.amax(1, keepdim=True).abs() + steps
+        rows = cls(order, isotonic_regression(below.where(steps <= lengths, padding)), members)
+        middle = (lengths + 1) / 2
+        centred_steps = (steps - middle).expand(num_rows, n)
         ranks = rows._less_means(t) + rows._means(centred_steps.reshape(-1)).view(num_rows, n)
-        return rows, rows._in_place(ranks, values)
+        return rows, rows._in_place(ranks if centred else ranks + middle, values)
 
     def deviations(self, gradient: Tensor, strength: float) -> Tensor:
-        """Return ``(R, n)`` gradients less the means of their blocks, over the strength."""
-        g = _widened(gradient.gather(1, self.order))
+        """Return gradients, in the shape of the values, less block means, over the strength."""
+        table = gradient
+        if self.members is not None:
+            table = _padded(gradient, self.members, self.order.shape, 0.0)
+        g = _widened(table.gather(1, self.order))
         return self._in_place(self._less_means(g) / strength, gradient)
 
     def _means(self, flat: Tensor) -> Tensor:
@@ -232,11 +291,34 @@ class _TensorRows:
         return (relative - self._means(relative)).view(values.shape)
 
     def _in_place(self, ordered: Tensor, like: Tensor) -> Tensor:
-        return torch.empty_like(like).scatter_(1, self.order, ordered.to(like.dtype))
+        table = torch.empty_like(ordered).scatter_(1, self.order, ordered).to(like.dtype)
+        return table if self.members is None else table.view(-1)[self.members]
+
+
+def _places(sizes: Tensor, width: int, length: int) -> Tensor:
+    """Return where each of ``(P,)`` members of groups lies in rows of that width, flattened."""
+    rows = torch.arange(len(sizes), device=sizes.device)
+    rows = rows.repeat_interleave(sizes, output_size=length)
+    first = sizes.cumsum(0) - sizes
+    return torch.arange(length, device=sizes.device) - first[rows] + rows * width
+
+
+def _padded(values: Tensor, places: Tensor, shape: tuple[int, ...], padding: float) -> Tensor:
+    return values.new_full(shape, padding).view(-1).index_copy_(0, places, values).view(shape)
 
 
 def _widened(values: Tensor) -> Tensor:
     return values if values.device.type == "mps" else values.double()
+
+
+def _check_groups(groups: Tensor, values: Tensor, backend: str) -> None:
+    if values.ndim != 1 or groups.shape != values.shape or groups.is_floating_point():
+        raise ValueError(
+            "Expected `groups` to be integers, one for each of (n,) values, "
+            f"but got {groups.dtype} of shape {tuple(groups.shape)} for {tuple(values.shape)}."
+        )
+    if backend != "native":
+        raise ValueError(f"Expected `backend` to be 'native' with `groups`, but got {backend!r}.")
 
 
 def check_finite(name: str, values: Tensor) -> None:

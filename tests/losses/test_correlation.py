@@ -108,6 +108,33 @@ def test_groups(group_by, reduction):
     assert plain == output.value
 
 
+@everywhere
+def test_groups_are_correlated_one_by_one(name):
+    """Values and gradients of ragged groups, some without a correlation, in any order."""
+    sizes = [1, 30, 2, 5, 1, 80, 3]
+    labels = torch.cat([torch.full((n,), 10 - k) for k, n in enumerate(sizes)])
+    labels = labels[torch.randperm(len(labels), generator=torch.Generator().manual_seed(0))]
+    scores, ious = random_scores(len(labels))
+    scores[labels == 10 - 3] = 0.25  # constant
+    scores.requires_grad_()
+    ious.requires_grad_()
+    options = {"regularization_strength": 0.02} if name == "spearman" else {}
+    loss = correlation_loss(scores, ious, name, labels, "sum", "both", **options)
+    gradients = torch.autograd.grad(loss, (scores, ious))
+    alone = [
+        correlation_loss(
+            scores[labels == k], ious[labels == k], name, None, "sum", "both", **options
+        )
+        for k in labels.unique()
+    ]
+    torch.testing.assert_close(loss, sum(alone), rtol=1e-9, atol=1e-9)
+    for gradient, expected in zip(
+        gradients, torch.autograd.grad(sum(alone), (scores, ious)), strict=True
+    ):
+        torch.testing.assert_close(gradient, expected, rtol=1e-9, atol=1e-9)
+    assert (gradients[0][labels == 10 - 3] == 0).all()
+
+
 def test_constant_group_counts_as_zero_in_the_mean():
     # As published: a level with enough positives is active even if its scores are constant.
     positives, logits, _ = make_positives(
@@ -233,6 +260,26 @@ def test_always_finite(name, rows, dtype, reduction):
     assert loss.isfinite()
     assert -1e-6 <= loss <= 2 * (4 if reduction == "sum" else 1) + 1e-5
     assert logits.grad.isfinite().all()
+
+
+@pytest.mark.parametrize("name", ["spearman", "spearman_rank"])
+def test_runs_inside_a_compiled_function(name):
+    groups = torch.arange(24) % 3
+
+    @torch.compile(backend="eager")
+    def loss(logits, ious, groups):
+        return correlation_loss(logits.sigmoid(), ious, name, groups) * 2
+
+    for size in (24, 1, 0):
+        logits = torch.linspace(-1, 1, 24).square()[:size].requires_grad_()
+        ious = torch.linspace(0.3, 0.9, 24).cos()[:size]
+        value = loss(logits, ious, groups[:size])
+        value.backward()
+        expected = logits.detach().clone().requires_grad_()
+        again = correlation_loss(expected.sigmoid(), ious, name, groups[:size]) * 2
+        again.backward()
+        torch.testing.assert_close(value, again)
+        torch.testing.assert_close(logits.grad, expected.grad)
 
 
 def test_permuting_the_positives_changes_nothing():

@@ -184,6 +184,62 @@ def test_runs_inside_a_compiled_function():
     torch.testing.assert_close(values.grad, expected.grad)
 
 
+@pytest.mark.parametrize("algorithm", [_ArrayRows, _TensorRows])
+@pytest.mark.parametrize("strength", STRENGTHS)
+def test_ragged_groups_are_ranked_one_by_one(algorithm, strength):
+    sizes = torch.tensor([1, 40, 2, 1, 7, 300])
+    values, weights = random_rows(2, int(sizes.sum()))
+    values[5:20] = 0.5  # ties
+    rows, ranks = algorithm.rank(values, strength, False, sizes)
+    gradient = rows.deviations(weights, strength)
+    for part, rank, weight, slope in zip(
+        *(v.split(sizes.tolist()) for v in (values, ranks, weights, gradient)), strict=True
+    ):
+        alone = part.clone().requires_grad_()
+        expected = soft_rank(alone, strength)
+        (expected * weight).sum().backward()
+        torch.testing.assert_close(rank, expected.detach(), rtol=1e-9, atol=1e-9)
+        torch.testing.assert_close(slope, alone.grad, rtol=1e-9, atol=1e-9 / strength)
+
+
+def test_groups_in_any_order():
+    values = random_rows(1, 30)[0].requires_grad_()
+    groups = torch.randint(5, (30,), generator=torch.Generator().manual_seed(4)) * 3
+    ranks = soft_rank(values, 0.02, groups=groups)
+    weights = random_rows(1, 30, seed=1)[0]
+    (gradient,) = torch.autograd.grad((ranks * weights).sum(), values)
+    for k in groups.unique():
+        mine = groups == k
+        alone = values.detach()[mine].requires_grad_()
+        expected = soft_rank(alone, 0.02)
+        torch.testing.assert_close(ranks[mine], expected)
+        (expected * weights[mine]).sum().backward()
+        torch.testing.assert_close(gradient[mine], alone.grad)
+    assert torch.autograd.gradcheck(lambda v: soft_rank(v, 0.1, groups=groups), (values,))
+    assert soft_rank(torch.zeros(0), groups=torch.zeros(0, dtype=torch.long)).shape == (0,)
+
+
+@pytest.mark.parametrize("algorithm", [_ArrayRows, _TensorRows])
+def test_non_finite_values_in_groups(algorithm):
+    sizes = torch.tensor([1, 3, 2])
+    for bad in (float("nan"), float("inf"), -float("inf")):
+        for place in range(6):
+            values = torch.rand(6)
+            values[place] = bad
+            with pytest.raises(ValueError, match="to be finite, but 1 of 6 are NaN or infinite"):
+                algorithm.rank(values, 0.1, False, sizes)
+
+
+def test_bad_groups():
+    values, groups = torch.rand(4), torch.zeros(4, dtype=torch.long)
+    with pytest.raises(ValueError, match=r"`groups` to be integers, .* torch.float32 of shape"):
+        soft_rank(values, groups=groups.float())
+    with pytest.raises(ValueError, match=r"`groups` .* of shape \(4,\) for \(1, 4\)"):
+        soft_rank(values[None], groups=groups)
+    with pytest.raises(ValueError, match="`backend` to be 'native' with `groups`, but got 'torchs"):
+        soft_rank(values, backend="torchsort", groups=groups)
+
+
 @given(st.lists(vectors, min_size=1, max_size=3))
 @UNHURRIED
 def test_both_isotonic_algorithms_agree(rows):
@@ -202,8 +258,8 @@ def test_both_isotonic_algorithms_agree(rows):
 def test_the_tensor_algorithm_gives_the_same_ranks(n, strength):
     values, gradient = random_rows(3, n), random_rows(3, n, seed=1)
     values[0, n // 2 :] = 0.5  # ties
-    expected_rows, expected = _ArrayRows.rank(values, strength, 0.0)
-    rows, ranks = _TensorRows.rank(values, strength, 0.0)
+    expected_rows, expected = _ArrayRows.rank(values, strength, True)
+    rows, ranks = _TensorRows.rank(values, strength, True)
     torch.testing.assert_close(ranks, expected, rtol=1e-9, atol=1e-9)
     torch.testing.assert_close(
         rows.deviations(gradient, strength),
