@@ -141,7 +141,8 @@ class Evaluation:
         Deviation: pycocotools uses the box's area for masks too if the first result has a box.
         """
         if self.masks:
-            return np.asarray(mask_utils.area(self._sorted_masks), np.float64).reshape(-1)
+            # One by one: pycocotools 2.0.11 fails for a list of more than 255 with NumPy 2.
+            return np.asarray([mask_utils.area(mask) for mask in self._sorted_masks], np.float64)
         boxes = self.results.boxes[self.order]
         return boxes[:, 2] * boxes[:, 3]
 

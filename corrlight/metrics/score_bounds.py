@@ -13,10 +13,17 @@ class ScoreBounds(Metric):
     """AP, AP50 and AP75 with true positives ranked by IoU, and against it."""
 
     def __call__(self, evaluation: Evaluation) -> MetricResult:
-        """Return ``{AP,AP50,AP75}_{upper,lower}_cls`` and both APs of every class."""
+        """Return ``{AP,AP50,AP75}_{upper,lower}_cls`` and both APs of every class.
+
+        ``num_classes_bounds_violated`` counts the classes whose AP lies outside: there, detections
+        reach IoU 0.5 with several objects, and the bounds are no theorem.
+        """
         bounds = score_bounds(evaluation)
         return MetricResult(
-            values=bounds.values,
+            values={
+                **bounds.values,
+                "num_classes_bounds_violated": int(bounds.violated.sum()),
+            },
             per_class={
                 "AP_upper_cls": none_if_nan(bounds.upper.mean((0, 1))),
                 "AP_lower_cls": none_if_nan(bounds.lower.mean((0, 1))),

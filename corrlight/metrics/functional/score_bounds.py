@@ -16,6 +16,7 @@ from corrlight.metrics.matching import IOU_THRESHOLDS, RECALL_THRESHOLDS
 __all__ = ["BoundNumbers", "Direction", "reranked_scores", "score_bounds"]
 
 Direction = Literal["upper", "lower"]
+_ROUNDING = 1e-12
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,10 +27,21 @@ class BoundNumbers:
         upper: ``(T, R, C)`` interpolated precision with true positives by descending IoU; NaN for
             classes without objects.
         lower: ``(T, R, C)`` the same by ascending IoU.
+        own: ``(T, R, C)`` the same in the order of the scores: AP itself.
     """
 
     upper: Array
     lower: Array
+    own: Array
+
+    @property
+    def violated(self) -> Array:
+        """``(C,)`` bool: AP of the class lies outside its bounds.
+
+        It cannot where no detection reaches IoU 0.5 with two objects of its class.
+        """
+        upper, lower, own = (p.mean((0, 1)) for p in (self.upper, self.lower, self.own))
+        return (own > upper + _ROUNDING) | (own < lower - _ROUNDING)
 
     @property
     def values(self) -> dict[str, float | None]:
@@ -61,14 +73,15 @@ def score_bounds(evaluation: Evaluation) -> BoundNumbers:
     true, false = matches.true_positive, matches.false_positive
     num_classes = evaluation.ground_truth.num_classes
     shape = (len(IOU_THRESHOLDS), len(RECALL_THRESHOLDS), num_classes)
-    bounds = {name: np.full(shape, np.nan) for name in get_args(Direction)}
+    bounds = {name: np.full(shape, np.nan) for name in (*get_args(Direction), "own")}
     for label in np.flatnonzero(matches.num_gt).tolist():
         order = evaluation.class_order[evaluation.class_slices[label]]
         places = np.flatnonzero(true[0, order])
         ious = matches.iou[0, order[places]]
-        for name, key in (("upper", -ious), ("lower", ious)):
+        for name, key in (("upper", -ious), ("lower", ious), ("own", None)):
             permuted = order.copy()
-            permuted[places] = order[places[np.argsort(key, kind="stable")]]
+            if key is not None:
+                permuted[places] = order[places[np.argsort(key, kind="stable")]]
             bounds[name][..., label] = interpolated_precision(
                 true[:, permuted], false[:, permuted], int(matches.num_gt[label])
             )

@@ -66,7 +66,7 @@ def test_equals_pycocotools(data):
 
 
 @given(datasets(), st.integers(0, 2**32 - 1))
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 def test_masks_equal_pycocotools(data, seed):
     gt, dt = with_masks(*data, np.random.default_rng(seed))
     ours = coco_evaluate(Evaluation.from_coco(gt, dt, masks=True)).values

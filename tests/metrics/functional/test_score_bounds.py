@@ -47,10 +47,43 @@ def test_bounds_hold_where_no_detection_has_two_objects(data):
         assert set(bounds.values()) == {None}
         return
     assert bounds["AP50_upper_cls"] == bounds["AP50_lower_cls"] == values["AP50"]
+    found = score_bounds(evaluation)
+    per_class = coco_evaluate(evaluation).class_ap()
+    np.testing.assert_allclose(found.own.mean((0, 1)), per_class, atol=1e-12)
     if not disputed(evaluation):
+        assert not found.violated.any()
         for name in ("AP", "AP75"):
             assert bounds[f"{name}_lower_cls"] <= values[name] + 1e-12
             assert bounds[f"{name}_upper_cls"] >= values[name] - 1e-12
+
+
+def test_a_violation_is_counted():
+    """At IoU 0.5 the first detection takes the wrong object: ranked by IoU it comes too late."""
+    gt = {"images": [{"id": 1}], "categories": [{"id": 1}], "annotations": []}
+    for k, width in enumerate((100, 70)):
+        box = [0.0, 0.0, width, 100.0]
+        gt["annotations"].append({"id": k + 1, "image_id": 1, "category_id": 1, "bbox": box})
+    rng = np.random.default_rng(0)
+    counts = []
+    for _ in range(300):
+        dt = [
+            {
+                "image_id": 1,
+                "category_id": 1,
+                "bbox": [float(v) for v in (*rng.uniform(0, 8, 2), *rng.uniform(60, 100, 2))],
+                "score": float(rng.random()),
+            }
+            for _ in range(3)
+        ]
+        evaluation = Evaluation.from_coco(gt, dt)
+        found = score_bounds(evaluation)
+        own = coco_evaluate(evaluation).values["AP"]
+        values = found.values
+        outside = own > values["AP_upper_cls"] + 1e-12 or own < values["AP_lower_cls"] - 1e-12
+        assert bool(found.violated[0]) == outside
+        assert disputed(evaluation) or not outside
+        counts.append(outside)
+    assert 0 < sum(counts) < 60
 
 
 def test_upper_bound_equals_evaluating_reranked_detections():
