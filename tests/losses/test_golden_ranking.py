@@ -12,9 +12,47 @@ pytestmark = pytest.mark.golden
 DTYPES = [torch.float64, torch.float32]
 
 
-def tolerance(case, dtype):
-    # The reference rounds the plain step of delta = 0, and sums of it, to float32.
-    return 1e-7 if case.get("delta") == 0 and dtype == torch.float64 else None
+def plain_rank_sort(logits, targets, step_dtype):
+    """Return ranking loss, sorting loss and gradient for delta = 0 by a loop over the positives.
+
+    The reference makes its step a float32 tensor and leaves the rest to type promotion. With
+    ``step_dtype`` float32 this does the same; with float64 nothing is rounded.
+    """
+    positive, negative = (targets > 0).nonzero().squeeze(1), (targets == 0).nonzero().squeeze(1)
+    s, t, others = logits[positive], targets[positive], logits[negative]
+    ranking, sorting = torch.zeros_like(s), torch.zeros_like(s)
+    to_positives, to_negatives = torch.zeros_like(s), torch.zeros_like(others)
+    for i in range(len(s)):
+        among = (s - s[i] >= 0).to(step_dtype)
+        above = (others - s[i] >= 0).to(step_dtype)
+        rank, false = among.sum(), above.sum()
+        ranking[i] = false / (rank + false)
+        better = among * (t >= t[i])
+        sorting[i] = (among * (1 - t)).sum() / rank - (better * (1 - t)).sum() / better.sum()
+        if false > 0:
+            to_positives[i] -= ranking[i]
+            to_negatives += above * (ranking[i] / false)
+        worse = among * (t < t[i])
+        if worse.sum() > 0:
+            to_positives[i] -= sorting[i]
+            to_positives += worse * (sorting[i] / worse.sum())
+    gradient = torch.zeros_like(logits)
+    gradient[positive], gradient[negative] = to_positives / len(s), to_negatives / len(s)
+    return ranking.mean(), sorting.mean(), gradient
+
+
+def check_plain_step(golden, case):
+    """Delta = 0: the reference is this loop with a float32 step, ours the one with float64."""
+    logits, targets = read(golden, case, torch.float64)
+    names = ("ranking_loss", "sorting_loss", "grad_sum")
+    rounded = plain_rank_sort(logits.detach(), targets, torch.float32)
+    for name, value in zip(names, rounded, strict=True):
+        assert_close(value, golden.expected(case, name), torch.float64, f"reference {name}")
+    ranking, sorting = rank_sort_loss(logits, targets, 0)
+    (gradient,) = torch.autograd.grad(ranking + sorting, logits)
+    exact = plain_rank_sort(logits.detach(), targets, torch.float64)
+    for name, value, expected in zip(names, (ranking, sorting, gradient), exact, strict=True):
+        assert_close(value, expected.numpy(), torch.float64, f"exact {name}")
 
 
 def read(golden, case, dtype):
@@ -27,7 +65,10 @@ def check_rank_sort(golden, case, dtype):
     if "raises" in case:  # Deviation: no positives give zeros.
         check_zeros(rank_sort_loss(logits, targets, case["delta"]), logits)
         return
-    rtol = tolerance(case, dtype)
+    rtol = None
+    if case["delta"] == 0 and dtype == torch.float64:
+        check_plain_step(golden, case)
+        rtol = 2**-23  # two roundings to float32
     ranking, sorting = rank_sort_loss(logits, targets, case["delta"])
     assert_close(ranking, golden.expected(case, "ranking_loss"), dtype, "ranking", rtol)
     assert_close(sorting, golden.expected(case, "sorting_loss"), dtype, "sorting", rtol)
@@ -131,6 +172,12 @@ CHECKS = {
     "AP": check_ap,
     "aLRP self balancing": check_balance,
 }
+
+
+def test_every_case_of_the_index_has_a_check():
+    cases = load("rank_losses").cases
+    assert {case["loss"] for case in cases} == set(CHECKS)
+    assert len({case["id"] for case in cases}) == len(cases) > 0
 
 
 @pytest.mark.parametrize("dtype", DTYPES, ids=["float64", "float32"])
