@@ -1,0 +1,123 @@
+"""Which run folder a row's run is: known from its configuration and data, without training."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig, open_dict
+
+from corrlight.data.shapes_datamodule import ShapesDataModule
+from corrlight.engine.build import build_data, effective_lr
+from corrlight.engine.config import ComposedConfig, compose_config, to_container
+from corrlight.engine.identity import ranks_per_node
+from corrlight.engine.run_folder import RunFolder, data_fingerprint, find_run, run_id
+
+__all__ = ["Locator", "PlannedRun"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlannedRun:
+    """One run of a row.
+
+    Attributes:
+        options: Its ``run.py`` options, the seed included.
+        folder: Its run folder, which need not exist; None where the data are missing.
+        config: The resolved configuration.
+        problem: Why ``folder`` is None.
+    """
+
+    options: tuple[str, ...]
+    folder: RunFolder | None
+    config: dict[str, Any]
+    problem: str = ""
+
+    @property
+    def finished(self) -> bool:
+        """Whether the run has its results."""
+        return self.folder is not None and self.folder.finished
+
+    @property
+    def started(self) -> bool:
+        """Whether there is a checkpoint to go on from."""
+        return self.folder is not None and self.folder.last_checkpoint.is_file()
+
+    @property
+    def ranks(self) -> int:
+        """Processes on one machine."""
+        return ranks_per_node(DictConfig(self.config))
+
+    @property
+    def needs_gpu(self) -> bool:
+        """Whether it is to train on GPUs, as far as there are any."""
+        return bool(self.config["trainer"]["accelerator"] in ("gpu", "cuda", "auto"))
+
+
+class Locator:
+    """Finds the run folders of ``run.py`` options.
+
+    Args:
+        draw: Whether embedded pictures that do not exist are drawn.
+    """
+
+    def __init__(self, draw: bool) -> None:
+        self._draw = draw
+        self._composed: dict[tuple[str, ...], ComposedConfig] = {}
+        self._fingerprints: dict[str, dict[str, str] | str] = {}
+
+    def plan(self, options: Sequence[str], seed: int) -> PlannedRun:
+        """Return the run of ``options`` with ``seed``.
+
+        Raises:
+            corrlight.engine.config.ConfigError: The options do not compose.
+        """
+        key = tuple(options)
+        if key not in self._composed:
+            self._composed[key] = compose_config(key)
+        composed = self._composed[key]
+        config = composed.config
+        with open_dict(config):
+            config.seed = seed
+        plain = to_container(config)
+        fingerprint = self._fingerprint(config)
+        own = (*key, f"seed={seed}")
+        if isinstance(fingerprint, str):
+            return PlannedRun(options=own, folder=None, config=plain, problem=fingerprint)
+        identity = run_id(
+            plain,
+            world_size=ranks_per_node(config) * int(config.trainer.num_nodes),
+            lr=effective_lr(config),
+            fingerprint=fingerprint,
+        )
+        runs = Path(config.paths.runs_dir)
+        choices = composed.choices
+        name = config.name or f"{choices['detector']}-{choices['corr']}-{choices['data']}"
+        folder = find_run(runs, identity) or RunFolder(runs / name / identity)
+        return PlannedRun(options=own, folder=folder, config=plain)
+
+    def _fingerprint(self, config: DictConfig) -> dict[str, str] | str:
+        """Return the data's fingerprint, or why there is none.
+
+        Rows share their data, and a fingerprint reads half a gigabyte on COCO: once is enough.
+        """
+        section = to_container(config.data)
+        section.pop("seed", None)  # Of order and augmentation.
+        key = json.dumps(section, sort_keys=True)
+        if key not in self._fingerprints:
+            self._fingerprints[key] = self._read_fingerprint(config)
+        return self._fingerprints[key]
+
+    def _read_fingerprint(self, config: DictConfig) -> dict[str, str] | str:
+        data = build_data(config, list(config.allow_targets))
+        if isinstance(data, ShapesDataModule) and not self._draw:
+            folder = Path(config.data.root) / data.options.folder_name
+            if not folder.is_dir():
+                return f"{folder} is not drawn yet."
+        try:
+            files = data.annotation_files
+        except ValueError as error:
+            return str(error)
+        return data_fingerprint(files)

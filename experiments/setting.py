@@ -1,0 +1,230 @@
+"""The detectors as the thesis trains them, and as the embedded pictures train them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+__all__ = [
+    "ATSS",
+    "ATSS_ALRP",
+    "ATSS_AP",
+    "ATSS_CENTERNESS",
+    "ATSS_QFL",
+    "ATSS_RS",
+    "DETR",
+    "FOVEABOX",
+    "PAA",
+    "RETINANET",
+    "SPARSE_RCNN",
+    "SPARSE_RCNN_3X",
+    "SPARSE_RCNN_R101",
+    "SPARSE_RCNN_X101",
+    "YOLACT",
+    "Setting",
+]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Setting:
+    """A detector with its base loss, without Correlation Loss.
+
+    Attributes:
+        key: Short name; the first part of the names of its rows.
+        name: As printed.
+        full: ``run.py`` options of the thesis' training on COCO.
+        toy: Options of the small variant on the embedded shapes.
+        corr: Options of every Correlation Loss on it, such as the published grouping.
+        gpu_seconds: Estimated GPU seconds (V100, 32 bit) of one training image, for ``--dry-run``.
+        toy_minutes: Estimated minutes of a toy run on one CPU thread.
+        nms_free: Whether it has no NMS; such rows count as converged from a lower AP50 on.
+        masks: Whether its AP of the thesis is that of masks.
+    """
+
+    key: str
+    name: str
+    full: tuple[str, ...]
+    toy: tuple[str, ...]
+    corr: tuple[str, ...] = ()
+    gpu_seconds: float
+    toy_minutes: float
+    nms_free: bool = False
+    masks: bool = False
+
+    @property
+    def prefix(self) -> str:
+        """What stands before the names of its AP measures."""
+        return "mask_" if self.masks else ""
+
+
+# Seconds on a GPU. Sparse R-CNN: 0.50 s an iteration of 4 x 4 images (thesis, 5.5.3), which is
+# 0.125 s an image. The others: their ratio to it on a CPU (seconds of a training iteration).
+_SPARSE_RCNN_SECONDS = 0.125
+_ATSS_SECONDS = 0.063
+
+# Validation costs a small run a fifth of its time: twice is enough.
+_SHAPES = ("data=shapes", "trainer.check_val_every_n_epoch=5")
+
+_ATSS = ("detector=atss", "data=coco")
+_ATSS_SMALL = ("detector=atss_small", *_SHAPES)
+_NO_HEAD = ("detector.aux_head=none",)
+# Rank & Sort's published anchors and rate (conf/experiment/atss_rank_sort_r50_1x.yaml).
+_THREE_SCALES = ("detector.net.anchor_scale=4", "detector.net.scales_per_octave=3")
+_RANKING_RATE = ("schedule.lr=0.008",)
+# Ranking losses fix the order of the scores, not their scale: after a short training most of them
+# are still near the prior, below the usual threshold.
+_ANY_SCORE = ("detector.postprocessor.score_thresh=0.0",)
+_DENSE_MINUTES = 3.6
+
+RETINANET = Setting(
+    key="retinanet",
+    name="RetinaNet",
+    full=("detector=retinanet", "data=coco"),
+    toy=("detector=retinanet_small", *_SHAPES),
+    # As published: one term a pyramid level, the mean of the levels with positives.
+    corr=("corr.group_by=level", "corr.reduction=mean"),
+    gpu_seconds=_ATSS_SECONDS,
+    toy_minutes=_DENSE_MINUTES,
+)
+FOVEABOX = Setting(
+    key="foveabox",
+    name="FoveaBox",
+    full=("detector=foveabox", "data=coco"),
+    toy=("detector=foveabox_small", *_SHAPES),
+    gpu_seconds=_ATSS_SECONDS,
+    toy_minutes=_DENSE_MINUTES,
+)
+ATSS = Setting(
+    key="atss",
+    name="ATSS",
+    full=(*_ATSS, *_NO_HEAD),
+    toy=(*_ATSS_SMALL, *_NO_HEAD),
+    gpu_seconds=_ATSS_SECONDS,
+    toy_minutes=_DENSE_MINUTES,
+)
+ATSS_CENTERNESS = Setting(
+    key="atss-centerness",
+    name="ATSS, centerness head",
+    full=(*_ATSS, "detector.aux_head=centerness"),
+    toy=(*_ATSS_SMALL, "detector.aux_head=centerness"),
+    gpu_seconds=_ATSS_SECONDS,
+    toy_minutes=_DENSE_MINUTES,
+)
+ATSS_AP = Setting(
+    key="atss-ap",
+    name="ATSS, AP Loss",
+    full=(*_ATSS, *_NO_HEAD, "loss=ap", *_THREE_SCALES, *_RANKING_RATE),
+    toy=(*_ATSS_SMALL, *_NO_HEAD, "loss=ap", *_ANY_SCORE),
+    gpu_seconds=_ATSS_SECONDS,
+    toy_minutes=_DENSE_MINUTES,
+)
+ATSS_ALRP = Setting(
+    key="atss-alrp",
+    name="ATSS, aLRP Loss",
+    full=(
+        *_ATSS,
+        *_NO_HEAD,
+        "loss=alrp",
+        "loss.period=7330",
+        "detector.net.anchor_scale=4",
+        "detector.net.scales_per_octave=2",
+        *_RANKING_RATE,
+    ),
+    toy=(*_ATSS_SMALL, *_NO_HEAD, "loss=alrp", "loss.period=125", *_ANY_SCORE),
+    gpu_seconds=_ATSS_SECONDS,
+    toy_minutes=_DENSE_MINUTES,
+)
+ATSS_QFL = Setting(
+    key="atss-qfl",
+    name="ATSS, QFL",
+    full=(*_ATSS, *_NO_HEAD, "loss=quality_focal"),
+    toy=(*_ATSS_SMALL, *_NO_HEAD, "loss=quality_focal"),
+    gpu_seconds=_ATSS_SECONDS,
+    toy_minutes=_DENSE_MINUTES,
+)
+ATSS_RS = Setting(
+    key="atss-rs",
+    name="ATSS, RS Loss",
+    full=(*_ATSS, *_NO_HEAD, "loss=rank_sort", *_THREE_SCALES, *_RANKING_RATE),
+    toy=(*_ATSS_SMALL, *_NO_HEAD, "loss=rank_sort", *_ANY_SCORE),
+    gpu_seconds=_ATSS_SECONDS,
+    toy_minutes=_DENSE_MINUTES,
+)
+PAA = Setting(
+    key="paa",
+    name="PAA",
+    full=("detector=paa", "data=coco", *_NO_HEAD),
+    toy=("detector=paa_small", *_SHAPES, *_NO_HEAD),
+    gpu_seconds=_ATSS_SECONDS,
+    toy_minutes=_DENSE_MINUTES,
+)
+
+_SPARSE_SMALL = ("detector=sparse_rcnn_small", *_SHAPES)
+# The small Sparse R-CNN's own 50 epochs would take longer than a toy row may.
+_SPARSE_EPOCHS = ("schedule.max_epochs=16", "schedule.scheduler.milestones=[12,15]")
+
+SPARSE_RCNN = Setting(
+    key="sparse_rcnn",
+    name="Sparse R-CNN",
+    full=("detector=sparse_rcnn", "data=coco"),
+    toy=(*_SPARSE_SMALL, *_SPARSE_EPOCHS),
+    gpu_seconds=_SPARSE_RCNN_SECONDS,
+    toy_minutes=9,
+    nms_free=True,
+)
+_STRONG = (
+    "detector=sparse_rcnn",
+    "detector.net.num_proposals=300",
+    "schedule=sparse_rcnn_3x",
+)
+SPARSE_RCNN_3X = Setting(
+    key="sparse_rcnn_3x",
+    name="Sparse R-CNN, 36 epochs, 300 proposals",
+    full=(*_STRONG, "data=coco_multiscale"),
+    toy=(*_SPARSE_SMALL, "detector.net.num_proposals=60", *_SPARSE_EPOCHS),
+    gpu_seconds=0.17,
+    toy_minutes=10,
+    nms_free=True,
+)
+SPARSE_RCNN_R101 = Setting(
+    key="sparse_rcnn_r101_dcn",
+    name="Corr-Sparse R-CNN, ResNet-101-DCN",
+    full=(*_STRONG, "backbone=resnet101_dcn", "data=coco_multiscale_960"),
+    toy=(*_SPARSE_SMALL, "detector.net.num_proposals=60", *_SPARSE_EPOCHS),
+    gpu_seconds=0.3,
+    toy_minutes=10,
+    nms_free=True,
+)
+SPARSE_RCNN_X101 = Setting(
+    key="sparse_rcnn_x101_dcn",
+    name="Corr-Sparse R-CNN, ResNeXt-101-DCN",
+    full=(*_STRONG, "backbone=resnext101_64x4d_dcn", "data=coco_multiscale_960"),
+    toy=(*_SPARSE_SMALL, "detector.net.num_proposals=60", "backbone.depth=34", *_SPARSE_EPOCHS),
+    gpu_seconds=0.5,
+    toy_minutes=10,
+    nms_free=True,
+)
+DETR = Setting(
+    key="detr",
+    name="DETR",
+    full=("detector=detr", "data=coco_detr"),
+    toy=(
+        "detector=detr_small",
+        *_SHAPES,
+        "schedule.max_epochs=14",
+        "schedule.scheduler.milestones=[12]",
+    ),
+    gpu_seconds=0.06,
+    toy_minutes=10,
+    nms_free=True,
+)
+YOLACT = Setting(
+    key="yolact",
+    name="YOLACT",
+    full=("detector=yolact", "data=coco_yolact"),
+    toy=("detector=yolact_small", *_SHAPES, "data.load_masks=true"),
+    # As published: one term an image, summed over the images of a GPU.
+    corr=("corr.group_by=image", "corr.reduction=sum"),
+    gpu_seconds=0.035,
+    toy_minutes=_DENSE_MINUTES,
+    masks=True,
+)

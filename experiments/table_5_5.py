@@ -1,0 +1,220 @@
+"""Table 5.5: comparison with the state of the art on COCO test-dev.
+
+Run: ``python -m experiments.table_5_5 [--server-result ROW=FILE] [run.py options ...]``
+
+Annotations of test-dev are not public: our numbers come from files of the evaluation server alone,
+and the AP on val2017 of the same runs stands in a column of its own.
+"""
+
+import difflib
+import json
+import re
+import sys
+from argparse import ArgumentParser, Namespace
+from collections.abc import Mapping
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+from matplotlib.figure import Figure
+
+from experiments.collection import Collected
+from experiments.command import main
+from experiments.grid import DASH, Grid, number
+from experiments.picture import OURS, THESIS, new_figure
+from experiments.row import Row, with_spearman_rank
+from experiments.setting import SPARSE_RCNN_R101, SPARSE_RCNN_X101
+from experiments.table import Table, standard_notes, title_of, value_cell
+from experiments.thesis_numbers import MEASURES, records
+
+_MEASURES = ("ap", "ap50", "ap75", "ap_s", "ap_m", "ap_l")
+_GROUPS = {"nms_based": "NMS-based", "nms_free": "NMS-free", "ours": "thesis"}
+# Frames a second on a V100, by method and backbone (thesis, section 5.4).
+_FPS = {
+    ("Corr-Sparse R-CNN", "ResNet-101-DCN"): "13.7",
+    ("Corr-Sparse R-CNN", "ResNeXt-101-DCN"): "6.8",
+    ("VFNet", "ResNet-101-DCN"): "12.6",
+    ("RS-Mask R-CNN+", "ResNeXt-101-DCN"): "6.4",
+}
+# The server's own names of the measures, and those of other tools.
+_SERVER_KEYS = {
+    "AP": ("AP",),
+    "AP50": ("AP_50", "AP50"),
+    "AP75": ("AP_75", "AP75"),
+    "AP_small": ("AP_small", "APs"),
+    "AP_medium": ("AP_medium", "APm"),
+    "AP_large": ("AP_large", "APl"),
+}
+_SUMMARY = re.compile(
+    r"Average Precision\s*\(AP\)\s*@\[\s*IoU=(\S+)\s*\|\s*area=\s*(\w+)\s*\|"
+    r"[^\]]*\]\s*=\s*(-?[\d.]+)"
+)
+_AREAS = {"small": "AP_small", "medium": "AP_medium", "large": "AP_large"}
+
+
+def read_server_result(path: Path) -> dict[str, float]:
+    """Return the AP measures of a result of COCO's evaluation server, as fractions.
+
+    Args:
+        path: JSON with named numbers, lines ``AP: 0.51``, or pycocotools' summary.
+
+    Raises:
+        ValueError: If it has not all six measures.
+        OSError: If it cannot be read.
+    """
+    text = path.read_text(encoding="utf-8")
+    named: dict[str, float] = {}
+    for iou, area, value in _SUMMARY.findall(text):
+        key = _AREAS.get(area) or {"0.50:0.95": "AP", "0.50": "AP50", "0.75": "AP75"}.get(iou)
+        if key is not None:
+            named[key] = float(value)
+    if not named:
+        named = _named_numbers(text, path)
+    found = {}
+    for measure, names in _SERVER_KEYS.items():
+        value = next((named[name] for name in names if name in named), None)
+        if value is None:
+            raise ValueError(f"Expected {measure} in the server result {path}, but found none.")
+        if not 0 <= value <= 1:
+            raise ValueError(f"Expected {measure} of {path} in [0, 1], but got {value:g}.")
+        found[measure] = value
+    return found
+
+
+def _named_numbers(text: str, path: Path) -> dict[str, float]:
+    try:
+        content = json.loads(text)
+    except json.JSONDecodeError:
+        pairs = re.findall(r"^\s*(\w+)\s*[:=]\s*([\d.]+)\s*$", text, re.MULTILINE)
+        return {name: float(value) for name, value in pairs}
+    if not isinstance(content, dict):
+        raise ValueError(f"Expected named numbers in {path}, but got {type(content).__name__}.")
+    return {name: float(v) for name, v in content.items() if isinstance(v, int | float)}
+
+
+def _grid(
+    table: Table, collected: Collected, digits: int, *, server: Mapping[str, Mapping[str, float]]
+) -> Grid:
+    """The published methods as constants, then ours."""
+    lines = [
+        (
+            _GROUPS[line["group"]],
+            line["method"],
+            line["backbone"],
+            line["epochs"],
+            *(line[measure] for measure in _MEASURES),
+            DASH,
+            _FPS.get((line["method"], line["backbone"]), DASH),
+            line["venue"] or DASH,
+            "constant, from the thesis",
+        )
+        for line in records("table_5_5")
+    ]
+    for row in table.rows:
+        if row.key not in collected.results:
+            continue
+        result = collected.results[row.key]
+        measured = server.get(row.key, {})
+        method, backbone = row.name.split(", ", 1)
+        lines.append(
+            (
+                "ours",
+                method,
+                backbone,
+                "36",
+                *(number(measured.get(MEASURES[measure]), digits) for measure in _MEASURES),
+                value_cell(result.summary("AP"), digits),
+                DASH,
+                DASH,
+                "; ".join(
+                    [*result.remarks(collected.toy), *([] if measured else ["no server result"])]
+                ),
+            )
+        )
+    return Grid(
+        title=title_of(table, collected),
+        header=("", "method", "backbone", "epochs", "AP", "AP50", "AP75", "APs", "APm", "APl",
+                "val2017 AP (ours)", "fps (V100, thesis)", "venue", "remarks"),
+        lines=tuple(lines),
+        notes=(*standard_notes(table, collected), *table.notes),
+        text_columns=3,
+    )  # fmt: skip
+
+
+def _draw(
+    table: Table, collected: Collected, *, server: Mapping[str, Mapping[str, float]]
+) -> Figure | None:
+    """AP on test-dev of all methods; ours where there is a server result."""
+    if not server:
+        return None
+    figure = new_figure(8.0, 5.5)
+    axis = figure.subplots()
+    bars = [
+        (f"{r['method']}, {r['backbone']}", float(r["ap"]), THESIS) for r in records("table_5_5")
+    ]
+    bars += [
+        (f"{row.name} (ours)", 100 * server[row.key]["AP"], OURS)
+        for row in table.rows
+        if row.key in server
+    ]
+    axis.barh(range(len(bars)), [ap for _, ap, _ in bars], color=[colour for *_, colour in bars])
+    axis.set_yticks(range(len(bars)), [name for name, *_ in bars], fontsize=7)
+    axis.set_xlim(min(ap for _, ap, _ in bars) - 2, max(ap for _, ap, _ in bars) + 1)
+    axis.invert_yaxis()
+    axis.set_xlabel("AP on test-dev (orange: constants from the thesis)", fontsize=9)
+    return figure
+
+
+def _add_options(parser: ArgumentParser) -> None:
+    parser.add_argument(
+        "--server-result",
+        action="append",
+        default=[],
+        metavar="ROW=FILE",
+        help="result of COCO's evaluation server on test-dev for one of our rows",
+    )
+
+
+def _choose(table: Table, arguments: Namespace) -> Table:
+    server: dict[str, dict[str, float]] = {}
+    keys = [row.key for row in table.rows]
+    for given in arguments.server_result:
+        key, equals, path = given.partition("=")
+        if not equals:
+            raise ValueError(f"Expected `--server-result` to be ROW=FILE, but got '{given}'.")
+        if key not in keys:
+            close = difflib.get_close_matches(key, keys, n=1, cutoff=0)
+            raise ValueError(f"Unknown row '{key}' of {table.name}. Did you mean '{close[0]}'?")
+        server[key] = read_server_result(Path(path))
+    return replace(table, grid=partial(_grid, server=server), draw=partial(_draw, server=server))
+
+
+TABLE = Table(
+    name="table_5_5",
+    title="Table 5.5: comparison with the state of the art on COCO test-dev",
+    columns=("AP",),
+    rows=with_spearman_rank(
+        [
+            Row(
+                setting=setting,
+                coefficient="spearman",
+                weight=0.2,
+                label=f"{setting.name}, Spearman",
+            )
+            for setting in (SPARSE_RCNN_R101, SPARSE_RCNN_X101)
+        ]
+    ),
+    notes=(
+        "Constants are printed in the thesis, which took them from the papers; none was measured "
+        "here.",
+        "Our test-dev numbers come from --server-result alone; val2017 AP is another data set, for "
+        "orientation.",
+    ),
+    add_options=_add_options,
+    choose=_choose,
+    grid=partial(_grid, server={}),
+    draw=partial(_draw, server={}),
+)
+
+if __name__ == "__main__":
+    sys.exit(main(TABLE))
