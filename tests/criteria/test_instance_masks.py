@@ -127,7 +127,7 @@ def test_without_objects_every_branch_has_a_zero_gradient() -> None:
 
 def test_missing_masks_are_named() -> None:
     stage, targets = predictions_of(), targets_of(2, 1)
-    with pytest.raises(ValueError, match="`predictions.mask` to hold mask predictions"):
+    with pytest.raises(ValueError, match=r"`predictions\.mask` to hold mask predictions"):
         criterion()(replace(stage, mask=None), targets, MATCH, {})
     bare = (targets[0], replace(targets[1], masks=None))
     with pytest.raises(ValueError, match=r"data.load_masks=true.*image 1 has none"):
