@@ -86,7 +86,7 @@ def gradients(out: Path) -> None:
     losses = {
         "concordance": concordance,
         "Pearson = published Spearman": pearson,
-        "spearman_rank (0.35)": lambda x, y: spearman(x, y, relative_strength=0.35),
+        "spearman_rank (0.25)": lambda x, y: spearman(x, y, relative_strength=0.25),
     }
     for k, (name, coefficient) in enumerate(losses.items()):
         leaf = scores.clone().requires_grad_()

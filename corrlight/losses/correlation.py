@@ -34,7 +34,7 @@ _GroupedCoefficient = Callable[[Tensor, Tensor, Groups, Tensor], Tensor]
 
 # Chosen by experiment, docs/losses.md: most positives get a gradient, and the value is within 0.02
 # of the rank correlation.
-DEFAULT_RELATIVE_STRENGTH = 0.35
+DEFAULT_RELATIVE_STRENGTH = 0.25
 
 _log = logging.getLogger(__name__)
 
