@@ -100,7 +100,7 @@ def randomise(model: torch.nn.Module) -> None:
                 fan_in = tensor[0].numel()
                 gain = 1.0 if any(s in part for s in last) else 2**0.5
                 if not name.startswith("backbone"):
-                    gain *= 0.2 if name.startswith("neck") else 0.8
+                    gain *= {"neck": 0.2, "roi_head": 0.4}.get(name.split(".")[0], 0.8)
                 noise = torch.randn(tensor.shape, generator=generator)
                 tensor.copy_(noise * gain / fan_in**0.5)
 

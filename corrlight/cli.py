@@ -12,6 +12,7 @@ _USAGE = """usage: corrlight COMMAND ...
 commands:
   train    train or test a detector; takes the options of run.py (corrlight train --help)
   analyze  AP, oLRP, beta_cls, AP bounds of COCO results files (corrlight analyze --help)
+  convert  checkpoints of mmdetection and torchvision to ours, and back (corrlight convert --help)
 """
 
 
@@ -30,6 +31,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         from corrlight.analysis.command import main as analyze
 
         return analyze(rest)
+    if command == "convert":
+        from corrlight.convert.command import main as convert
+
+        return convert(rest)
     print(f"error: Unknown command '{command}'.\n\n{_USAGE}", file=sys.stderr)
     return 2
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import pickle
 import zipfile
 from collections.abc import Callable
@@ -10,6 +11,7 @@ from typing import Any
 
 import torch
 from lightning.pytorch.plugins.io import CheckpointIO
+from safetensors import SafetensorError, safe_open
 
 from corrlight.atomic import atomic_path
 
@@ -24,6 +26,11 @@ _UNREADABLE = (
 def load_checkpoint(path: str | Path, map_location: Any = "cpu") -> dict[str, Any]:
     """Return the content of a checkpoint; no code in it is ever executed.
 
+    Args:
+        path: What ``torch.save`` wrote, or a ``.safetensors`` file, whose tensors come under
+            "state_dict" beside its metadata, read as JSON where it is.
+        map_location: Where tensors go.
+
     Raises:
         FileNotFoundError: There is no such file.
         ValueError: The file is cut off, or holds more than tensors and plain containers.
@@ -31,6 +38,8 @@ def load_checkpoint(path: str | Path, map_location: Any = "cpu") -> dict[str, An
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(f"Expected a checkpoint file, but there is no {path}.")
+    if path.suffix == ".safetensors":
+        return _load_safetensors(path, map_location)
     try:
         content = torch.load(path, map_location=map_location, weights_only=True)
     except _UNREADABLE as error:
@@ -38,6 +47,21 @@ def load_checkpoint(path: str | Path, map_location: Any = "cpu") -> dict[str, An
         raise ValueError(f"Cannot read the checkpoint {path}: {reason}") from error
     if not isinstance(content, dict):
         raise ValueError(f"Expected a dictionary in {path}, but got {type(content).__name__}.")
+    return content
+
+
+def _load_safetensors(path: Path, device: Any) -> dict[str, Any]:
+    content: dict[str, Any] = {}
+    try:
+        with safe_open(path, "pt", str(device)) as file:
+            for key, text in (file.metadata() or {}).items():
+                try:
+                    content[key] = json.loads(text)
+                except ValueError:
+                    content[key] = text
+            content["state_dict"] = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except (SafetensorError, OSError) as error:
+        raise ValueError(f"Cannot read the checkpoint {path}: {error}") from error
     return content
 
 

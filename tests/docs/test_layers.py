@@ -15,7 +15,7 @@ LAYERS = (
     ("module",),
     ("engine",),
     ("reporting",),
-    ("analysis", "callbacks"),
+    ("analysis", "callbacks", "convert"),
     ("app",),
     ("cli",),
 )

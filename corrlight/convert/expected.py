@@ -1,0 +1,121 @@
+"""What a detector or backbone of the configuration expects: its tensors and their shapes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from omegaconf import DictConfig, OmegaConf
+from torch import Tensor
+
+from corrlight.detectors.toolbox_names import NameTable
+from corrlight.engine.allowlist import instantiate
+from corrlight.engine.build import build_module
+from corrlight.engine.config import compose_config
+
+__all__ = [
+    "ClassRows",
+    "ExpectedModel",
+    "class_rows",
+    "compose_detector",
+    "expected_backbone",
+    "expected_detector",
+]
+
+Shape = tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ClassRows:
+    """How the first axis of a tensor lists classes: ``repeats`` times, each with ``extra`` more.
+
+    Anchors of a cell repeat the list; ``extra`` is 1 where background comes last.
+    """
+
+    repeats: int
+    extra: int
+
+    def count(self, rows: int) -> int | None:
+        """Return how many classes a first axis of ``rows`` has, None if it cannot be."""
+        classes = rows // self.repeats - self.extra
+        return classes if rows % self.repeats == 0 and classes > 0 else None
+
+    def select(self, tensor: Tensor, classes: Sequence[int]) -> Tensor:
+        """Return the rows of some classes, in their order, and those of background."""
+        grouped = tensor.unflatten(0, (self.repeats, -1))
+        kept = [*classes, *range(grouped.shape[1] - self.extra, grouped.shape[1])]
+        return grouped[:, kept].flatten(0, 1)
+
+
+@dataclass(frozen=True, slots=True)
+class ExpectedModel:
+    """A model of the configuration, without its weights.
+
+    Attributes:
+        shapes: Shape of every tensor of its state dict, under our names.
+        rules: The detector's table of the toolbox's names; empty for a backbone.
+        extras: Tensors of the module beside the detector, which no other checkpoint has.
+    """
+
+    shapes: dict[str, Shape]
+    rules: NameTable = ()
+    extras: dict[str, Tensor] | None = None
+
+
+def compose_detector(detector: str, overrides: Sequence[str]) -> DictConfig:
+    """Return the configuration of a file of ``conf/detector``.
+
+    Raises:
+        ValueError: An unknown detector or option.
+    """
+    return compose_config([f"detector={detector}", "backbone.weights=null", *overrides]).config
+
+
+def expected_detector(config: DictConfig, num_classes: int) -> ExpectedModel:
+    """Return what a detector expects with so many classes.
+
+    Raises:
+        ValueError: An option out of range, or a detector without a table of names.
+    """
+    OmegaConf.update(config, "data.num_classes", num_classes)
+    with torch.device("meta"):
+        module = build_module(config)
+    rules = getattr(module.detector, "toolbox_names", None)
+    if rules is None:
+        raise ValueError(f"Expected a detector with `toolbox_names`, but got {module.detector}.")
+    extras = {name for name in module.state_dict() if not name.startswith("detector.")}
+    whole = build_module(config).state_dict() if extras else {}
+    return ExpectedModel(
+        shapes={k: tuple(v.shape) for k, v in module.detector.state_dict().items()},
+        rules=rules,
+        extras={name: whole[name] for name in extras},
+    )
+
+
+def class_rows(few: ExpectedModel, more: ExpectedModel) -> dict[str, ClassRows]:
+    """Return which tensors of a detector list classes.
+
+    Args:
+        few: The detector with 3 classes.
+        more: The same with 4.
+    """
+    found = {}
+    for name, shape in few.shapes.items():
+        repeats = more.shapes[name][0] - shape[0] if shape and shape != more.shapes[name] else 0
+        if repeats:
+            found[name] = ClassRows(repeats, shape[0] // repeats - 3)
+    return found
+
+
+def expected_backbone(backbone: str, overrides: Sequence[str]) -> ExpectedModel:
+    """Return what a file of ``conf/backbone`` expects.
+
+    Raises:
+        ValueError: An unknown backbone or option.
+    """
+    options = [f"backbone={backbone}", "backbone.weights=null", *overrides]
+    config = compose_config(options).config.backbone
+    with torch.device("meta"):
+        model = instantiate(config)
+    return ExpectedModel({k: tuple(v.shape) for k, v in model.state_dict().items()})

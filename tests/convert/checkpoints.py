@@ -1,0 +1,43 @@
+"""Checkpoints of small models as the toolbox would write them."""
+
+from functools import cache
+
+import torch
+
+from corrlight.convert.expected import compose_detector
+from corrlight.detectors.toolbox_names import to_toolbox_names
+from corrlight.engine.build import build_module
+from corrlight.engine.config import config_dir
+
+NUM_CLASSES = 5
+SMALL = sorted(p.stem for p in (config_dir() / "detector").glob("*_small.yaml"))
+
+
+# What the published detectors do not have.
+OVERRIDES = {"detr_small": ["detector.net.references=false", "detector.net.norm_first=false"]}
+
+
+def overrides_of(detector):
+    """Return options that make a small detector one that the toolbox has too."""
+    return OVERRIDES.get(detector, [])
+
+
+@cache
+def small_module(detector):
+    """Return a module with random weights everywhere, statistics too."""
+    torch.manual_seed(1)
+    module = build_module(
+        compose_detector(detector, [f"data.num_classes={NUM_CLASSES}", *overrides_of(detector)])
+    )
+    with torch.no_grad():
+        for tensor in module.state_dict().values():
+            if tensor.is_floating_point():
+                tensor.uniform_(0.1, 1.0)
+    return module
+
+
+def toolbox_state(detector, version="3.x"):
+    """Return its weights under the toolbox's names."""
+    module = small_module(detector)
+    state = module.detector.state_dict()
+    return to_toolbox_names(state, module.detector.toolbox_names, version)
