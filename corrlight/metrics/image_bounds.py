@@ -66,9 +66,10 @@ class ImageBounds:
 
     def update(self, batch: Batch, output: StepOutput, postprocessor: Postprocessor) -> None:
         """Add a batch with its predictions and positives."""
+        predictions = replace(output.predictions[-1], mask=None)  # bounds are those of boxes
         for direction, evaluator in self._evaluators.items():
             override = reranked_override(output.positives[-1], direction)
-            detections = postprocessor(output.predictions[-1], batch.valid_sizes, override)
+            detections = postprocessor(predictions, batch.valid_sizes, override)
             changed = replace(output, detections=detections)
             evaluator.update(image_records(batch, changed, postprocessor))
 

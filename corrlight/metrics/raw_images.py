@@ -12,7 +12,7 @@ from torch import Tensor
 
 from corrlight.metrics.base import Array
 from corrlight.metrics.records import ranking_scores
-from corrlight.postprocess import NMSPostprocessor, TopKPostprocessor
+from corrlight.postprocess import FastNMSPostprocessor, NMSPostprocessor, TopKPostprocessor
 from corrlight.structures import Batch, Positives, Predictions, ScoreOverride, Size
 
 if TYPE_CHECKING:
@@ -30,7 +30,9 @@ __all__ = [
 
 # Beyond it a score is 0 or 1 in float32.
 _LARGEST = 88.0
-_KNOWN = {kind.__name__: kind for kind in (NMSPostprocessor, TopKPostprocessor)}
+_KNOWN = {
+    kind.__name__: kind for kind in (NMSPostprocessor, FastNMSPostprocessor, TopKPostprocessor)
+}
 
 
 def postprocess_options(postprocessor: Postprocessor) -> dict[str, Any] | None:

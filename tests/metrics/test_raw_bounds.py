@@ -17,13 +17,23 @@ from corrlight.metrics.raw_images import (
     restored_postprocessor,
 )
 from corrlight.module import StepOutput
-from corrlight.postprocess import NMSPostprocessor, TopKPostprocessor
+from corrlight.postprocess import FastNMSPostprocessor, NMSPostprocessor, TopKPostprocessor
 from corrlight.structures import BACKGROUND, Batch, Match, Positives, Predictions, Targets
 
 CATEGORIES = (2, 5, 90)
 POSTPROCESSORS = [
     NMSPostprocessor(score_thresh=0.3, topk_candidates=12, quality="product", max_detections=15),
     NMSPostprocessor(score_thresh=0.3, quality="sqrt", select_on="ranking_scores"),
+    NMSPostprocessor(
+        score_thresh=0.3,
+        topk_candidates=9,
+        quality="product",
+        preselect="product",
+        select_on="ranking_scores",
+        voting_sigma=0.025,
+        border=1,
+    ),
+    FastNMSPostprocessor(score_thresh=0.3, topk_candidates=9, topk_per_class=8),
     TopKPostprocessor(max_detections=20),
     TopKPostprocessor(max_detections=20, select="argmax", clip_boxes=False),
 ]
