@@ -82,6 +82,8 @@ def _sweep(overrides: Sequence[str]) -> int:
 
 def _run(composed: ComposedConfig, checkpoint: Path | None) -> int:
     # torch and lightning take seconds to import: a misspelt option should not wait for them.
+    from corrlight.engine.agreement import RankMismatchError
+    from corrlight.engine.stopping import RunStopped
     from corrlight.engine.train import is_main_process, prepare, run_test, run_train
     from corrlight.reporting.summary import print_metrics, print_run, write_figures
 
@@ -100,6 +102,12 @@ def _run(composed: ComposedConfig, checkpoint: Path | None) -> int:
         metrics = run_train(prepared, composed)
         if main_process:
             write_figures(prepared.folder.path)
+    except RunStopped as stopped:
+        if main_process:
+            print("Stopped. The same command goes on from the last checkpoint.", file=sys.stderr)
+        return 128 + stopped.signum
+    except RankMismatchError:
+        raise
     except (ValueError, OSError, FloatingPointError):
         # The input was checked: this is a fault while training, and where it happened matters.
         traceback.print_exc()

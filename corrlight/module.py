@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -101,6 +101,8 @@ class DetectionModule(pl.LightningModule):
         self.evaluation: EvaluationResult | None = None
         self.category_ids = list(category_ids)
         self.class_names = list(class_names)
+        # Called on all ranks when the loss of one is not finite; a callback may take its place.
+        self.on_non_finite: Callable[[Batch, StepOutput], None] = _raise_non_finite
 
     def forward(self, batch: Batch) -> list[Detections]:
         """Return the detections of every image, in input pixels."""
@@ -171,13 +173,12 @@ class DetectionModule(pl.LightningModule):
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Return the total loss."""
         output = self.step(batch, reduce=True)
-        if not torch.isfinite(output.loss):
-            names = [name for name, value in output.terms.items() if not torch.isfinite(value)]
-            ids = [target.image_id for target in batch.targets]
-            raise FloatingPointError(
-                f"The loss is not finite at step {self.global_step}: terms {names}, images {ids}."
-            )
-        self.criterion.after_step(mean_over_ranks([output.terms])[0])
+        # A term that is not finite on one rank is so in the mean of all: they decide alike.
+        terms = mean_over_ranks([output.terms])[0]
+        if torch.isfinite(torch.stack(list(terms.values())).sum()):
+            self.criterion.after_step(terms)
+        else:
+            self.on_non_finite(batch, output)
         self._log_step("train", batch, output)
         return output.loss
 
@@ -277,6 +278,12 @@ class DetectionModule(pl.LightningModule):
                 f"Expected a checkpoint trained for the category ids {self.category_ids}, "
                 f"but got {list(stored)}."
             )
+
+
+def _raise_non_finite(batch: Batch, output: StepOutput) -> None:
+    names = [name for name, value in output.terms.items() if not torch.isfinite(value)]
+    ids = [target.image_id for target in batch.targets]
+    raise FloatingPointError(f"The loss is not finite: terms {names}, images {ids}.")
 
 
 def _syncs(callback: LossCallback) -> bool:

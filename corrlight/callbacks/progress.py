@@ -49,6 +49,11 @@ class EpochProgress(RichProgressBar):
         if not get_console().is_interactive:
             self.disable()
 
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Start the clock of an epoch that is resumed in its middle, which does not start again."""
+        super().on_train_start(trainer, pl_module)
+        self._epoch_start = time.monotonic()
+
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Start the epoch's clock."""
         super().on_train_epoch_start(trainer, pl_module)

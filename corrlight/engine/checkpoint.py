@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import pickle
+import shutil
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -15,7 +17,17 @@ from safetensors import SafetensorError, safe_open
 
 from corrlight.atomic import atomic_path
 
-__all__ = ["AtomicCheckpointIO", "load_checkpoint", "load_weights"]
+__all__ = [
+    "LAST",
+    "PREVIOUS",
+    "AtomicCheckpointIO",
+    "load_checkpoint",
+    "load_weights",
+    "readable_checkpoint",
+]
+
+# Of the last epoch (or batch), and the one before it.
+LAST, PREVIOUS = "last.ckpt", "previous.ckpt"
 
 # What torch raises for a file that is cut off, changed, or holds more than plain data.
 _UNREADABLE = (
@@ -85,15 +97,69 @@ def load_weights(module: torch.nn.Module, path: str | Path) -> None:
         raise ValueError(f"The checkpoint {path} does not fit this model: {reason}") from error
 
 
+def readable_checkpoint(folder: Path) -> tuple[Path | None, str]:
+    """Return the newest checkpoint that can be read, and what is wrong with a newer one.
+
+    Args:
+        folder: ``checkpoints/`` of a run folder.
+
+    Returns:
+        The file, None where there is none yet; the problem, empty where there is none.
+
+    Raises:
+        ValueError: There are checkpoints, but none can be read.
+    """
+    problem = ""
+    for name in (LAST, PREVIOUS):
+        path = folder / name
+        if not path.is_file():
+            continue
+        try:
+            load_checkpoint(path)
+        except ValueError as error:
+            problem = problem or str(error)
+            continue
+        return path, problem
+    if problem:
+        raise ValueError(f"{problem} (no earlier checkpoint; rerun=true starts the run anew)")
+    return None, ""
+
+
+def _keep(path: Path) -> None:
+    """Make ``path`` also the previous checkpoint; there is no moment without either."""
+    link = path.with_name(f".{PREVIOUS}.link")
+    link.unlink(missing_ok=True)
+    try:
+        os.link(path, link)
+    except OSError:  # A file system without links.
+        shutil.copyfile(path, link)
+    link.replace(path.with_name(PREVIOUS))
+
+
 class AtomicCheckpointIO(CheckpointIO):
     """Saves beside the target, then renames; loads with ``weights_only=True`` alone."""
 
     def save_checkpoint(
         self, checkpoint: dict[str, Any], path: Any, storage_options: Any | None = None
     ) -> None:
-        """Write ``checkpoint``; an older file survives any failure."""
-        with atomic_path(path) as temporary:
-            torch.save(checkpoint, temporary)
+        """Write ``checkpoint``; an older file survives any failure.
+
+        The ``last.ckpt`` that it replaces stays as ``previous.ckpt``, should a file system lose
+        what it said was written.
+
+        Raises:
+            OSError: The disk is full or cannot be written; the message names the file.
+        """
+        path = Path(path)
+        try:
+            with atomic_path(path) as temporary:
+                torch.save(checkpoint, temporary)
+                if path.name == LAST and path.is_file():
+                    _keep(path)
+        except OSError as error:
+            raise OSError(f"Cannot write the checkpoint {path}: {error.strerror}.") from error
+        except RuntimeError as error:  # What torch's own writer says of a full disk.
+            raise OSError(f"Cannot write the checkpoint {path}: the disk is full?") from error
 
     def load_checkpoint(
         self,

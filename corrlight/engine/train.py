@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import math
 import os
+import signal
 import time
 import warnings
 from collections.abc import Sequence
@@ -13,8 +14,11 @@ from pathlib import Path
 from typing import Any
 
 import lightning.pytorch as pl
+from lightning.pytorch.strategies.launchers import _SubprocessScriptLauncher
+from lightning.pytorch.utilities.exceptions import SIGTERMException
 from omegaconf import DictConfig, OmegaConf
 
+from corrlight.engine.agreement import RankAgreement
 from corrlight.engine.allocator import keep_freed_memory
 from corrlight.engine.allowlist import instantiate
 from corrlight.engine.build import (
@@ -24,13 +28,14 @@ from corrlight.engine.build import (
     effective_lr,
     instantiate_all,
 )
-from corrlight.engine.checkpoint import AtomicCheckpointIO, load_weights
+from corrlight.engine.checkpoint import AtomicCheckpointIO, load_weights, readable_checkpoint
 from corrlight.engine.config import ComposedConfig, to_container
 from corrlight.engine.environment import describe_environment
 from corrlight.engine.identity import identify, ranks_per_node
 from corrlight.engine.recorder import EpochSeed, Recorder
 from corrlight.engine.results import write_results
 from corrlight.engine.run_folder import RunFolder
+from corrlight.engine.stopping import RunStopped, StopSignals
 from corrlight.engine.testing import BoundsAtTest, RawDumper, rounded_seconds, write_submission
 from corrlight.metrics.evaluator import DetectionEvaluator
 from corrlight.metrics.image_bounds import ImageBounds
@@ -38,6 +43,9 @@ from corrlight.metrics.image_bounds import ImageBounds
 __all__ = ["Run", "is_main_process", "prepare", "run_test", "run_train"]
 
 log = logging.getLogger("corrlight")
+
+# Ranks that fail with the main process have this long to say why.
+_RANK_SECONDS = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +129,8 @@ def run_train(run: Run, composed: ComposedConfig) -> dict[str, Any]:
         folder.write_json("environment.json", environment)
         for logger in trainer.loggers:
             logger.log_hyperparams(to_container(config))
+    record = {**to_container(config), "run": folder.path.name, "resume_from": resume_from}
+    trainer.callbacks.insert(0, RankAgreement(record))  # type: ignore[attr-defined]
     try:
         _fit(run, resume_from, environment if main else None)
         if main:
@@ -136,13 +146,20 @@ def _fit(run: Run, resume_from: str | None, environment: dict[str, Any] | None) 
     started, status = time.perf_counter(), "failed"
     try:
         trainer.fit(run.module, datamodule=run.data, ckpt_path=resume_from)
-        if trainer.interrupted:
-            status = "interrupted"
-            raise KeyboardInterrupt
         if run.module.evaluation is None:
             trainer.validate(run.module, datamodule=run.data, verbose=False)
         status = "finished"
+    except RunStopped:
+        status = "stopped"
+        raise
+    except SystemExit as error:
+        # Lightning's own answers to Ctrl-C and SIGTERM; the latter would end with exit code 0.
+        status = "stopped"
+        stopped = isinstance(error, SIGTERMException)
+        raise RunStopped(signal.SIGTERM if stopped else signal.SIGINT) from error
     finally:
+        if status != "finished":
+            _end_ranks(trainer)
         if environment is not None:
             environment["status"] = status
             environment["wall_seconds"] += round(time.perf_counter() - started, 2)
@@ -151,6 +168,18 @@ def _fit(run: Run, resume_from: str | None, environment: dict[str, Any] | None) 
             measured = getattr(run.module.evaluation, "seconds", {})
             environment["measure_seconds"] = rounded_seconds(measured)
             run.folder.write_json("environment.json", environment)
+
+
+def _end_ranks(trainer: pl.Trainer) -> None:
+    """End the other ranks of this machine, which would wait for this one for ever."""
+    launcher = trainer.strategy.launcher
+    ranks = launcher.procs if isinstance(launcher, _SubprocessScriptLauncher) else []
+    deadline = time.monotonic() + _RANK_SECONDS
+    while time.monotonic() < deadline and any(rank.poll() is None for rank in ranks):
+        time.sleep(0.1)
+    for rank in ranks:
+        if rank.poll() is None:
+            rank.kill()
 
 
 def run_test(run: Run, checkpoint: Path) -> dict[str, Any]:
@@ -247,7 +276,13 @@ def _trainer(
     return instantiate(
         config.trainer,
         allow,
-        callbacks=[EpochSeed(config.seed), *parts.callbacks, *extras, recorder],
+        callbacks=[
+            EpochSeed(config.seed),
+            *parts.callbacks,
+            *extras,
+            recorder,
+            StopSignals(folder),
+        ],
         logger=parts.logger,
         default_root_dir=str(folder.path),
         plugins=[AtomicCheckpointIO()],
@@ -270,14 +305,16 @@ def _open_folder(run: Run) -> str | None:
 
 
 def _resume_checkpoint(run: Run) -> str | None:
-    checkpoint = run.folder.last_checkpoint
-    if not checkpoint.is_file():
+    checkpoint, problem = readable_checkpoint(run.folder.last_checkpoint.parent)
+    if checkpoint is None:
         return None
     if not run.config.resume:
         raise ValueError(
             f"The run {run.folder} is half-made and resume=false: resume=true goes on from its "
             f"last checkpoint, rerun=true starts it anew."
         )
+    if problem and is_main_process():
+        log.warning("%s; going on from the one before it.", problem)
     log.info("Resuming from %s", checkpoint)
     return str(checkpoint)
 
@@ -300,7 +337,14 @@ def _start_environment(run: Run) -> dict[str, Any]:
 
 
 def is_main_process() -> bool:
-    """Return whether this process writes: rank 0, known before any process group exists."""
-    return (
-        int(os.environ.get("LOCAL_RANK", "0")) == 0 and int(os.environ.get("NODE_RANK", "0")) == 0
-    )
+    """Return whether this process writes: rank 0, known before any process group exists.
+
+    Lightning's launcher, torchrun and srun each name the rank in other variables.
+    """
+    environment = os.environ
+    if "LOCAL_RANK" in environment:
+        node = environment.get("GROUP_RANK", environment.get("NODE_RANK", "0"))
+        return int(environment["LOCAL_RANK"]) == 0 and int(node) == 0
+    if "SLURM_NTASKS" in environment:
+        return int(environment.get("SLURM_PROCID", "0")) == 0
+    return int(environment.get("NODE_RANK", "0")) == 0

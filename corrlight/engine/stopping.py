@@ -1,0 +1,103 @@
+"""SIGTERM, Ctrl-C and SIGUSR1: save a checkpoint, then end."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from types import FrameType
+from typing import Any
+
+import lightning.pytorch as pl
+from lightning.pytorch.strategies.launchers import _SubprocessScriptLauncher
+
+from corrlight.engine.run_folder import RunFolder
+
+__all__ = ["RunStopped", "StopSignals"]
+
+# SIGUSR1 is what SLURM sends before a job's time is over.
+_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1)
+# A process that does not come to its next batch by then (a collective that lost a rank) is ended.
+_PATIENCE_SECONDS = 60.0
+
+
+class RunStopped(SystemExit):
+    """Training was asked to stop and has saved what it did.
+
+    Attributes:
+        signum: The signal that asked; the exit code is 128 more.
+    """
+
+    def __init__(self, signum: int) -> None:
+        super().__init__(128 + signum)
+        self.signum = signum
+
+
+class StopSignals(pl.Callback):
+    """Saves ``last.ckpt`` after the current batch and raises :class:`RunStopped`.
+
+    All ranks stop after the same training batch. Within a validation, where ranks do not wait for
+    each other, each stops by itself and the main process saves the state before the validation,
+    which is then made again. Lightning's own handler would end without saving, and broadcasts
+    within the signal handler, between any two collectives of the training.
+
+    Args:
+        folder: Of the run.
+    """
+
+    def __init__(self, folder: RunFolder) -> None:
+        self.folder = folder
+        self.received: int | None = None
+        self._trainer: pl.Trainer | None = None
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Take the signals over; Lightning restores the earlier handlers at the end."""
+        self._trainer = trainer
+        if trainer.received_sigterm:  # While it was getting ready; nothing is lost.
+            raise RunStopped(signal.SIGTERM)
+        if threading.current_thread() is threading.main_thread():
+            for signum in _SIGNALS:
+                signal.signal(signum, self._receive)
+
+    def _receive(self, signum: int, frame: FrameType | None) -> None:
+        if self.received is not None:
+            if signum == self.received == signal.SIGINT:
+                raise KeyboardInterrupt  # The user is in a hurry.
+            return
+        self.received = signum
+        trainer = self._trainer
+        assert trainer is not None
+        launcher = trainer.strategy.launcher
+        if isinstance(launcher, _SubprocessScriptLauncher):
+            launcher.kill(signal.SIGTERM)
+        watchdog = threading.Timer(_PATIENCE_SECONDS, os._exit, [128 + signum])
+        watchdog.daemon = True
+        watchdog.start()
+
+    def on_train_batch_end(self, trainer: pl.Trainer, *args: Any) -> None:
+        """Stop here if any rank was asked to; the epoch's last batch leaves it to validation."""
+        last = trainer.fit_loop.epoch_loop.batch_progress.is_last_batch
+        if last or trainer.fit_loop._should_accumulate():
+            return
+        if trainer.strategy.reduce_boolean_decision(self.received is not None, all=False):
+            trainer.save_checkpoint(self.folder.last_checkpoint)
+            raise RunStopped(self.received or signal.SIGTERM)
+
+    def on_validation_start(self, trainer: pl.Trainer, *args: Any) -> None:
+        """Stop before the validation of an epoch."""
+        self._stop_in_validation(trainer)
+
+    def on_validation_batch_start(self, trainer: pl.Trainer, *args: Any) -> None:
+        """Stop within the validation of an epoch."""
+        self._stop_in_validation(trainer)
+
+    def _stop_in_validation(self, trainer: pl.Trainer) -> None:
+        if self.received is None or trainer.state.fn != "fit":
+            return
+        checkpoint = trainer._checkpoint_connector.dump_checkpoint(False)
+        # The loops' state of a validation that has begun: a resumed run makes it from its start.
+        begun = {"ready": 1, "started": 1, "processed": 0, "completed": 0}
+        progress = checkpoint["loops"]["fit_loop"]["epoch_loop.val_loop.batch_progress"]
+        progress.update(total=dict(begun), current=dict(begun), is_last_batch=False)
+        trainer.strategy.save_checkpoint(checkpoint, self.folder.last_checkpoint)
+        raise RunStopped(self.received)
