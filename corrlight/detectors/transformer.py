@@ -78,19 +78,26 @@ def _feedforward(channels: int, hidden_channels: int, dropout: float) -> nn.Sequ
 
 
 class EncoderLayer(nn.Module):
-    """Self-attention and a feed-forward network, each added and then normalised.
+    """Self-attention and a feed-forward network, each added to its input.
 
     Args:
         channels: Channels C of a token.
         num_heads: Heads of the attention.
         feedforward_channels: Width of the feed-forward network.
         dropout: Share of zeroed attention weights and activations in training.
+        norm_first: Normalise the input of each part instead of the sum (Xiong et al., 2020).
     """
 
     def __init__(
-        self, channels: int, num_heads: int, feedforward_channels: int, dropout: float
+        self,
+        channels: int,
+        num_heads: int,
+        feedforward_channels: int,
+        dropout: float,
+        norm_first: bool = False,
     ) -> None:
         super().__init__()
+        self.norm_first = norm_first
         self.attention = nn.MultiheadAttention(channels, num_heads, dropout, batch_first=True)
         self.attention_norm = nn.LayerNorm(channels)
         self.feedforward = _feedforward(channels, feedforward_channels, dropout)
@@ -105,12 +112,19 @@ class EncoderLayer(nn.Module):
             positions: ``(B, T, C)`` position encodings, added to queries and keys.
             padding: ``(B, T)`` bool, True for tokens that are not looked at, or None.
         """
+        if self.norm_first:
+            tokens = tokens + self._attend(self.attention_norm(tokens), positions, padding)
+            fed = self.feedforward(self.feedforward_norm(tokens))
+            return tokens + self.dropout(fed)
+        tokens = self.attention_norm(tokens + self._attend(tokens, positions, padding))
+        return self.feedforward_norm(tokens + self.dropout(self.feedforward(tokens)))
+
+    def _attend(self, tokens: Tensor, positions: Tensor, padding: Tensor | None) -> Tensor:
         keys = tokens + positions
         attended, _ = self.attention(
             keys, keys, tokens, key_padding_mask=padding, need_weights=False
         )
-        tokens = self.attention_norm(tokens + self.dropout(attended))
-        return self.feedforward_norm(tokens + self.dropout(self.feedforward(tokens)))
+        return self.dropout(attended)
 
 
 class DecoderLayer(nn.Module):
@@ -121,12 +135,19 @@ class DecoderLayer(nn.Module):
         num_heads: Heads of both attentions.
         feedforward_channels: Width of the feed-forward network.
         dropout: Share of zeroed attention weights and activations in training.
+        norm_first: As for :class:`EncoderLayer`.
     """
 
     def __init__(
-        self, channels: int, num_heads: int, feedforward_channels: int, dropout: float
+        self,
+        channels: int,
+        num_heads: int,
+        feedforward_channels: int,
+        dropout: float,
+        norm_first: bool = False,
     ) -> None:
         super().__init__()
+        self.norm_first = norm_first
         self.attention = nn.MultiheadAttention(channels, num_heads, dropout, batch_first=True)
         self.attention_norm = nn.LayerNorm(channels)
         self.cross_attention = nn.MultiheadAttention(channels, num_heads, dropout, batch_first=True)
@@ -152,11 +173,43 @@ class DecoderLayer(nn.Module):
             keys: ``(B, T, C)`` the same with positions added.
             padding: ``(B, T)`` bool, True for tokens that are not looked at, or None.
         """
+        if self.norm_first:
+            contents = contents + self._attend(self.attention_norm(contents), queries)
+            normed = self.cross_attention_norm(contents)
+            contents = contents + self._look(normed, queries, tokens, keys, padding)
+            fed = self.feedforward(self.feedforward_norm(contents))
+            return contents + self.dropout(fed)
+        contents = self.attention_norm(contents + self._attend(contents, queries))
+        seen = self._look(contents, queries, tokens, keys, padding)
+        contents = self.cross_attention_norm(contents + seen)
+        return self.feedforward_norm(contents + self.dropout(self.feedforward(contents)))
+
+    def _attend(self, contents: Tensor, queries: Tensor) -> Tensor:
         own = contents + queries
         attended, _ = self.attention(own, own, contents, need_weights=False)
-        contents = self.attention_norm(contents + self.dropout(attended))
+        return self.dropout(attended)
+
+    def _look(
+        self,
+        contents: Tensor,
+        queries: Tensor,
+        tokens: Tensor,
+        keys: Tensor,
+        padding: Tensor | None,
+    ) -> Tensor:
         attended, _ = self.cross_attention(
             contents + queries, keys, tokens, key_padding_mask=padding, need_weights=False
         )
-        contents = self.cross_attention_norm(contents + self.dropout(attended))
-        return self.feedforward_norm(contents + self.dropout(self.feedforward(contents)))
+        return self.dropout(attended)
+
+    def look_around(self) -> None:
+        """Start the cross-attention with equal maps of queries and keys, as a kernel of distance.
+
+        A query whose embedding encodes a position then looks at the tokens around it first.
+        """
+        weight = self.cross_attention.in_proj_weight
+        assert weight is not None
+        channels = weight.shape[1]
+        with torch.no_grad():
+            nn.init.orthogonal_(weight[:channels], gain=2.0)
+            weight[channels : 2 * channels] = weight[:channels]
