@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 _SCATTER = table_5_4.TABLE.rows
 # Without and with the loss, as in the thesis: its best coefficient for each model.
 _BARS = tuple(
-    (table.row(without), table.row(with_loss))
-    for table, without, with_loss in (
+    tuple(row for key in keys for row in table.rows if row.key == key)
+    for table, *keys in (
         (table_5_1.TABLE, "atss-none", "atss-concordance"),
         (table_5_1.TABLE, "sparse_rcnn-none", "sparse_rcnn-spearman"),
         (table_5_3.TABLE, "yolact-none", "yolact-spearman"),
@@ -44,7 +44,8 @@ def _draw(table: Table, collected: Collected) -> "Figure":
     axes = figure.subplots(2, 2, width_ratios=(3, 2))
 
     def ours(row: Row, measure: str) -> float | None:
-        mean = collected.results[row.key].summary(measure).mean
+        result = collected.results.get(row.key)
+        mean = None if result is None else result.summary(measure).mean
         return None if mean is None else 100 * mean
 
     def printed(row: Row, measure: str) -> float | None:

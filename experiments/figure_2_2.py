@@ -23,7 +23,9 @@ if TYPE_CHECKING:
 
 def _draw(table: Table, collected: Collected) -> "Figure | None":
     """One panel a row that has run."""
-    panels = [score_iou_panel(run, table.row(key).name) for key, run in collected.runs.items()]
+    panels = [
+        score_iou_panel(run, collected.results[key].row.name) for key, run in collected.runs.items()
+    ]
     return score_iou_figure(panels) if panels else None
 
 

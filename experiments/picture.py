@@ -56,7 +56,8 @@ def standard_picture(table: Table, collected: Collected) -> Figure | None:
             axes[1].plot(100 * gain.mean, place, "o", color=OURS)
             if gain.low is not None and gain.high is not None:
                 axes[1].plot([100 * gain.low, 100 * gain.high], [place] * 2, color=OURS)
-        base = table.row(row.baseline).thesis.get(measure) if row.baseline else None
+        baseline = table.row(row.baseline)
+        base = None if baseline is None else baseline.thesis.get(measure)
         if printed is not None and base is not None:
             _hollow(axes[1], printed - base, place)
     axes[0].set_yticks(range(len(rows)), [row.name for row in rows], fontsize=8)

@@ -68,7 +68,7 @@ _ATSS = ("detector=atss", "data=coco")
 _ATSS_SMALL = ("detector=atss_small", *_SHAPES)
 _NO_HEAD = ("detector.aux_head=none",)
 # Rank & Sort's published anchors and rate (conf/experiment/atss_rank_sort_r50_1x.yaml).
-_THREE_SCALES = ("detector.net.anchor_scale=4", "detector.net.scales_per_octave=3")
+_THREE_SCALES = ("++detector.net.anchor_scale=4", "++detector.net.scales_per_octave=3")
 _RANKING_RATE = ("schedule.lr=0.008",)
 # Ranking losses fix the order of the scores, not their scale: after a short training most of them
 # are still near the prior, below the usual threshold.
@@ -125,8 +125,8 @@ ATSS_ALRP = Setting(
         *_NO_HEAD,
         "loss=alrp",
         "loss.period=7330",
-        "detector.net.anchor_scale=4",
-        "detector.net.scales_per_octave=2",
+        "++detector.net.anchor_scale=4",
+        "++detector.net.scales_per_octave=2",
         *_RANKING_RATE,
     ),
     toy=(*_ATSS_SMALL, *_NO_HEAD, "loss=alrp", "loss.period=125", *_ANY_SCORE),

@@ -67,9 +67,9 @@ class Table:
         if twice:
             raise ValueError(f"Expected rows of {self.name} with different keys, but got {twice}.")
 
-    def row(self, key: str) -> Row:
-        """Return the row of this name."""
-        return next(row for row in self.rows if row.key == key)
+    def row(self, key: str | None) -> Row | None:
+        """Return the row of this name, None where it was not selected."""
+        return next((row for row in self.rows if row.key == key), None)
 
     def as_grid(self, collected: Collected, digits: int = 1) -> Grid:
         """Return what is printed."""
@@ -194,6 +194,7 @@ def thesis_cell(row: Row, measure: str) -> str:
 
 
 def _thesis_gain(table: Table, row: Row, measure: str) -> str:
-    base = None if row.baseline is None else table.row(row.baseline).thesis.get(measure)
+    baseline = table.row(row.baseline)
+    base = None if baseline is None else baseline.thesis.get(measure)
     own = row.thesis.get(measure)
     return DASH if base is None or own is None else number((own - base) / 100, signed=True)
