@@ -23,9 +23,10 @@ class _ConvBlock(nn.Module):
 
     def forward(self, maps: Sequence[Tensor]) -> list[Tensor]:
         convolved = self.conv(maps)
-        if self.norm is not None:
-            convolved = [self.norm(m) for m in convolved]
-        return [m.relu_() for m in convolved]
+        if self.norm is None:
+            # The convolved maps may share memory, which autograd forbids to change.
+            return [m.relu() for m in convolved]
+        return [self.norm(m).relu_() for m in convolved]
 
 
 class ConvTower(nn.Sequential):

@@ -7,9 +7,9 @@ from typing import Literal
 
 import torch
 from torch import Tensor
-from torchvision.ops import batched_nms, box_iou
+from torchvision.ops import batched_nms
 
-from corrlight.boxes import clip_boxes
+from corrlight.boxes import clip_boxes, paired_iou
 from corrlight.structures import Detections, Predictions, ScoreOverride
 
 __all__ = ["NMSPostprocessor"]
@@ -207,11 +207,14 @@ class NMSPostprocessor:
         """Return the ``(D, 4)`` boxes of the detections ``keep`` after score voting."""
         if self.voting_sigma is None:
             return boxes[keep]
-        ious = box_iou(boxes[keep], boxes).nan_to_num_(0.0)  # (D, K)
-        weights = scores * torch.exp(-((1 - ious) ** 2) / self.voting_sigma)
-        weights *= (ious > _MIN_VOTING_IOU) & (labels[keep, None] == labels)
-        total = weights.sum(1, keepdim=True)
-        return torch.where(total > 0, weights @ boxes / total, boxes[keep])
+        detections, candidates = _same_label(labels[keep], labels)
+        own = boxes[candidates]
+        ious = paired_iou(boxes[keep][detections], own)
+        weights = scores[candidates] * torch.exp(-((1 - ious) ** 2) / self.voting_sigma)
+        weights *= ious > _MIN_VOTING_IOU
+        total = weights.new_zeros(len(keep), 1).index_add_(0, detections, weights[:, None])
+        voted = boxes.new_zeros(len(keep), 4).index_add_(0, detections, weights[:, None] * own)
+        return torch.where(total > 0, voted / total, boxes[keep])
 
     def ranking_scores(self, class_scores: Tensor, quality: Tensor) -> Tensor:
         """Return class scores ``(K, ...)`` combined with the quality logits ``(K,)``."""
@@ -240,6 +243,17 @@ class NMSPostprocessor:
                 level = level[values[level].topk(self.topk_candidates).indices]
             kept.append(level)
         return torch.cat(kept)
+
+
+def _same_label(labels: Tensor, others: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the indices ``(M,)`` of all pairs of ``(D,)`` and ``(K,)`` labels that are equal."""
+    ordered, order = others.sort(stable=True)
+    start = torch.searchsorted(ordered, labels)
+    count = torch.searchsorted(ordered, labels, right=True) - start
+    first = torch.arange(len(labels), device=labels.device).repeat_interleave(count)
+    # Of each pair, its place among those of the same `first`.
+    place = torch.arange(len(first), device=labels.device) - (count.cumsum(0) - count)[first]
+    return first, order[start[first] + place]
 
 
 def _logit(score: float) -> float:
