@@ -46,8 +46,13 @@ def work(detector: str, corr: str, threads: int) -> None:
     torch.manual_seed(0)
     size = (256, 320)
     image = torch.randn(1, 3, *size)
+    masks = torch.zeros(len(BOXES), *size, dtype=torch.bool)
+    for mask, box in zip(masks, BOXES, strict=True):
+        left, top, right, bottom = map(int, box)
+        mask[top:bottom, left:right] = True
     targets = Targets(
         boxes=torch.tensor(BOXES),
+        masks=masks,
         labels=torch.tensor(LABELS),
         valid_size=size,
         padded_size=size,

@@ -1,9 +1,10 @@
 """The peer of ``benchmarks/detectors.py``: mmdetection 3.3.0 in an environment of its own.
 
-    PEER/bin/python benchmarks/mmdetection_worker.py atss|sparse_rcnn
+    PEER/bin/python benchmarks/mmdetection_worker.py atss|detr|foveabox|paa|retinanet|...
 
 The environment needs torch, torchvision, mmdet 3.3.0, mmengine and mmcv-lite, with mmcv's compiled
-operators replaced by torchvision's. It is a measuring stick, never a dependency.
+operators replaced by torchvision's, and scikit-learn for PAA. It is a measuring stick, never a
+dependency.
 """
 
 import os
@@ -15,20 +16,18 @@ warnings.filterwarnings("ignore")
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 import mmdet  # noqa: E402
+import numpy as np  # noqa: E402
 import torch  # noqa: E402
 from mmdet.registry import MODELS  # noqa: E402
 from mmdet.structures import DetDataSample  # noqa: E402
+from mmdet.structures.mask import BitmapMasks  # noqa: E402
 from mmdet.utils import register_all_modules  # noqa: E402
 from mmengine.config import Config  # noqa: E402
 from mmengine.structures import InstanceData  # noqa: E402
 
 from benchmarks.detectors import BOXES, LABELS  # noqa: E402
+from benchmarks.mmdetection_dump import CONFIGS  # noqa: E402
 from benchmarks.worker import serve  # noqa: E402
-
-CONFIGS = {
-    "atss": "atss/atss_r50_fpn_1x_coco.py",
-    "sparse_rcnn": "sparse_rcnn/sparse-rcnn_r50_fpn_1x_coco.py",
-}
 
 
 def main() -> None:
@@ -39,13 +38,17 @@ def main() -> None:
     size = (256, 320)
     image = torch.randn(1, 3, *size)
     configs = Path(mmdet.__file__).parent / ".mim" / "configs"
-    config = Config.fromfile(str(configs / CONFIGS[sys.argv[1]])).model
+    config = Config.fromfile(str(configs / CONFIGS[sys.argv[1]][0])).model
     config.backbone.init_cfg = None
     model = MODELS.build(config)
     model.init_weights()
     sizes = dict.fromkeys(("img_shape", "pad_shape", "ori_shape", "batch_input_shape"), size)
     sample = DetDataSample(metainfo={**sizes, "scale_factor": (1.0, 1.0)})
     sample.gt_instances = InstanceData(bboxes=torch.tensor(BOXES), labels=torch.tensor(LABELS))
+    masks = np.zeros((len(BOXES), *size), dtype=np.uint8)
+    for mask, (left, top, right, bottom) in zip(masks, np.intp(BOXES), strict=True):
+        mask[top:bottom, left:right] = 1
+    sample.gt_instances.masks = BitmapMasks(masks, *size)
     trainable = [p for p in model.parameters() if p.requires_grad]
     optimizer = torch.optim.SGD(trainable, lr=1e-5, momentum=0.9, weight_decay=1e-4)
 
