@@ -6,6 +6,7 @@ python benchmarks/loss_figures.py --out docs/images
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable
 from pathlib import Path
 
 import matplotlib as mpl
@@ -20,10 +21,18 @@ from corrlight.losses import (
     alrp_loss,
     ap_loss,
     concordance,
+    distribution_focal_loss,
+    giou_loss,
+    iou_loss,
+    l1_loss,
     pearson,
+    quality_focal_loss,
     rank_sort_loss,
+    sigmoid_focal_loss,
+    smooth_l1_loss,
     soft_rank,
     spearman,
+    varifocal_loss,
 )
 
 SIZES = (20, 200, 2000)
@@ -129,6 +138,73 @@ def gradients(out: Path) -> None:
     figure.savefig(out / "loss_gradients.png", dpi=130)
 
 
+def dense(out: Path) -> None:
+    """Pull of the element-wise losses on a logit, and of the box losses on a box."""
+    figure, (left, middle, right) = plt.subplots(1, 3, figsize=(13, 3.8), layout="constrained")
+    x = torch.linspace(-6, 6, 300, dtype=torch.float64)
+    first, background = torch.zeros(300, dtype=torch.long), torch.ones(300, dtype=torch.long)
+
+    def pull(loss: Callable[[Tensor], Tensor], at: Tensor) -> Tensor:
+        leaf = at.clone().requires_grad_()
+        return -torch.autograd.grad(loss(leaf).sum(), leaf)[0]
+
+    for k, quality in enumerate((0.9, 0.5)):
+        target = torch.full((300, 1), quality, dtype=torch.float64)
+        for name, style, loss in (
+            ("QFL", "-", lambda v, q=target: quality_focal_loss(v[:, None], first, q[:, 0])),
+            ("VFL", "--", lambda v, q=target: varifocal_loss(v[:, None], q, reduction="sum") / 300),
+        ):
+            left.plot(x, 300 * pull(loss, x), style, color=f"C{k}", label=f"{name}, IoU {quality}")
+        left.axvline(torch.tensor(quality).logit(), color=f"C{k}", ls=":", lw=1)
+    left.plot(
+        x,
+        pull(lambda v: sigmoid_focal_loss(v[:, None], first, reduction="sum"), x),
+        color="black",
+        label="focal",
+    )
+    left.set(title="positives (dotted: score = IoU)", xlabel="logit", ylabel="pull on the logit")
+    zeros = torch.zeros(300, dtype=torch.float64)
+    for name, style, loss in (
+        ("focal", "-", lambda v: sigmoid_focal_loss(v[:, None], background, reduction="sum")),
+        ("QFL", "-", lambda v: quality_focal_loss(v[:, None], background, zeros, reduction="sum")),
+        ("VFL", "--", lambda v: varifocal_loss(v[:, None], zeros[:, None], reduction="sum")),
+    ):
+        color = "black" if name == "focal" else "C2"
+        middle.plot(x, pull(loss, x), style, color=color, label=name)
+    middle.set(title="negatives", xlabel="logit", ylabel="pull on the logit")
+
+    shift = torch.linspace(-60, 60, 300, dtype=torch.float64)
+    target = torch.tensor([0.0, 0, 40, 40], dtype=torch.float64).expand(300, 4)
+
+    def moved(v: Tensor) -> Tensor:
+        return target + torch.stack([v, 0 * v, v, 0 * v], 1)
+
+    for name, loss in (
+        ("IoU", lambda v: 40 * iou_loss(moved(v), target, reduction="sum")),
+        ("GIoU", lambda v: 40 * giou_loss(moved(v), target, reduction="sum")),
+        ("L1, of edges / 20", lambda v: l1_loss(moved(v), target, reduction="sum") / 2),
+        (
+            "smooth L1, the same",
+            lambda v: 10 * smooth_l1_loss(moved(v) / 20, target / 20, reduction="sum"),
+        ),
+    ):
+        right.plot(shift, pull(loss, shift), label=name)
+    # Bins take the place of a coordinate: the pull on the bins below and above a label of 1.3.
+    bins = torch.zeros(1, 4, dtype=torch.float64)
+    label = torch.tensor([1.3], dtype=torch.float64)
+    bars = pull(lambda v: distribution_focal_loss(v, label, reduction="sum"), bins)[0]
+    inset = right.inset_axes((0.66, 0.66, 0.32, 0.26))
+    inset.bar(range(4), bars, color="C4")
+    inset.set_title("DFL on bins, label 1.3", fontsize=7)
+    inset.tick_params(labelsize=6)
+    right.set(title="boxes of 40 pixels", xlabel="shift (pixels)", ylabel="pull on the shift")
+    for axes in (left, middle, right):
+        axes.axhline(0, color="black", lw=0.6)
+        axes.grid(alpha=0.3)
+        axes.legend(frameon=False, fontsize=7, loc="lower left" if axes is right else "best")
+    figure.savefig(out / "dense_gradients.png", dpi=130)
+
+
 def main() -> None:
     """Draw all figures."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
@@ -137,6 +213,7 @@ def main() -> None:
     out.mkdir(parents=True, exist_ok=True)
     spearman_is_pearson(out)
     gradients(out)
+    dense(out)
 
 
 if __name__ == "__main__":

@@ -14,6 +14,7 @@ import argparse
 import functools
 import importlib.util
 import json
+import multiprocessing
 import resource
 import statistics
 import time
@@ -226,15 +227,24 @@ def backward_of(loss: Callable[[], Tensor], logits: Tensor) -> None:
     backward(loss(), logits)
 
 
-def peak_memory(run: Run, device: str) -> float:
-    """Return the MB that a run needs beyond what is there (CPU: of the process, once)."""
+def extra_memory(num_pos: int, num_neg: int, device: str, threads: int) -> float:
+    """Return the MB that Rank & Sort needs beyond its input, measured in a process of its own."""
+    with multiprocessing.get_context("spawn").Pool(1) as pool:
+        return pool.apply(_extra_memory, (num_pos, num_neg, device, threads))
+
+
+def _extra_memory(num_pos: int, num_neg: int, device: str, threads: int) -> float:
+    torch.set_num_threads(threads)
+    small = ranking_case(100, 1000, "mid", device)
+    backward(rank_sort_loss(*small[:2]), small[0])  # what loads with the first call
+    logits, targets, _ = ranking_case(num_pos, num_neg, "mid", device)
     if device == "cuda":
         torch.cuda.reset_peak_memory_stats()
         before = torch.cuda.memory_allocated()
-        run()
+        backward(rank_sort_loss(logits, targets), logits)
         return (torch.cuda.max_memory_allocated() - before) / 1e6
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    run()
+    backward(rank_sort_loss(logits, targets), logits)
     return (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1e3
 
 
@@ -254,7 +264,8 @@ def curve(device: str, out: Path) -> list[dict[str, object]]:
         def run(logits: Tensor = logits, targets: Tensor = targets) -> None:
             backward(rank_sort_loss(logits, targets), logits)
 
-        memory = peak_memory(run, device)
+        memory = extra_memory(num_pos, num_neg, device, torch.get_num_threads())
+        run()
         seconds = statistics.median(timed(run) for _ in range(3))
         print(f"Rank & Sort, P = {num_pos}, N = {num_neg}: {seconds:.3f} s, +{memory:.0f} MB")
         rows.append({"P": num_pos, "N": num_neg, "seconds": seconds, "extra_mb": memory})
