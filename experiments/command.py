@@ -140,11 +140,16 @@ def gather(table: Table, plans: dict[str, list[PlannedRun]], toy: bool) -> Colle
 
 
 def collect(
-    table: Table, *, toy: bool = False, seeds: int = 1, options: Sequence[str] = ()
+    table: Table,
+    *,
+    toy: bool = False,
+    seeds: int = 1,
+    options: Sequence[str] = (),
+    locator: Locator | None = None,
 ) -> Collected:
-    """Return what is there of a table, running nothing."""
+    """Return what is there of a table, running nothing; a shared ``locator`` saves time."""
     arguments = argparse.Namespace(toy=toy, seeds=seeds, options=list(options))
-    return gather(table, plan(table, arguments, Locator(draw=False)), toy)
+    return gather(table, plan(table, arguments, locator or Locator(draw=False)), toy)
 
 
 def _write(table: Table, collected: Collected, forms: Sequence[str], out: Path) -> None:

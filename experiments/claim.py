@@ -1,0 +1,138 @@
+"""A claim of the thesis as a condition on numbers, whoever measured them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from experiments.collection import Collected
+from experiments.row import Row
+from experiments.table import Table, measure_of
+
+__all__ = [
+    "TOLERANCE",
+    "Claim",
+    "NotMeasuredError",
+    "Numbers",
+    "OurNumbers",
+    "ThesisNumbers",
+    "best",
+]
+
+# Points of AP by which a repeated gain may fall short: about the spread between seeds.
+TOLERANCE = 0.3
+
+
+class NotMeasuredError(LookupError):
+    """A number that a claim needs is not there."""
+
+
+class Numbers(Protocol):
+    """Where a claim takes its numbers from."""
+
+    def value(self, table: str, row: str, measure: str) -> float:
+        """Return a number as printed (times 100).
+
+        Raises:
+            NotMeasuredError: If it is not there.
+        """
+        ...
+
+    def gain(self, table: str, row: str, measure: str = "AP") -> float:
+        """Return how far a row is above its baseline, in the same units."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Claim:
+    """One numbered claim or observation.
+
+    Attributes:
+        section: Where the thesis makes it.
+        text: What it says, shortened.
+        criterion: When it counts as holding.
+        holds: Whether it does; raises :class:`NotMeasuredError` without numbers.
+    """
+
+    section: str
+    text: str
+    criterion: str
+    holds: Callable[[Numbers], bool]
+
+    def verdict(self, numbers: Numbers) -> str:
+        """Return "holds", "fails" or "not measured"."""
+        try:
+            return "holds" if self.holds(numbers) else "fails"
+        except NotMeasuredError:
+            return "not measured"
+
+
+class ThesisNumbers:
+    """The numbers that the thesis prints.
+
+    Args:
+        tables: By name.
+    """
+
+    def __init__(self, tables: Mapping[str, Table]) -> None:
+        self._tables = tables
+
+    def value(self, table: str, row: str, measure: str) -> float:
+        """Return a printed number."""
+        found = _row(self._tables, table, row)
+        key = measure_of(found, measure)
+        if key not in found.thesis:
+            raise NotMeasuredError(f"{table}, {row}: {measure}")
+        return found.thesis[key]
+
+    def gain(self, table: str, row: str, measure: str = "AP") -> float:
+        """Return the difference of two printed numbers."""
+        base = _row(self._tables, table, row).baseline
+        assert base is not None, row
+        # Printed with one digit: the difference has no more.
+        return round(self.value(table, row, measure) - self.value(table, base, measure), 3)
+
+
+class OurNumbers:
+    """The means of our runs.
+
+    Args:
+        tables: By name.
+        collected: What their run folders hold, by name.
+    """
+
+    def __init__(self, tables: Mapping[str, Table], collected: Mapping[str, Collected]) -> None:
+        self._tables, self._collected = tables, collected
+
+    def value(self, table: str, row: str, measure: str) -> float:
+        """Return the mean over the seeds, times 100 (seconds as they are)."""
+        found = _row(self._tables, table, row)
+        key = measure_of(found, measure)
+        mean = self._collected[table].results[row].summary(key).mean
+        if mean is None:
+            raise NotMeasuredError(f"{table}, {row}: {measure}")
+        return mean if key.startswith("seconds") else 100 * mean
+
+    def gain(self, table: str, row: str, measure: str = "AP") -> float:
+        """Return the mean difference over the seeds that both have."""
+        found = _row(self._tables, table, row)
+        mean = self._collected[table].gain(found, measure_of(found, measure)).mean
+        if mean is None:
+            raise NotMeasuredError(f"{table}, {row}: gain in {measure}")
+        return 100 * mean
+
+    def collected(self, table: str) -> Collected:
+        """Return all that is there of a table."""
+        return self._collected[table]
+
+
+def _row(tables: Mapping[str, Table], table: str, key: str) -> Row:
+    found = tables[table].row(key)
+    assert found is not None, (table, key)
+    return found
+
+
+def best(numbers: Numbers, table: str, rows: Sequence[str], measure: str = "AP") -> str:
+    """Return the row with the largest value."""
+    return max(rows, key=lambda row: numbers.value(table, row, measure))
