@@ -14,10 +14,16 @@ from corrlight.losses import CorrelationLoss
 from corrlight.postprocess import TopKPostprocessor
 from corrlight.structures import Match, Positives, Predictions, Targets
 from tests.helpers.detr_fixture import load_detr
+from tests.helpers.fixture_cases import fixture_cases
+from tests.helpers.fixture_data import edge_targets
 
 pytestmark = pytest.mark.fixtures
 
 TERMS = {"loss_cls": "loss_cls", "loss_bbox": "loss_box", "loss_iou": "loss_giou"}
+
+
+def cases(quantity):
+    return pytest.mark.parametrize("case", fixture_cases("detr", quantity), ids=str)
 
 
 def assigner() -> HungarianAssigner:
@@ -72,7 +78,8 @@ def predict() -> list[Predictions]:
         return fixture.detector(fixture.batch)
 
 
-def test_raw_outputs() -> None:
+@cases("outputs")
+def test_raw_outputs(case) -> None:
     fixture = load_detr()
     seen: dict[str, torch.Tensor] = {}
     hook = fixture.detector.backbone.register_forward_hook(
@@ -92,7 +99,8 @@ def test_raw_outputs() -> None:
         torch.testing.assert_close(seen[name], expected, rtol=0, atol=1e-4, msg=name)
 
 
-def test_assignment() -> None:
+@cases("assignment")
+def test_assignment(case) -> None:
     fixture = load_detr()
     matches = [assigner()(stage, fixture.targets) for stage in predict()]
     count = 0
@@ -111,59 +119,44 @@ def test_assignment() -> None:
     assert count == 2 * len(matches) * len(fixture.batch)
 
 
-def test_losses() -> None:
+@cases("losses")
+def test_losses(case) -> None:
     fixture = load_detr()
-    stages = predict()
-    variants = fixture.losses["losses"]
-    assert variants
-    for variant, expected in variants.items():
-        corr = None if variant == "plain_head" else correlation(variant)
-        terms = terms_of(stages, fixture.targets, corr)
-        total = sum(terms.values())
-        assert {*terms, "_total"} == expected.keys()
-        for name, value in {**terms, "_total": total}.items():
-            assert value.item() == pytest.approx(expected[name], rel=1e-4), (variant, name)
+    expected = fixture.losses["losses"][case.name]
+    corr = None if case.name == "plain_head" else correlation(case.name)
+    terms = terms_of(predict(), fixture.targets, corr)
+    assert {*terms, "_total"} == expected.keys()
+    for name, value in {**terms, "_total": sum(terms.values())}.items():
+        assert value.item() == pytest.approx(expected[name], rel=1e-4), name
 
 
-def test_losses_of_batches_with_few_objects() -> None:
+@cases("edge")
+def test_losses_of_batches_with_few_objects(case) -> None:
     fixture = load_detr()
-    stages = predict()
-    first, *others = fixture.targets
-    empty = [replace(t, boxes=t.boxes[:0], labels=t.labels[:0]) for t in others]
-    no_first = replace(first, boxes=first.boxes[:0], labels=first.labels[:0])
-    smallest = (first.boxes[:, 2:] - first.boxes[:, :2]).prod(1).argmin()[None]
-    one = replace(first, boxes=first.boxes[smallest], labels=first.labels[smallest])
-    batches = {
-        "second_image_empty": (first, *empty),
-        "one_small_box_only": (one, *empty),
-        "all_empty": (no_first, *empty),
+    kind, batch = case.name.split("/")
+    expected = fixture.losses["edge"][kind][batch]
+    terms = terms_of(predict(), edge_targets(fixture.targets, batch), correlation(kind))
+    assert terms.keys() == expected.keys()
+    for name, value in terms.items():
+        assert value.item() == pytest.approx(expected[name], rel=1e-4), name
+
+
+@cases("grad_norm")
+def test_gradient_norms(case) -> None:
+    fixture = load_detr()
+    fixture.detector.zero_grad()
+    terms = terms_of(fixture.detector(fixture.batch), fixture.targets, correlation(case.name))
+    torch.stack(list(terms.values())).sum().backward()
+    ours = {
+        name: p.grad.norm().item()
+        for name, p in fixture.detector.named_parameters()
+        if p.grad is not None
     }
-    assert fixture.losses["edge"]
-    for kind, cases in fixture.losses["edge"].items():
-        for case, expected in cases.items():
-            terms = terms_of(stages, batches[case], correlation(kind))
-            assert terms.keys() == expected.keys()
-            for name, value in terms.items():
-                assert value.item() == pytest.approx(expected[name], rel=1e-4), (kind, case, name)
-
-
-def test_gradient_norms() -> None:
-    fixture = load_detr()
-    assert fixture.losses["grad_norm"]
-    for variant, norms in fixture.losses["grad_norm"].items():
-        fixture.detector.zero_grad()
-        terms = terms_of(fixture.detector(fixture.batch), fixture.targets, correlation(variant))
-        torch.stack(list(terms.values())).sum().backward()
-        ours = {
-            name: p.grad.norm().item()
-            for name, p in fixture.detector.named_parameters()
-            if p.grad is not None
-        }
-        fixture.detector.zero_grad()
-        expected = from_toolbox_names(norms, DETR.toolbox_names)
-        assert ours.keys() == expected.keys()
-        for name, value in expected.items():
-            assert ours[name] == pytest.approx(value, rel=1e-3, abs=1e-4), name
+    fixture.detector.zero_grad()
+    expected = from_toolbox_names(fixture.losses["grad_norm"][case.name], DETR.toolbox_names)
+    assert ours.keys() == expected.keys()
+    for name, value in expected.items():
+        assert ours[name] == pytest.approx(value, rel=1e-3, abs=1e-4), name
 
 
 def test_correlation_gradients() -> None:
@@ -195,7 +188,8 @@ def test_correlation_gradients() -> None:
     assert count > 0
 
 
-def test_detections() -> None:
+@cases("detections")
+def test_detections(case) -> None:
     fixture = load_detr()
     postprocessor = TopKPostprocessor(fixture.config["test"]["max_per_img"], "argmax")
     detections = postprocessor(predict()[-1], fixture.batch.valid_sizes)

@@ -16,8 +16,8 @@ from corrlight.boxes import cxcywh_to_xyxy
 from corrlight.detectors import DETR
 from corrlight.detectors.toolbox_names import from_toolbox_names
 from corrlight.structures import Batch, Predictions, Targets
+from tests.helpers.fixture_data import load_arrays, load_batch
 from tests.helpers.paths import fixtures_root
-from tests.helpers.sparse_rcnn_fixture import load_arrays, load_batch
 
 
 @dataclass(frozen=True)
