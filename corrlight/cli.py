@@ -12,6 +12,7 @@ _USAGE = """usage: corrlight COMMAND ...
 commands:
   train    train or test a detector; takes the options of run.py (corrlight train --help)
   analyze  AP, oLRP, beta_cls, AP bounds of COCO results files (corrlight analyze --help)
+  runs     list, show, compare, repeat and delete runs (corrlight runs --help)
   convert  checkpoints of mmdetection and torchvision to ours, and back (corrlight convert --help)
 """
 
@@ -31,6 +32,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         from corrlight.analysis.command import main as analyze
 
         return analyze(rest)
+    if command == "runs":
+        from corrlight.reporting.browse import main as runs
+
+        return runs(rest)
     if command == "convert":
         from corrlight.convert.command import main as convert
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import lightning.pytorch as pl
 import torch.distributed as dist
+
+from corrlight.engine.run_folder import flatten
 
 __all__ = ["RankAgreement", "RankMismatchError", "check_agreement"]
 
@@ -33,7 +35,7 @@ class RankAgreement(pl.Callback):
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
         """Raise :class:`RankMismatchError` on all ranks if one differs."""
         if trainer.world_size > 1 and dist.is_initialized():
-            flat = dict(_flatten(self.record))
+            flat = {key: repr(value) for key, value in flatten(self.record)}
             digest = hashlib.sha256(json.dumps(flat, sort_keys=True).encode()).hexdigest()
             digests: list[Any] = [None] * trainer.world_size
             dist.all_gather_object(digests, digest)
@@ -59,11 +61,3 @@ def check_agreement(records: list[dict[str, str]]) -> None:
                 f"Expected all ranks to run the same configuration, but rank {rank} differs from "
                 f"rank 0 in {', '.join(shown)}{more}."
             )
-
-
-def _flatten(node: Any, prefix: str = "") -> Iterator[tuple[str, str]]:
-    if isinstance(node, Mapping):
-        for key, value in node.items():
-            yield from _flatten(value, f"{prefix}.{key}" if prefix else str(key))
-    else:
-        yield prefix, json.dumps(node, default=str)

@@ -8,7 +8,8 @@ import hashlib
 import io
 import json
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import IO, Any
 
@@ -17,7 +18,7 @@ import yaml
 from corrlight import RESULTS_VERSION
 from corrlight.atomic import write_text
 
-__all__ = ["NO_RESULT", "RunFolder", "data_fingerprint", "find_run", "run_id"]
+__all__ = ["NO_RESULT", "RunFolder", "data_fingerprint", "find_run", "flatten", "run_id"]
 
 # Sections of the configuration that change no number of a run.
 NO_RESULT = (
@@ -32,7 +33,29 @@ _NO_RESULT_IN = {
 
 def data_fingerprint(files: Iterable[Path]) -> dict[str, str]:
     """Return the sha256 of every annotation file, by file name."""
-    return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
+    fingerprint: dict[str, str] = {}
+    for path in files:
+        name = path.name
+        while name in fingerprint:  # train/instances.json and val/instances.json
+            name += "'"
+        stat = path.stat()
+        fingerprint[name] = _sha256(path, stat.st_size, stat.st_mtime_ns)
+    return fingerprint
+
+
+@lru_cache(maxsize=64)
+def _sha256(path: Path, size: int, modified: int) -> str:
+    """Hash a file once a process: all jobs of a sweep name the same ones."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def flatten(config: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield the options of a configuration by their full names, ``corr.weight`` for example."""
+    for key, value in config.items():
+        if isinstance(value, Mapping):
+            yield from flatten(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", value
 
 
 def run_id(
@@ -161,6 +184,18 @@ class RunFolder:
         file.write(str(os.getpid()))
         file.flush()
         self._lock = file
+
+    @property
+    def held(self) -> bool:
+        """Whether a process is making the run now."""
+        try:
+            with (self.path / "run.lock").open("r") as file:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+        except OSError:
+            return False
+        return False
 
     def unlock(self) -> None:
         """Release the folder."""

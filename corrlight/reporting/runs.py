@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from corrlight.engine.run_folder import NO_RESULT
+from corrlight.engine.run_folder import NO_RESULT, flatten
 
 __all__ = ["Run", "as_number", "group_seeds", "read_run", "run_names"]
 
@@ -102,7 +102,7 @@ def group_seeds(runs: Sequence[Run]) -> list[list[Run]]:
 def run_names(groups: Sequence[Sequence[Run]]) -> list[str]:
     """Return one name a group; equal names are followed by the settings in which they differ."""
     names = [group[0].name for group in groups]
-    flat = [dict(_flatten(group[0].config)) for group in groups]
+    flat = [dict(flatten(group[0].config)) for group in groups]
     out = []
     for i, name in enumerate(names):
         twins = [k for k, other in enumerate(names) if other == name]
@@ -125,11 +125,3 @@ def _without_seeds(node: Any) -> Any:
     if isinstance(node, Mapping):
         return {key: _without_seeds(value) for key, value in node.items() if key != "seed"}
     return [_without_seeds(value) for value in node] if isinstance(node, list) else node
-
-
-def _flatten(config: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    for key, value in config.items():
-        if isinstance(value, Mapping):
-            yield from _flatten(value, f"{prefix}{key}.")
-        else:
-            yield f"{prefix}{key}", value

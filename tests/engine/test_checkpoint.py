@@ -3,7 +3,12 @@ import pickle
 import pytest
 import torch
 
-from corrlight.engine.checkpoint import AtomicCheckpointIO, load_checkpoint, load_weights
+from corrlight.engine.checkpoint import (
+    AtomicCheckpointIO,
+    load_checkpoint,
+    load_weights,
+    readable_checkpoint,
+)
 
 
 class Payload:
@@ -63,3 +68,59 @@ def test_weights_of_another_model_are_refused(tmp_path):
         load_weights(torch.nn.Linear(2, 2), path)
     with pytest.raises(FileNotFoundError, match="there is no"):
         load_weights(torch.nn.Linear(2, 2), tmp_path / "none.ckpt")
+
+
+def _three_epochs(folder):
+    io = AtomicCheckpointIO()
+    for epoch in range(3):
+        io.save_checkpoint({"epoch": epoch, "w": torch.arange(5000)}, folder / "last.ckpt")
+
+
+def test_the_checkpoint_before_the_last_is_kept(tmp_path):
+    assert readable_checkpoint(tmp_path) == (None, "")
+    _three_epochs(tmp_path)
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["last.ckpt", "previous.ckpt"]
+    assert load_checkpoint(tmp_path / "previous.ckpt")["epoch"] == 1
+    assert readable_checkpoint(tmp_path) == (tmp_path / "last.ckpt", "")
+
+
+@pytest.mark.parametrize("damage", ["empty", "10 %", "half", "99 %", "zeros"])
+def test_a_damaged_last_checkpoint_gives_way_to_the_one_before(tmp_path, damage):
+    _three_epochs(tmp_path)
+    last = tmp_path / "last.ckpt"
+    data = last.read_bytes()
+    share = {"empty": 0.0, "10 %": 0.1, "half": 0.5, "99 %": 0.99, "zeros": 0.0}[damage]
+    last.unlink()  # The previous one may share its blocks.
+    last.write_bytes(bytes(len(data)) if damage == "zeros" else data[: int(len(data) * share)])
+    path, problem = readable_checkpoint(tmp_path)
+    assert path == tmp_path / "previous.ckpt"
+    assert load_checkpoint(path)["epoch"] == 1
+    assert "Cannot read the checkpoint" in problem
+    assert "\n" not in problem
+    path.write_bytes(b"")
+    with pytest.raises(ValueError, match="no earlier checkpoint; rerun=true"):
+        readable_checkpoint(tmp_path)
+
+
+def test_where_links_are_impossible_the_previous_checkpoint_is_a_copy(tmp_path, monkeypatch):
+    def no_links(*args):
+        raise OSError("no links here")
+
+    monkeypatch.setattr("os.link", no_links)
+    _three_epochs(tmp_path)
+    assert load_checkpoint(tmp_path / "previous.ckpt")["epoch"] == 1
+
+
+def test_a_full_disk_is_named_and_the_old_file_stays(tmp_path, monkeypatch):
+    io = AtomicCheckpointIO()
+    io.save_checkpoint({"epoch": 1}, tmp_path / "last.ckpt")
+
+    def full(*args):
+        raise RuntimeError("PytorchStreamWriter failed writing file data/0: file write failed")
+
+    monkeypatch.setattr("torch.save", full)
+    with pytest.raises(OSError, match=r"Cannot write the checkpoint .*last\.ckpt"):
+        io.save_checkpoint({"epoch": 2}, tmp_path / "last.ckpt")
+    monkeypatch.undo()
+    assert load_checkpoint(tmp_path / "last.ckpt") == {"epoch": 1}
+    assert [p.name for p in tmp_path.iterdir()] == ["last.ckpt"]

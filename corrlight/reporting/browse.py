@@ -1,0 +1,302 @@
+"""``corrlight runs``: what lies below the folder of all runs."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from corrlight.engine.run_folder import NO_RESULT, RunFolder, flatten
+from corrlight.engine.status import format_seconds
+from corrlight.reporting.runs import as_number
+
+__all__ = ["Entry", "find_entries", "main"]
+
+_MEASURES = ("AP", "AP50", "AP75", "beta_img", "beta_cls")
+_COLOURS = {"finished": "green", "failed": "red", "stopped": "yellow", "broken": "red"}
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A run folder, finished or not.
+
+    Attributes:
+        folder: Where it is.
+        state: "finished", "running" (its lock is held), "stopped", "failed", or "broken" (it ended
+            without a word, or its metrics.json cannot be read).
+        config: The resolved configuration, empty where it cannot be read.
+        metrics: Content of ``metrics.json``, empty while there is none.
+        environment: Content of ``environment.json``, empty where it cannot be read.
+        epochs: Finished epochs.
+    """
+
+    folder: RunFolder
+    state: str
+    config: dict[str, Any] = field(default_factory=dict)
+    metrics: dict[str, Any] = field(default_factory=dict)
+    environment: dict[str, Any] = field(default_factory=dict)
+    epochs: int = 0
+
+    @property
+    def name(self) -> str:
+        """``<name>/<run id>``, which all sub-commands take."""
+        return f"{self.folder.path.parent.name}/{self.folder.path.name}"
+
+    @classmethod
+    def read(cls, path: Path) -> Entry:
+        """Return what a folder holds; files that cannot be read count as missing."""
+        folder = RunFolder(path)
+        environment = _json(folder, "environment.json")
+        metrics = _json(folder, "metrics.json") if folder.finished else {}
+        try:
+            config = yaml.safe_load((path / "config.yaml").read_text(encoding="utf-8"))
+        except (OSError, UnicodeDecodeError, yaml.YAMLError):
+            config = {}
+        try:
+            epochs = len(folder.read_csv("metrics.csv"))
+        except (OSError, UnicodeDecodeError):
+            epochs = 0
+        if folder.finished:
+            state = "finished"
+        elif folder.held:
+            state = "running"
+        else:
+            said = environment.get("status")
+            state = said if said in ("stopped", "failed") else "broken"
+        config = config if isinstance(config, dict) else {}
+        return cls(folder, state, config, metrics, environment, epochs)
+
+
+def find_entries(runs_dir: Path) -> list[Entry]:
+    """Return all runs below a folder, by name; earlier results that were set aside too.
+
+    Raises:
+        ValueError: There is no such folder.
+    """
+    if not runs_dir.is_dir():
+        raise ValueError(f"Expected the folder of all runs, but there is no {runs_dir} (--runs).")
+    files = sorted(runs_dir.glob("*/*/config.yaml"))
+    return [Entry.read(f.parent) for f in files if not f.parent.parent.name.startswith(".")]
+
+
+def main(argv: Sequence[str]) -> int:
+    """Run a sub-command of ``corrlight runs``; return the exit code."""
+    arguments = _parser().parse_args(argv)
+    try:
+        return int(arguments.action(arguments))
+    except (ValueError, OSError) as error:
+        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
+        return 2
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="corrlight runs", description=__doc__)
+    common = argparse.ArgumentParser(add_help=False)
+    common.add_argument("--runs", type=Path, default=Path("runs"), help="folder of all runs")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    def add(name: str, action: Any, text: str) -> argparse.ArgumentParser:
+        command = commands.add_parser(name, help=text, description=text, parents=[common])
+        command.set_defaults(action=action)
+        return command
+
+    listing = add("list", _list, "a table of runs")
+    listing.add_argument(
+        "filter", nargs="*", help="key=value of the configuration, state=..., or a part of the name"
+    )
+    add("show", _show, "one run: state, measures, files").add_argument("run")
+    diff = add("diff", _diff, "in what two runs differ: configuration and measures")
+    diff.add_argument("a")
+    diff.add_argument("b")
+    rerun = add("rerun", _rerun, "make a run again; the old folder is kept aside")
+    rerun.add_argument("run")
+    rerun.add_argument("overrides", nargs="*", help="further options of run.py")
+    remove = add("rm", _remove, "delete runs")
+    remove.add_argument("run", nargs="+")
+    remove.add_argument("--yes", action="store_true", help="do not ask")
+    return parser
+
+
+def _list(arguments: argparse.Namespace) -> int:
+    entries = [
+        entry
+        for entry in find_entries(arguments.runs)
+        if all(_matches(entry, text) for text in arguments.filter)
+    ]
+    table = Table(box=None, pad_edge=False)
+    for column in ("run", "state"):
+        table.add_column(column, no_wrap=True)
+    for column in ("epochs", "seed", *_MEASURES, "time", "commit"):
+        table.add_column(column, justify="right", no_wrap=True)
+    for entry in entries:
+        seconds = as_number(entry.environment.get("wall_seconds"))
+        table.add_row(
+            escape(entry.name),
+            _coloured(entry.state),
+            str(entry.epochs),
+            str(entry.environment.get("seed", "-")),
+            *(_percent(entry.metrics.get(name)) for name in _MEASURES),
+            "-" if seconds is None else format_seconds(seconds),
+            _commit(entry),
+        )
+    console = _console()
+    console.print(table)
+    console.print(f"{len(entries)} runs in {arguments.runs}", markup=False, highlight=False)
+    return 0
+
+
+def _show(arguments: argparse.Namespace) -> int:
+    entry = _find(arguments.runs, arguments.run)
+    console = _console()
+    table = Table(show_header=False, box=None, pad_edge=False)
+    table.add_column(style="bold")
+    table.add_column(overflow="fold")
+    table.add_row("run", escape(entry.name))
+    table.add_row("state", _coloured(entry.state))
+    table.add_row("epochs", str(entry.epochs))
+    table.add_row("commit", _commit(entry))
+    table.add_row("overrides", escape(" ".join(_overrides(entry))))
+    for name, value in sorted(entry.metrics.items()):
+        shown = str(value) if isinstance(value, int | str) else _percent(value)
+        table.add_row(name, escape(shown))
+    files = sorted(p for p in entry.folder.path.rglob("*") if p.is_file())
+    size = sum(p.stat().st_size for p in files)
+    table.add_row("files", f"{len(files)}, {size / 1e6:.1f} MB in {escape(str(entry.folder))}")
+    console.print(table)
+    return 0
+
+
+def _diff(arguments: argparse.Namespace) -> int:
+    a, b = (_find(arguments.runs, name) for name in (arguments.a, arguments.b))
+    console = _console()
+    table = Table(box=None, pad_edge=False)
+    for column in ("", a.name, b.name, "difference"):
+        table.add_column(escape(column), overflow="fold")
+    first, second = _flat(a.config), _flat(b.config)
+    for key in sorted(first.keys() | second.keys()):
+        section = key.partition(".")[0]
+        # `loss_callbacks` repeats `corr`.
+        if first.get(key) != second.get(key) and section not in (*NO_RESULT, "loss_callbacks"):
+            table.add_row(key, escape(first.get(key, "-")), escape(second.get(key, "-")), "")
+    for name in sorted(a.metrics.keys() | b.metrics.keys()):
+        x, y = as_number(a.metrics.get(name)), as_number(b.metrics.get(name))
+        if x == y:
+            continue
+        count = isinstance(a.metrics.get(name, b.metrics.get(name)), int)
+        texts = [str(v if v is not None else "-") if count else _percent(v) for v in (x, y)]
+        change = "-" if x is None or y is None else f"{(y - x) * (1 if count else 100):+.1f}"
+        table.add_row(name, *texts, change)
+    console.print(table)
+    if not table.row_count:
+        console.print("No difference in configuration or measures.")
+    return 0
+
+
+def _rerun(arguments: argparse.Namespace) -> int:
+    entry = _find(arguments.runs, arguments.run)
+    dropped = ("rerun=", "resume=")
+    stored = [o for o in _overrides(entry) if not o.startswith(dropped)]
+    command = [*stored, f"paths.runs_dir={arguments.runs}", *arguments.overrides, "rerun=true"]
+    home = str(Path(__file__).resolve().parents[2])
+    path = os.pathsep.join([home, *filter(None, [os.environ.get("PYTHONPATH")])])
+    return subprocess.run(
+        [sys.executable, "-m", "corrlight.cli", "train", *command],
+        env={**os.environ, "PYTHONPATH": path},
+    ).returncode
+
+
+def _remove(arguments: argparse.Namespace) -> int:
+    entries = [_find(arguments.runs, name) for name in arguments.run]
+    for entry in entries:
+        if entry.state == "running":
+            raise ValueError(f"Expected a run that is not being made, but {entry.name} is.")
+    for entry in entries:
+        if not arguments.yes and input(f"Delete {entry.folder}? [y/N] ").strip().lower() != "y":
+            continue
+        shutil.rmtree(entry.folder.path)
+        print(f"Deleted {entry.folder}")
+    return 0
+
+
+def _console() -> Console:
+    """Return a console; a file or a pipe has no edge to wrap at."""
+    console = Console(soft_wrap=True)
+    return console if console.is_terminal else Console(soft_wrap=True, width=250)
+
+
+def _find(runs_dir: Path, name: str) -> Entry:
+    """Return the run with this path, ``<name>/<run id>``, or beginning of its id."""
+    path = Path(name)
+    if (path / "config.yaml").is_file():
+        return Entry.read(path)
+    found = [
+        entry
+        for entry in find_entries(runs_dir)
+        if entry.name == name or entry.folder.path.name.startswith(name)
+    ]
+    exact = [e for e in found if name in (e.name, e.folder.path.name)]
+    found = exact if len(exact) == 1 else found
+    if len(found) != 1:
+        some = ", ".join(entry.name for entry in found[:5]) or "none"
+        raise ValueError(f"Expected one run that '{name}' names below {runs_dir}, but got {some}.")
+    return found[0]
+
+
+def _matches(entry: Entry, text: str) -> bool:
+    key, equals, value = text.partition("=")
+    if not equals:
+        return text in entry.name
+    if key == "state":
+        return entry.state == value
+    flat = _flat(entry.config)
+    if key not in flat:  # `detector=atss_small` names a group; its file says `name`.
+        key = f"{key}.name"
+    return flat.get(key) == value
+
+
+def _flat(config: Mapping[str, Any]) -> dict[str, str]:
+    return {key: str(value) for key, value in flatten(config)}
+
+
+def _overrides(entry: Entry) -> list[str]:
+    try:
+        text = (entry.folder.path / "overrides.yaml").read_text(encoding="utf-8")
+        stored = yaml.safe_load(text) or []
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise ValueError(f"Cannot read the overrides of {entry.name}: {error}") from error
+    return [str(o) for o in stored]
+
+
+def _json(folder: RunFolder, name: str) -> dict[str, Any]:
+    try:
+        content = folder.read_json(name)
+    except (OSError, ValueError):
+        return {}
+    return content if isinstance(content, dict) else {}
+
+
+def _percent(value: Any) -> str:
+    number = as_number(value)
+    return "-" if number is None else f"{100 * number:.1f}"
+
+
+def _commit(entry: Entry) -> str:
+    git = entry.environment.get("git") or {}
+    commit = str(git.get("commit") or "-")[:7]
+    return commit + ("+" if git.get("modified") else "")
+
+
+def _coloured(state: str) -> str:
+    colour = _COLOURS.get(state)
+    return f"[{colour}]{state}[/]" if colour else state
