@@ -78,6 +78,7 @@ def save_figure(figure: Figure, folder: Path, name: str) -> None:
 
     with matplotlib.rc_context({"svg.hashsalt": name}):
         figure.savefig(folder / f"{name}.svg", dpi=150, metadata={"Date": None})
+    figure.set_layout_engine("none")  # It is laid out now; once more would take as long as drawing.
     figure.savefig(folder / f"{name}.png", dpi=150, metadata={"Software": None})
 
 
@@ -246,8 +247,9 @@ def _ap_bounds(comparison: Comparison, prefix: str) -> Figure | None:
         axis.set_title(f"{text}: against IoU | as it is | by IoU", fontsize=9)
         axis.set_xlabel("AP")
         low_x, high_x = axis.get_xlim()
-        margin = 0.13 * (high_x - low_x)
-        axis.set_xlim(low_x - margin, high_x + margin)
+        # Room for the values beside the bars, whose text has the same width in both panels.
+        margin = 0.1 * len(levels) * (high_x - low_x)
+        axis.set_xlim(low_x - margin, high_x + 1.6 * margin)
     if not drawn:
         return None
     _legend(figure, axes[0], comparison)

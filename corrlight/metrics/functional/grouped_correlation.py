@@ -20,6 +20,9 @@ __all__ = [
     "measure_name",
 ]
 
+# Rows are padded to the largest group unless that makes so many times the values.
+_MOST_PADDING = 4
+
 CoefficientName = Literal["spearman", "pearson", "concordance"]
 
 
@@ -75,11 +78,7 @@ def average_ranks(values: npt.ArrayLike, groups: npt.ArrayLike) -> Array:
         ``(P,)`` float64 ranks, 1 = smallest of its group.
     """
     values, groups = np.asarray(values), np.asarray(groups)
-    # Equal values may come in any order; 16-bit group numbers are sorted by radix.
-    order = np.argsort(values)
-    small = len(groups) > 0 and groups.min() >= 0 and groups.max() < 1 << 16
-    by_group = groups[order].astype(np.uint16) if small else groups[order]
-    order = order[np.argsort(by_group, kind="stable")]
+    order = _order(values, groups)
     v, g = values[order], groups[order]
     changes = g[1:] != g[:-1]
     first = np.flatnonzero(np.r_[np.ones(min(1, len(v)), bool), changes | (v[1:] != v[:-1])])
@@ -89,6 +88,29 @@ def average_ranks(values: npt.ArrayLike, groups: npt.ArrayLike) -> Array:
     ranks = np.empty(len(v))
     ranks[order] = np.repeat(first + (length + 1) / 2, length) - offset
     return ranks
+
+
+def _order(values: Array, groups: Array) -> Array:
+    """Return the order by group, then by value; equal values may come in any order."""
+    if not len(values):
+        return np.zeros(0, dtype=np.int64)
+    small = groups.min() >= 0 and groups.max() < 1 << 16
+    # 16-bit group numbers are sorted by radix.
+    by_group = np.argsort(groups.astype(np.uint16) if small else groups, kind="stable")
+    sorted_groups = groups[by_group]
+    first = np.flatnonzero(np.diff(sorted_groups, prepend=sorted_groups[0] - 1))
+    counts = np.diff(first, append=len(groups))
+    width = int(counts.max())
+    if values.dtype.kind != "f" or width * len(counts) > _MOST_PADDING * len(values):
+        return np.lexsort((values, groups))
+    # One row a group: rows of some hundred values are sorted in the cache, ten times as fast.
+    inside = np.arange(width) < counts[:, None]
+    table = np.full(inside.shape, np.nan, dtype=values.dtype)
+    table[inside] = values[by_group]
+    # NaN is last, and the padding, stably, after a NaN of the values.
+    place = np.argsort(table, axis=1, kind="stable") + first[:, None]
+    order: Array = by_group[place[inside]]
+    return order
 
 
 def grouped_correlation(

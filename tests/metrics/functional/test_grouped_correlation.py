@@ -84,3 +84,19 @@ def test_errors(arguments, message):
     call = {"x": [1.0, 2.0], "y": [1.0, 2.0], "groups": [0, 0], "num_groups": 1} | arguments
     with pytest.raises(ValueError, match=message):
         grouped_correlation(**call)
+
+
+@pytest.mark.parametrize("sizes", [[5, 1, 0, 7], [2000, 1, 1, 3, 1, 1, 1, 1, 1, 1]])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64, np.int64])
+def test_ranks_of_groups_of_any_size_and_type(sizes, dtype):
+    """Padded rows, and sorting at once where a group is much larger than the others."""
+    rng = np.random.default_rng(0)
+    groups = rng.permutation(np.repeat(np.arange(len(sizes)) * 100_000, sizes))
+    values = (rng.random(len(groups)) * 30).astype(dtype)
+    if dtype is not np.int64:
+        values[:2] = np.inf
+    ranks = average_ranks(values, groups)
+    for group in np.unique(groups):
+        mine = groups == group
+        np.testing.assert_array_equal(ranks[mine], stats.rankdata(values[mine]))
+    assert average_ranks(values[:0], groups[:0]).shape == (0,)
