@@ -159,12 +159,13 @@ def test_gradient_norms(case) -> None:
         assert ours[name] == pytest.approx(value, rel=1e-3, abs=1e-4), name
 
 
-def test_correlation_gradients() -> None:
+@cases("corr_grad")
+def test_correlation_gradients(case) -> None:
     fixture = load_detr()
     count = 0
     for name, expected in fixture.assignment.items():
         found = re.fullmatch(r"corr_grad_(.+)_all_cls", name)
-        if found is None:
+        if found is None or found[1] != case.name:
             continue
         for layer, stage in enumerate(predict()):
             logits = stage.logits.clone().requires_grad_()

@@ -13,11 +13,17 @@ from corrlight.detectors.toolbox_names import from_toolbox_names
 from corrlight.losses import CorrelationLoss
 from corrlight.postprocess import TopKPostprocessor
 from corrlight.structures import Match, Positives, Predictions, Targets
+from tests.helpers.fixture_cases import fixture_cases
+from tests.helpers.fixture_data import edge_targets
 from tests.helpers.sparse_rcnn_fixture import load_sparse_rcnn
 
 pytestmark = pytest.mark.fixtures
 
 TERMS = {"loss_cls": "loss_cls", "loss_bbox": "loss_box", "loss_iou": "loss_giou"}
+
+
+def cases(quantity):
+    return pytest.mark.parametrize("case", fixture_cases("sparse_rcnn", quantity), ids=str)
 
 
 def assigner() -> HungarianAssigner:
@@ -72,7 +78,8 @@ def assert_same_terms(terms: dict[str, torch.Tensor], expected: dict[str, float 
     return count
 
 
-def test_raw_outputs() -> None:
+@cases("outputs")
+def test_raw_outputs(case) -> None:
     fixture = load_sparse_rcnn()
     seen: dict[str, torch.Tensor] = {}
 
@@ -121,7 +128,8 @@ def test_raw_outputs() -> None:
         torch.testing.assert_close(seen[name], expected, rtol=1e-5, atol=1e-4, msg=name)
 
 
-def test_assignment() -> None:
+@cases("assignment")
+def test_assignment(case) -> None:
     fixture = load_sparse_rcnn()
     with torch.no_grad():
         stages = fixture.detector(fixture.batch)
@@ -142,71 +150,57 @@ def test_assignment() -> None:
     assert count == 2 * len(stages) * len(fixture.batch)
 
 
-def test_losses() -> None:
+@cases("losses")
+def test_losses(case) -> None:
     fixture = load_sparse_rcnn()
     with torch.no_grad():
         stages = fixture.detector(fixture.batch)
-    variants = fixture.losses["losses"]
-    assert variants
-    for variant, expected in variants.items():
-        terms = terms_of(stages, fixture.batch.targets, correlation(variant))
-        assert assert_same_terms(terms, expected) == len(terms)
-        total = sum(value.item() for value in terms.values())
-        assert total == pytest.approx(expected["_total"], rel=1e-4)
+    expected = fixture.losses["losses"][case.name]
+    terms = terms_of(stages, fixture.batch.targets, correlation(case.name))
+    assert assert_same_terms(terms, expected) == len(terms)
+    total = sum(value.item() for value in terms.values())
+    assert total == pytest.approx(expected["_total"], rel=1e-4)
 
 
-def test_losses_of_batches_with_few_objects() -> None:
+@cases("edge")
+def test_losses_of_batches_with_few_objects(case) -> None:
     fixture = load_sparse_rcnn()
     with torch.no_grad():
         stages = fixture.detector(fixture.batch)
-    first, *others = fixture.batch.targets
-    empty = [replace(t, boxes=t.boxes[:0], labels=t.labels[:0]) for t in others]
-    no_first = replace(first, boxes=first.boxes[:0], labels=first.labels[:0])
-    size = first.boxes[:, 2:] - first.boxes[:, :2]
-    smallest = size.prod(1).argmin()[None]
-    one = replace(first, boxes=first.boxes[smallest], labels=first.labels[smallest])
-    batches = {
-        "second_image_empty": (first, *empty),
-        "one_small_box_only": (one, *empty),
-        "all_empty": (no_first, *empty),
+    variant, batch = case.name.split("/")
+    targets = edge_targets(fixture.batch.targets, batch)
+    terms = terms_of(stages, targets, correlation(variant))
+    assert all(torch.isfinite(value) for value in terms.values())
+    assert assert_same_terms(terms, fixture.losses["edge"][variant][batch]) > 0
+
+
+@cases("grad_norm")
+def test_gradient_norms(case) -> None:
+    fixture = load_sparse_rcnn()
+    fixture.detector.zero_grad()
+    terms = terms_of(fixture.detector(fixture.batch), fixture.batch.targets, correlation(case.name))
+    torch.stack(list(terms.values())).sum().backward()
+    ours = {
+        name: p.grad.norm().item()
+        for name, p in fixture.detector.named_parameters()
+        if p.requires_grad
     }
-    assert fixture.losses["edge"]
-    for kind, cases in fixture.losses["edge"].items():
-        for case, expected in cases.items():
-            terms = terms_of(stages, batches[case], correlation(kind))
-            assert all(torch.isfinite(value) for value in terms.values()), case
-            assert assert_same_terms(terms, expected) > 0, case
+    fixture.detector.zero_grad()
+    expected = from_toolbox_names(fixture.losses["grad_norm"][case.name], SparseRCNN.toolbox_names)
+    assert ours.keys() == expected.keys()
+    for name, value in expected.items():
+        assert ours[name] == pytest.approx(value, rel=1e-3, abs=1e-4), name
 
 
-def test_gradient_norms() -> None:
-    fixture = load_sparse_rcnn()
-    assert fixture.losses["grad_norm"]
-    for variant, expected in fixture.losses["grad_norm"].items():
-        fixture.detector.zero_grad()
-        terms = terms_of(
-            fixture.detector(fixture.batch), fixture.batch.targets, correlation(variant)
-        )
-        torch.stack(list(terms.values())).sum().backward()
-        ours = {
-            name: p.grad.norm().item()
-            for name, p in fixture.detector.named_parameters()
-            if p.requires_grad
-        }
-        fixture.detector.zero_grad()
-        expected = from_toolbox_names(expected, SparseRCNN.toolbox_names)
-        assert ours.keys() == expected.keys()
-        for name, value in expected.items():
-            assert ours[name] == pytest.approx(value, rel=1e-3, abs=1e-4), name
-
-
-def test_correlation_gradients() -> None:
+@cases("corr_grad")
+def test_correlation_gradients(case) -> None:
     fixture = load_sparse_rcnn()
     with torch.no_grad():
         stages = fixture.detector(fixture.batch)
     count = 0
     for name, expected in fixture.assignment.items():
         found = re.fullmatch(r"corr_grad_(.+)_stage(\d+)_cls", name)
-        if found is None:
+        if found is None or found[1] != case.name:
             continue
         index = int(found[2])
         logits = stages[index].logits.clone().requires_grad_()
@@ -227,7 +221,8 @@ def test_correlation_gradients() -> None:
     assert count > 0
 
 
-def test_detections() -> None:
+@cases("detections")
+def test_detections(case) -> None:
     fixture = load_sparse_rcnn()
     postprocessor = TopKPostprocessor(fixture.config["test"]["max_per_img"], clip_boxes=False)
     with torch.no_grad():

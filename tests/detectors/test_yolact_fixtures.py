@@ -138,27 +138,20 @@ def test_gradient_norms(case) -> None:
         assert ours[name] == pytest.approx(value, rel=1e-3, abs=1e-4), name
 
 
-def corr_grad_variants():
-    names = [n for n in load_yolact().assignment if n.startswith("corr_grad_")]
-    return sorted({re.fullmatch(r"corr_grad_(.+)_cls_\d+", n)[1] for n in names})
-
-
-def test_correlation_gradients() -> None:
+@cases("corr_grad")
+def test_correlation_gradients(case) -> None:
     fixture = load_yolact()
-    variants = corr_grad_variants()
-    assert variants
-    for variant in variants:
-        predictions = fixture.predict()
-        match = fixture.assigner()(predictions, fixture.batch.targets)
-        corr = correlation(variant)
-        value = corr.weight * corr(Positives.gather(predictions, fixture.batch.targets, match))
-        (ours,) = torch.autograd.grad(value, predictions.logits, retain_graph=True)
-        levels = [
-            fixture.assignment[f"corr_grad_{variant}_cls_{i}"]
-            for i in range(int(predictions.level_idx.max()) + 1)
-        ]
-        expected = rows_of(levels, ours.shape[-1])
-        torch.testing.assert_close(ours, expected, rtol=1e-4, atol=1e-7)
+    predictions = fixture.predict()
+    match = fixture.assigner()(predictions, fixture.batch.targets)
+    corr = correlation(case.name)
+    value = corr.weight * corr(Positives.gather(predictions, fixture.batch.targets, match))
+    (ours,) = torch.autograd.grad(value, predictions.logits)
+    levels = [
+        fixture.assignment[f"corr_grad_{case.name}_cls_{i}"]
+        for i in range(int(predictions.level_idx.max()) + 1)
+    ]
+    expected = rows_of(levels, ours.shape[-1])
+    torch.testing.assert_close(ours, expected, rtol=1e-4, atol=1e-7)
 
 
 @cases("detections")

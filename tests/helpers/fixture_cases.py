@@ -7,6 +7,7 @@ Every test of a fixture is parametrised with :func:`fixture_cases`, so that
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +15,8 @@ from pathlib import Path
 import numpy as np
 
 from tests.helpers.paths import fixtures_root
+
+_GRADIENT = re.compile(r"corr_grad_(.+)_(?:stage\d+_cls|all_cls|cls_\d+)")
 
 
 @dataclass(frozen=True, order=True)
@@ -41,18 +44,30 @@ def _folder_cases(folder: Path) -> Iterator[tuple[str, str]]:
         if (folder / f"{quantity}.npz").is_file():
             yield quantity, ""
     losses = json.loads((folder / "losses.json").read_text())
-    for quantity in ("losses", "grad_norm", "corr_grad"):
+    for quantity in ("losses", "grad_norm"):
         for variant in losses.get(quantity, {}):
             yield quantity, variant
+    # Norms lie beside the losses, gradients beside them or, of other heads, with the assignment.
+    variants = dict.fromkeys(losses.get("corr_grad", {}))
+    found = (_GRADIENT.fullmatch(key) for key in _keys(folder / "assignment.npz"))
+    variants |= dict.fromkeys(match[1] for match in found if match is not None)
+    for variant in variants:
+        yield "corr_grad", variant
     for variant, batches in losses.get("edge", {}).items():
         for batch in batches:
             yield "edge", f"{variant}/{batch}"
     for quantity in ("detections", "detections_v3"):
-        if (folder / f"{quantity}.npz").is_file():
-            with np.load(folder / f"{quantity}.npz") as file:
-                for key in file.files:
-                    if key.endswith("boxes_0"):
-                        yield quantity, key.removesuffix("boxes_0").removesuffix("_")
+        for key in _keys(folder / f"{quantity}.npz"):
+            if key.endswith("boxes_0"):
+                yield quantity, key.removesuffix("boxes_0").removesuffix("_")
+
+
+def _keys(path: Path) -> list[str]:
+    """Return the names of the arrays of a file, none if there is no file."""
+    if not path.is_file():
+        return []
+    with np.load(path) as file:
+        return file.files
 
 
 def all_cases() -> list[FixtureCase]:

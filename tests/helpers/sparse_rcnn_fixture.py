@@ -5,18 +5,16 @@ from __future__ import annotations
 import functools
 import json
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-import numpy as np
-import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
-from corrlight.backbones import FPN, ResNet
+from corrlight.backbones import FPN
 from corrlight.detectors import SparseRCNN
 from corrlight.detectors.toolbox_names import from_toolbox_names
-from corrlight.structures import Batch, Targets
+from corrlight.structures import Batch
+from tests.helpers.fixture_data import build_backbone, load_arrays, load_batch
 from tests.helpers.paths import fixtures_root
 
 
@@ -31,33 +29,6 @@ class SparseRCNNFixture:
     detections: dict[str, Tensor]
     batch: Batch
     detector: SparseRCNN
-
-
-def load_arrays(path: Path) -> dict[str, Tensor]:
-    """Return the arrays of an ``.npz`` file."""
-    with np.load(path) as file:
-        return {key: torch.from_numpy(file[key]) for key in file.files}
-
-
-def load_batch(root: Path, valid_sizes: list[list[int]]) -> Batch:
-    """Return the common input of the detectors."""
-    data = load_arrays(root / "common" / "inputs.npz")
-    images = (data["image_u8"].float() - 128) / 64
-    targets = []
-    for b, (height, width) in enumerate(valid_sizes):
-        images[b, :, height:] = 0
-        images[b, :, :, width:] = 0
-        targets.append(
-            Targets(
-                boxes=data[f"gt_boxes_{b}"].float(),
-                labels=data[f"gt_labels_{b}"].long(),
-                valid_size=(height, width),
-                padded_size=(-(-height // 32) * 32, -(-width // 32) * 32),
-                original_size=(height, width),
-                image_id=b,
-            )
-        )
-    return Batch(images=images, targets=tuple(targets))
 
 
 @functools.cache
@@ -84,11 +55,7 @@ def build_detector(config: dict[str, Any]) -> SparseRCNN:
     """Return our detector of the toolbox's configuration."""
     backbone, fpn, roi, head = (config[k] for k in ("backbone", "fpn", "roi", "stage_head"))
     return SparseRCNN(
-        ResNet(
-            int(backbone["type"].removeprefix("resnet")),
-            base_width=backbone["base_channels"],
-            frozen_stages=backbone["frozen_stages"],
-        ),
+        build_backbone(backbone),
         functools.partial(
             FPN,
             out_channels=fpn["out_channels"],
