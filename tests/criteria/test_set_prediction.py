@@ -106,6 +106,26 @@ def test_normalizer_is_the_number_of_positives() -> None:
     assert {k: v.item() for k, v in normalizers.items()} == {"positives": 3.0}
 
 
+def test_the_own_normalizer_of_the_classification_is_local_or_passed_in() -> None:
+    predictions, targets, match = example("softmax")
+    positives = torch.tensor(3.0)
+    terms = {}
+    for normalizer in ("local", "global"):
+        criterion = SetPredictionCriterion(CrossEntropyClassification(0.1), normalizer=normalizer)
+        values = criterion.normalizers(predictions, targets, match)
+        assert values["positives"] == 3
+        if normalizer == "local":
+            assert values.keys() == {"positives"}
+        else:
+            torch.testing.assert_close(values["classification"], torch.tensor(3 + 0.1 * 5))
+            values["classification"] = 2 * values["classification"]  # as if averaged over ranks
+        terms[normalizer] = criterion(predictions, targets, match, values)
+    torch.testing.assert_close(terms["global"]["loss_cls"], terms["local"]["loss_cls"] / 2)
+    assert terms["global"]["loss_box"] == terms["local"]["loss_box"]
+    focal = SetPredictionCriterion(FocalClassification(), normalizer="global")
+    assert focal.normalizers(*example()) == {"positives": positives}
+
+
 @pytest.mark.parametrize("activation", ["sigmoid", "softmax"])
 def test_without_objects_negatives_train_and_boxes_get_zero_gradient(activation) -> None:
     predictions, targets, match = example(activation)
@@ -161,6 +181,7 @@ def test_classification_losses_that_weigh_dense_boxes_are_refused(kind) -> None:
     [
         ({"box_weight": -1.0}, "`box_weight` to be finite and >= 0, but got -1.0"),
         ({"box_format": "xywh"}, "'xyxy', 'cxcywh', but got 'xywh'"),
+        ({"normalizer": "mean"}, "'local', 'global', but got 'mean'"),
     ],
 )
 def test_wrong_arguments_are_named(arguments, message) -> None:
