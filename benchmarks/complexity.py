@@ -1,0 +1,68 @@
+r"""Parameters and GFLOPs of every full-size detector, by torch's counter, on no device.
+
+    python benchmarks/complexity.py [DETECTOR ...] [--size 800 1333] [--backbone resnet101]
+
+One image, padded to a multiple of 32, 80 classes; a multiply-add counts as two operations, as in
+torch's counter. Prints a row of a Markdown table a detector.
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from corrlight.convert.expected import compose_detector
+from corrlight.engine.allowlist import instantiate
+from corrlight.engine.config import config_dir
+from corrlight.structures import Batch, Targets
+
+
+def full_size() -> list[str]:
+    """Return the files of ``conf/detector`` that are no small variants."""
+    names = (p.stem for p in (config_dir() / "detector").glob("*.yaml"))
+    return sorted(name for name in names if not name.endswith("_small"))
+
+
+def measure(detector: str, size: tuple[int, int], overrides: list[str]) -> tuple[int, float]:
+    """Return the number of parameters and the GFLOPs of one image."""
+    # Its operators are unknown to the counter.
+    torch.backends.mha.set_fastpath_enabled(False)
+    config = compose_detector(detector, [*overrides, "data.num_classes=80"])
+    divisor = 1 if detector == "yolact" and size == (550, 550) else 32
+    padded = (-(-size[0] // divisor) * divisor, -(-size[1] // divisor) * divisor)
+    with torch.device("meta"):
+        net = instantiate(config.detector.net).eval().requires_grad_(False)
+        target = Targets(
+            boxes=torch.zeros(0, 4),
+            labels=torch.zeros(0, dtype=torch.long),
+            valid_size=size,
+            padded_size=padded,
+            original_size=size,
+            image_id=0,
+        )
+        batch = Batch(images=torch.zeros(1, 3, *padded), targets=(target,))
+        with torch.no_grad(), FlopCounterMode(display=False) as counter:
+            net(batch)
+    return sum(p.numel() for p in net.parameters()), counter.get_total_flops() / 1e9
+
+
+def main() -> None:
+    """Print the table."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("detectors", nargs="*", default=full_size())
+    parser.add_argument("--size", nargs=2, type=int, default=(800, 1333))
+    parser.add_argument("--backbone")
+    options = parser.parse_args()
+    size = (options.size[0], options.size[1])
+    overrides = [f"backbone={options.backbone}"] if options.backbone else []
+    for detector in options.detectors:
+        parameters, operations = measure(detector, size, overrides)
+        print(f"| {detector} | {parameters:,} | {operations:.1f} |", flush=True)
+
+
+if __name__ == "__main__":
+    main()
