@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import atexit
+import json
 import os
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
-__all__ = ["wandb_logger"]
+from corrlight.engine.status import STATUS_FILE
+
+__all__ = ["close_wandb", "wandb_logger"]
+
+_STOPPED, _FAILED = 130, 1
 
 
 def wandb_logger(
@@ -17,25 +24,77 @@ def wandb_logger(
     save_dir: str = ".",
     offline: bool | None = None,
 ) -> Any:
-    """Return Lightning's W&B logger.
+    """Return Lightning's W&B logger, which logs the run's results when the job ends.
+
+    One W&B run a job: its measures of every epoch, the resolved configuration, the final table
+    (``final`` and the summary ``final/AP``, ...), the figures of the run folder, and the
+    job's exit state.
 
     Args:
         project: W&B project.
-        name: Name of the run.
-        group: Table or sweep that the run belongs to.
+        name: Name of the run: a table's row; by default the run folder's name.
+        group: Table or sweep that the run belongs to; by default the sweep that started it.
         tags: Further labels.
-        save_dir: Folder of W&B's own files.
-        offline: None means offline unless ``WANDB_API_KEY`` is set.
+        save_dir: The run folder; W&B's own files go below.
+        offline: None means offline unless ``WANDB_API_KEY`` is set; ``wandb sync`` uploads later.
     """
-    from lightning.pytorch.loggers import WandbLogger
+    from lightning.pytorch.loggers import WandbLogger as LightningWandbLogger
+
+    class WandbLogger(LightningWandbLogger):
+        """Closes its run with the job's results and exit state."""
+
+        def log_hyperparams(self, params: Any, *args: Any, **kwargs: Any) -> None:
+            """Start the run, log the configuration, and see to its end."""
+            super().log_hyperparams(params, *args, **kwargs)
+            # After W&B's own hook, hence before it at exit, which would close the run first.
+            atexit.register(close_wandb, self.experiment, Path(save_dir))
 
     if offline is None:
         offline = not os.environ.get("WANDB_API_KEY")
     return WandbLogger(
-        name=name,
+        name=name or Path(save_dir).resolve().parent.name,
         save_dir=save_dir,
         offline=offline,
         project=project,
-        group=group,
+        group=group or _sweep(),
         tags=list(tags),
     )
+
+
+def close_wandb(run: Any, folder: Path) -> None:
+    """Log the results of a run folder and close its W&B run with the job's exit state.
+
+    Args:
+        run: The W&B run.
+        folder: The run folder.
+    """
+    status = _read(folder / "environment.json").get("status")
+    metrics = _read(folder / "metrics.json") if status == "finished" else {}
+    if metrics:
+        import wandb
+
+        measures = {k: v for k, v in metrics.items() if isinstance(v, int | float)}
+        for key, value in measures.items():
+            run.summary[f"final/{key}"] = value
+        table = wandb.Table(columns=["measure", "value"], data=[list(m) for m in measures.items()])
+        pictures = {
+            f"final/{path.stem}": wandb.Image(str(path))
+            for path in sorted((folder / "figures").glob("*.png"))
+        }
+        run.log({"final/measures": table, **pictures})
+    codes = {"finished": 0, "stopped": _STOPPED}
+    run.finish(exit_code=codes.get(str(status), _FAILED))
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _sweep() -> str | None:
+    """Return the name of the sweep that started this process, None without one."""
+    report = os.environ.get(STATUS_FILE)
+    return Path(report).parent.name if report else None

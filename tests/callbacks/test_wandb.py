@@ -1,0 +1,78 @@
+"""A run on Weights & Biases, offline: what lands in the file that ``wandb sync`` takes."""
+
+import atexit
+import json
+
+import pytest
+import wandb
+
+from corrlight.callbacks.wandb import close_wandb, wandb_logger
+from corrlight.engine.status import STATUS_FILE
+from tests.callbacks.wandb_file import keys, records
+
+
+@pytest.fixture
+def logged(tmp_path, monkeypatch):
+    """Log two epochs of a run in a table, end its job with a status, return the records."""
+    monkeypatch.setenv("WANDB_SILENT", "true")
+    monkeypatch.delenv("WANDB_API_KEY", raising=False)
+    monkeypatch.setattr(atexit, "register", lambda *args: None)  # The test closes the run itself.
+
+    def make(status, with_metrics):
+        folder = tmp_path / "atss-concordance-coco" / "0123456789ab"
+        (folder / "figures").mkdir(parents=True)
+        (folder / "environment.json").write_text(json.dumps({"status": status}))
+        if with_metrics:
+            (folder / "metrics.json").write_text(json.dumps({"AP": 0.25, "beta_cls": None}))
+        logger = wandb_logger(
+            name="atss-concordance", group="table_5_4", tags=["table_5_4"], save_dir=str(folder)
+        )
+        logger.log_hyperparams({"corr": {"weight": 0.3}})
+        for epoch in range(2):
+            logger.log_metrics({"val/AP": 0.1 * epoch}, step=epoch)
+        close_wandb(logger.experiment, folder)
+        wandb.teardown()  # Ends W&B's own process, which writes the file.
+        files = list((folder / "wandb").glob("offline-run-*/*.wandb"))
+        assert len(files) == 1  # One W&B run a job.
+        return list(records(files[0]))
+
+    return make
+
+
+@pytest.mark.slow
+def test_a_finished_run_has_its_row_its_epochs_and_its_results(logged):
+    found = logged("finished", with_metrics=True)
+    run = next(content for kind, content in found if kind == "run")
+    assert (run.run_group, run.display_name) == ("table_5_4", "atss-concordance")
+    assert list(run.tags) == ["table_5_4"]
+    configured = set()
+    for kind, content in found:
+        if kind == "run":
+            configured |= keys(content.config.update)
+        elif kind == "config":
+            configured |= keys(content.update)
+    assert any(key.startswith("corr") for key in configured)
+    history = [keys(content.item) for kind, content in found if kind == "history"]
+    assert sum("val/AP" in line for line in history) == 2
+    assert any(key.startswith("final/measures") for line in history for key in line)
+    summary = set().union(*(keys(c.update) for kind, c in found if kind == "summary"))
+    assert "final/AP" in summary
+    assert "final/beta_cls" not in summary  # Undefined is left out, not 0.
+    assert [c.exit_code for kind, c in found if kind == "exit"] == [0]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("status", "code"), [("failed", 1), ("running", 1), ("stopped", 130)])
+def test_the_run_is_closed_with_the_state_of_the_job(logged, status, code):
+    """A job that was killed in an epoch left "running" behind."""
+    found = logged(status, with_metrics=False)
+    assert [c.exit_code for kind, c in found if kind == "exit"] == [code]
+
+
+def test_name_and_group_come_from_the_folder_and_the_sweep(tmp_path, monkeypatch):
+    monkeypatch.setenv(STATUS_FILE, str(tmp_path / "sweep-0a1b" / "3.status.json"))
+    logger = wandb_logger(save_dir=str(tmp_path / "atss-none-coco" / "0123456789ab"))
+    assert logger._wandb_init["group"] == "sweep-0a1b"
+    assert logger._wandb_init["name"] == "atss-none-coco"
+    monkeypatch.delenv(STATUS_FILE)
+    assert wandb_logger(save_dir=str(tmp_path))._wandb_init["group"] is None
