@@ -18,7 +18,7 @@ def gpu_hours(row: Row, config: dict[str, Any]) -> float:
     """Return the estimated GPU hours (V100) of one run on COCO.
 
     Sparse R-CNN's 0.50 seconds an iteration of 4 x 4 images is the thesis' (section 5.5.3); the
-    other detectors are scaled from it by their measured ratio on a CPU, so expect a factor of two.
+    others are scaled from it (``experiments/setting.py``), so expect a factor of two.
     """
     data, trainer = config["data"], config["trainer"]
     images = min(data.get("max_train_images") or _COCO_IMAGES, _COCO_IMAGES)

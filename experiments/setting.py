@@ -57,7 +57,8 @@ class Setting:
 
 
 # Seconds on a GPU. Sparse R-CNN: 0.50 s an iteration of 4 x 4 images (thesis, 5.5.3), which is
-# 0.125 s an image. The others: their ratio to it on a CPU (seconds of a training iteration).
+# 0.125 s an image. ATSS: half of it, the ratio of the published implementations' iterations on a
+# CPU (0.997 s and 1.976 s). The other detectors are guesses from these two.
 _SPARSE_RCNN_SECONDS = 0.125
 _ATSS_SECONDS = 0.063
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -334,7 +335,9 @@ def _reason(code: int, log: Path) -> str:
     with log.open("rb") as file:
         file.seek(max(0, log.stat().st_size - 65536))
         lines = file.read().decode("utf-8", errors="replace").splitlines()
-    lines = [line.strip() for line in lines if line.strip()]
+    # torch names the rank at the start of every line of a rank's last words.
+    lines = [re.sub(r"^\[rank\d+\]: ", "", line).strip() for line in lines]
+    lines = [line for line in lines if line]
     errors = [line for line in lines if line.startswith("error: ")]
     last = (errors or lines or ["it printed nothing"])[-1].removeprefix("error: ")
     return f"{last[:300]} (exit code {code})"
