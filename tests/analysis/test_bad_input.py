@@ -4,6 +4,7 @@ import copy
 import json
 import math
 
+import numpy as np
 import pytest
 
 from corrlight.analysis.command import main
@@ -298,3 +299,20 @@ def test_scores_outside_the_unit_interval_have_no_calibration(tmp_path, capsys):
     assert metrics["calibration_error"] is None
     assert metrics["AP50"] == pytest.approx(1)
     assert not (tmp_path / "out" / "figures" / "calibration.png").exists()
+
+
+def test_dumps(tmp_path, capsys):
+    gt, dt = files(tmp_path)
+    raw = tmp_path / "raw.npz"
+    assert "no such file" in fails(tmp_path, capsys, gt, dt, "--raw", str(raw))
+    message = fails(tmp_path, capsys, gt, dt, "--raw", str(raw), str(raw))
+    assert "Expected --raw 1 times" in message
+    scores = {"positive_score": np.array([0.1, 0.5]), "positive_iou": np.array([0.4, 0.6])}
+    np.savez(raw, positive_image_id=np.array([3, 8]), **scores)
+    message = fails(tmp_path, capsys, gt, dt, "--raw", str(raw))
+    assert "`positive_image_id` to be images of the annotations, but got 8 in row 1" in message
+    np.savez(raw, positive_image_id=np.array([3, 3]), **scores)
+    assert main(["--gt", gt, "--dt", dt, "--raw", str(raw)]) == 0
+    captured = capsys.readouterr()
+    assert "no candidates: no image-level bounds" in captured.err
+    assert "100.00" in captured.out.split("beta_img ")[1].splitlines()[0]
