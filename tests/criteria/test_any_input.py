@@ -43,6 +43,7 @@ batches = st.lists(hypotheses, min_size=1, max_size=12) | st.builds(
 DTYPES = [torch.float16, torch.bfloat16, torch.float32, torch.float64]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("loss", LOSSES)
 @given(batches, st.sampled_from(DTYPES), st.sampled_from([None, 0, 1]))
 @settings(UNHURRIED, max_examples=200)

@@ -7,7 +7,9 @@ from corrlight.engine.build import build_module
 from corrlight.engine.config import compose_config, config_dir
 from corrlight.structures import Batch, Targets
 
-DENSE = sorted(p.stem for p in (config_dir() / "loss").glob("*.yaml") if p.stem != "cross_entropy")
+# The others are for detectors with a softmax, which ATSS is not.
+SOFTMAX = {"cross_entropy", "hard_negatives"}
+DENSE = sorted(p.stem for p in (config_dir() / "loss").glob("*.yaml") if p.stem not in SOFTMAX)
 
 
 def batch(*num_objects):
