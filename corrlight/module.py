@@ -291,6 +291,10 @@ def _syncs(callback: LossCallback) -> bool:
 
 
 def _evaluate(callback: LossCallback, positives: Positives) -> tuple[Tensor, dict[str, Tensor]]:
+    finite = positives.scores.isfinite().all() & positives.pred_boxes.isfinite().all()
+    if not finite:
+        # The ranks decide together what to do; a callback's error would leave the others waiting.
+        return (positives.scores.sum() + positives.pred_boxes.sum()) * float("nan"), {}
     if isinstance(callback, CountingLossCallback):
         output = callback.evaluate(positives)
         return output.value, output.counts

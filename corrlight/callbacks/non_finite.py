@@ -83,7 +83,7 @@ class NonFiniteGuard(pl.Callback):
             "rank": rank,
             "seed": getattr(datamodule, "seed", None),
             "image_ids": ids,
-            "terms": {name: repr(float(value)) for name, value in output.terms.items()},
+            "terms": {name: repr(float(value.detach())) for name, value in output.terms.items()},
         }
         write_text(path, json.dumps(record, indent=2) + "\n")
         return path

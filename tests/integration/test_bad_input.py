@@ -186,3 +186,17 @@ def test_a_cut_off_checkpoint_is_named_and_the_folder_left_alone(options, tmp_pa
     assert run_app(["mode=test", f"ckpt={folder}"]) == BAD_INPUT
     assert "Cannot read the checkpoint" in capsys.readouterr().err
     assert json.loads((folder / "metrics.json").read_text()) == metrics
+
+
+@pytest.mark.slow
+def test_a_loss_that_is_not_finite_ends_the_run_and_names_the_batch(options, tmp_path, capsys):
+    overrides = [
+        "allow_targets=[tests.integration.faults]",
+        "+callbacks.fault._target_=tests.integration.faults.Nan",
+    ]
+    assert run_app([*options, *overrides]) == 1
+    folder = run_folder(tmp_path / "runs")
+    (file,) = (folder / "non_finite").iterdir()
+    assert file.name == "epoch1_batch1_rank0.json"
+    assert len(json.loads(file.read_text())["image_ids"]) == 4
+    assert "The loss is not finite in epoch 2, batch 2" in capsys.readouterr().err
