@@ -74,7 +74,11 @@ def _scatter(axis: "Axes", name: str, value: "Value") -> None:
             color="#009e73" if with_loss else "#d62728",
             markersize=11 if with_loss else 6,
         )
-        axis.annotate(row.name, (beta, ap), fontsize=6, xytext=(4, 3), textcoords="offset points")
+        # The arrow says whose star it is.
+        if not with_loss:
+            axis.annotate(
+                row.name, (beta, ap), fontsize=6, xytext=(4, 3), textcoords="offset points"
+            )
         if row.baseline in places:
             axis.annotate(
                 "", (beta, ap), places[row.baseline], arrowprops={"arrowstyle": "->", "alpha": 0.4}
