@@ -169,8 +169,7 @@ def _job(
         raise ValueError(f"Expected `mode` to be train in a sweep, but got '{config.mode}'.")
     if config.trainer.num_nodes != 1:
         raise ValueError(
-            "Expected `trainer.num_nodes` to be 1 with launcher=local, but got "
-            f"{config.trainer.num_nodes} (launcher=slurm starts several)."
+            f"Expected `trainer.num_nodes` to be 1 in a sweep, but got {config.trainer.num_nodes}."
         )
     key = json.dumps(OmegaConf.to_container(config.data, resolve=True), sort_keys=True)
     if key not in prepared:

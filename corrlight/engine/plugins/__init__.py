@@ -53,9 +53,7 @@ class SweepTask:
 
     def __call__(self, config: DictConfig) -> None:
         """Refuse Hydra's own launchers, which would run the jobs in this process."""
-        raise ValueError(
-            "Expected `hydra/launcher` to be corrlight (launcher=local, launcher=slurm)."
-        )
+        raise ValueError("Expected `hydra/launcher` to be corrlight (launcher=local).")
 
     @property
     def exit_code(self) -> int:
