@@ -228,6 +228,11 @@ def _joined(columns: Sequence[Array]) -> Array:
 
 def _joined_masks(records: Sequence[ImageRecord]) -> tuple[Rle, ...] | None:
     given = [r.masks for r in records if r.masks is not None]
-    if len(given) < len(records) or not given:
+    if not given:
         return None
+    if len(given) < len(records):
+        raise ValueError(
+            f"Expected masks for all of {len(records)} images or for none, but got them for "
+            f"{len(given)}."
+        )
     return tuple(mask for masks in given for mask in masks)

@@ -13,11 +13,13 @@ from tests.integration.conftest import run_folder
 
 @pytest.fixture
 def trained(options, tmp_path):
-    assert run_app([*options, "schedule.max_epochs=1"]) == 0
+    own_data = [o for o in options if not o.startswith("paths.data_dir=")]
+    own_data.append(f"paths.data_dir={tmp_path / 'data'}")
+    assert run_app([*own_data, "schedule.max_epochs=1"]) == 0
     return run_folder(tmp_path / "runs")
 
 
-def test_everything_is_measured_and_the_dump_says_the_same(trained, data_dir, tmp_path, capsys):
+def test_everything_is_measured_and_the_dump_says_the_same(trained, tmp_path, capsys):
     assert run_app(["mode=test", f"ckpt={trained}", "dump_raw=true"]) == 0
     folder = trained / "test"
     metrics = json.loads((folder / "metrics.json").read_text())
@@ -31,7 +33,7 @@ def test_everything_is_measured_and_the_dump_says_the_same(trained, data_dir, tm
     assert seconds["total"] >= seconds["ImageBounds"] > 0
     environment = json.loads((trained / "environment.json").read_text())
     assert environment["measure_seconds"]["CocoEvaluate"] > 0
-    (gt,) = data_dir.rglob("instances_val.json")
+    (gt,) = (tmp_path / "data").rglob("instances_val.json")
     out = tmp_path / "out"
     raw = str(folder / "raw.npz")
     capsys.readouterr()

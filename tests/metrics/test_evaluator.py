@@ -138,7 +138,7 @@ def test_masks_carry_a_prefix(case):
 
     evaluator.reset()
     evaluator.update([replace(records[0], masks=None), *records[1:]])
-    with pytest.raises(ValueError, match="ground truth and results with masks"):
+    with pytest.raises(ValueError, match="Expected masks for all of"):
         evaluator.compute()
 
 
