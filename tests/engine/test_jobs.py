@@ -2,6 +2,7 @@ import json
 import os
 import signal
 import sys
+import time
 
 import pytest
 
@@ -144,8 +145,15 @@ def test_ctrl_c_lets_running_jobs_end_and_starts_no_other(tmp_path):
 def test_what_a_job_leaves_behind_is_ended(tmp_path):
     states = run_jobs(jobs("orphan"), Resources(1, 1), tmp_path, command=COMMAND)
     assert states[0].state == "finished"
-    left = [p for p in os.listdir("/proc") if p.isdigit() and _command(p).count("orphan")]
+    # A signal is delivered, and its process gone, some time after it was sent.
+    deadline = time.monotonic() + 20
+    while (left := _orphans()) and time.monotonic() < deadline:
+        time.sleep(0.05)
     assert left == []
+
+
+def _orphans():
+    return [p for p in os.listdir("/proc") if p.isdigit() and "orphan\0" in _command(p)]
 
 
 def _command(pid):
