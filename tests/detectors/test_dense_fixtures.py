@@ -1,24 +1,22 @@
 """The dense detectors against the published implementation; cases come from the data's files."""
 
+import functools
+
 import pytest
 import torch
 
 from corrlight.assigners.max_iou import MaxIoUAssigner
 from corrlight.boxes import DistanceCoder
-from corrlight.detectors.toolbox_names import from_toolbox_names
 from corrlight.structures import BACKGROUND, IGNORED, Positives
 from tests.helpers.dense_fixture import FOLDERS, correlation, load_dense, rows_of
-from tests.helpers.fixture_cases import fixture_cases
+from tests.helpers.fixture_cases import each_case
 from tests.helpers.fixture_data import assert_same_detections, edge_targets, load_arrays
 
 pytestmark = pytest.mark.fixtures
+cases = functools.partial(each_case, FOLDERS)
 
 # Published names of terms that ours name otherwise.
 TERMS = {"loss_bbox": "loss_box"}
-
-
-def cases(quantity):
-    return pytest.mark.parametrize("case", fixture_cases(FOLDERS, quantity), ids=str)
 
 
 def total(stored):
@@ -213,19 +211,10 @@ def test_correlation_gradients(case):
 
 
 @cases("grad_norm")
-def test_gradient_norm_of_every_parameter(case):
+def test_gradient_norms(case):
     fixture = load_dense(case.folder)
     terms = fixture.terms(fixture.batch.targets, case.name)
-    parameters = dict(fixture.detector.named_parameters())
-    trainable = {n: p for n, p in parameters.items() if p.requires_grad}
-    gradients = torch.autograd.grad(sum(terms.values()), trainable.values())
-    norms = {n: float(g.norm()) for n, g in zip(trainable, gradients, strict=True)}
-    stored = from_toolbox_names(
-        fixture.losses["grad_norm"][case.name], fixture.detector.toolbox_names
-    )
-    assert norms.keys() == stored.keys()
-    for name, norm in stored.items():
-        assert norms[name] == pytest.approx(norm, rel=1e-3, abs=1e-6), name
+    fixture.assert_gradient_norms(case.name, terms, absolute=1e-6)
 
 
 @cases("detections")

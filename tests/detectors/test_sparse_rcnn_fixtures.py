@@ -1,5 +1,6 @@
 """Sparse R-CNN against the published implementation; every case comes from the data's own files."""
 
+import functools
 import re
 from dataclasses import replace
 
@@ -8,22 +9,18 @@ import torch
 
 from corrlight.assigners import HungarianAssigner
 from corrlight.criteria import FocalClassification, SetPredictionCriterion
-from corrlight.detectors import SparseRCNN
-from corrlight.detectors.toolbox_names import from_toolbox_names
 from corrlight.losses import CorrelationLoss
 from corrlight.postprocess import TopKPostprocessor
 from corrlight.structures import Match, Positives, Predictions, Targets
-from tests.helpers.fixture_cases import fixture_cases
+from tests.helpers.fixture_cases import each_case
 from tests.helpers.fixture_data import edge_targets
-from tests.helpers.sparse_rcnn_fixture import load_sparse_rcnn
+from tests.helpers.published_model import PublishedModel
 
 pytestmark = pytest.mark.fixtures
+cases = functools.partial(each_case, "sparse_rcnn")
+load_sparse_rcnn = functools.partial(PublishedModel.load, "sparse_rcnn")
 
 TERMS = {"loss_cls": "loss_cls", "loss_bbox": "loss_box", "loss_iou": "loss_giou"}
-
-
-def cases(quantity):
-    return pytest.mark.parametrize("case", fixture_cases("sparse_rcnn", quantity), ids=str)
 
 
 def assigner() -> HungarianAssigner:
@@ -177,19 +174,8 @@ def test_losses_of_batches_with_few_objects(case) -> None:
 @cases("grad_norm")
 def test_gradient_norms(case) -> None:
     fixture = load_sparse_rcnn()
-    fixture.detector.zero_grad()
     terms = terms_of(fixture.detector(fixture.batch), fixture.batch.targets, correlation(case.name))
-    torch.stack(list(terms.values())).sum().backward()
-    ours = {
-        name: p.grad.norm().item()
-        for name, p in fixture.detector.named_parameters()
-        if p.requires_grad
-    }
-    fixture.detector.zero_grad()
-    expected = from_toolbox_names(fixture.losses["grad_norm"][case.name], SparseRCNN.toolbox_names)
-    assert ours.keys() == expected.keys()
-    for name, value in expected.items():
-        assert ours[name] == pytest.approx(value, rel=1e-3, abs=1e-4), name
+    fixture.assert_gradient_norms(case.name, terms, absolute=1e-4)
 
 
 @cases("corr_grad")

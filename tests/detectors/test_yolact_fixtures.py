@@ -1,5 +1,6 @@
 """YOLACT against the published implementation; every case comes from the data's own files."""
 
+import functools
 import re
 
 import numpy as np
@@ -8,23 +9,18 @@ import torch
 from pycocotools import mask as coco_mask
 
 from corrlight.boxes import clip_boxes
-from corrlight.detectors import YOLACT
-from corrlight.detectors.toolbox_names import from_toolbox_names
 from corrlight.losses import CorrelationLoss
 from corrlight.losses.mask import box_regions
 from corrlight.structures import BACKGROUND, IGNORED, Positives
 from tests.helpers.dense_fixture import rows_of
-from tests.helpers.fixture_cases import fixture_cases
+from tests.helpers.fixture_cases import each_case
 from tests.helpers.fixture_data import assert_same_detections, edge_targets
 from tests.helpers.yolact_fixture import load_yolact
 
 pytestmark = pytest.mark.fixtures
+cases = functools.partial(each_case, "yolact")
 
 TERMS = {"loss_bbox": "loss_box", "loss_segm": "loss_semantic"}
-
-
-def cases(quantity):
-    return pytest.mark.parametrize("case", fixture_cases("yolact", quantity), ids=str)
 
 
 def correlation(variant: str) -> CorrelationLoss:
@@ -123,19 +119,8 @@ def test_losses_of_batches_with_few_objects(case) -> None:
 @cases("grad_norm")
 def test_gradient_norms(case) -> None:
     fixture = load_yolact()
-    fixture.detector.zero_grad()
     terms = terms_of(fixture.predict(), fixture.batch.targets, case.name)
-    torch.stack(list(terms.values())).sum().backward()
-    ours = {
-        name: p.grad.norm().item()
-        for name, p in fixture.detector.named_parameters()
-        if p.grad is not None
-    }
-    fixture.detector.zero_grad()
-    expected = from_toolbox_names(fixture.losses["grad_norm"][case.name], YOLACT.toolbox_names)
-    assert ours.keys() == expected.keys()
-    for name, value in expected.items():
-        assert ours[name] == pytest.approx(value, rel=1e-3, abs=1e-4), name
+    fixture.assert_gradient_norms(case.name, terms, absolute=1e-4)
 
 
 @cases("corr_grad")

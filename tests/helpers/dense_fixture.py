@@ -1,21 +1,16 @@
-"""The reduced dense detectors of the published implementation, as data and as our parts."""
+"""The reduced dense detectors of the published implementation, and our parts of them."""
 
 from __future__ import annotations
 
 import functools
-import json
 import re
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import load_file
 from torch import Tensor
 
 from corrlight.assigners import ATSSAssigner, FoveaBoxAssigner, MaxIoUAssigner, PAAAssigner
 from corrlight.assigners.base import Assigner
-from corrlight.backbones import FPN
 from corrlight.criteria import (
     DenseCriterion,
     FocalClassification,
@@ -23,30 +18,60 @@ from corrlight.criteria import (
     SmoothL1BoxLoss,
 )
 from corrlight.detectors import ATSS, PAA, FoveaBox, RetinaNet
-from corrlight.detectors.dense import DenseDetector
-from corrlight.detectors.toolbox_names import from_toolbox_names
 from corrlight.losses import CorrelationLoss
 from corrlight.postprocess import NMSPostprocessor
-from corrlight.structures import Batch, Positives, Predictions, Targets
-from tests.helpers.fixture_data import build_backbone, load_arrays, load_batch
-from tests.helpers.paths import fixtures_root
+from corrlight.structures import Positives, Predictions, Targets
+from tests.helpers.published_model import PublishedModel
 
 FOLDERS = "retinanet foveabox atss atss_noaux paa paa_noaux"
 
 
-@dataclass(frozen=True)
-class DenseFixture:
-    """Everything the published implementation says of one reduced model, and our parts of it."""
+class PublishedDense(PublishedModel):
+    """One of them and our other parts."""
 
-    folder: Path
-    config: dict[str, Any]
-    losses: dict[str, Any]
-    outputs: dict[str, Tensor]
-    assignment: dict[str, Tensor]
-    batch: Batch
-    detector: DenseDetector
-    assigner: Assigner
-    criterion: DenseCriterion
+    @functools.cached_property
+    def assigner(self) -> Assigner:
+        """The assigner of the configuration."""
+        head, train = self.config["head"], self.config["train"]
+        if isinstance(self.detector, FoveaBox):
+            return FoveaBoxAssigner(head["strides"], head["scale_ranges"], head["sigma"])
+        own = train["assigner"]
+        if isinstance(self.detector, RetinaNet):
+            return MaxIoUAssigner(own["pos_iou_thr"], own["neg_iou_thr"])
+        if isinstance(self.detector, ATSS):
+            return ATSSAssigner(topk=own["topk"])
+        assert isinstance(self.detector, PAA)
+        return PAAAssigner(
+            own["pos_iou_thr"],
+            head["topk"],
+            cls_weight=head["loss_cls"]["loss_weight"],
+            box_weight=head["loss_bbox"]["loss_weight"],
+            alpha=head["loss_cls"]["alpha"],
+            gamma=head["loss_cls"]["gamma"],
+        )
+
+    @functools.cached_property
+    def criterion(self) -> DenseCriterion:
+        """The criterion of the configuration."""
+        detector, head = self.detector, self.config["head"]
+        cls, box = head["loss_cls"], head["loss_bbox"]
+        focal = FocalClassification(cls["alpha"], cls["gamma"], cls["loss_weight"])
+        options: dict[str, Any] = {"box_weight": box["loss_weight"]}
+        if isinstance(detector, FoveaBox):
+            smooth = SmoothL1BoxLoss(detector.coder, box["beta"])
+            return DenseCriterion(focal, smooth, counting="added", normalizer="local", **options)
+        if isinstance(detector, RetinaNet):
+            plain = SmoothL1BoxLoss(detector.coder, beta=0)
+            return DenseCriterion(focal, plain, normalizer="local", **options)
+        options |= {
+            "box_weighting": detector.quality_branch,
+            "quality": detector.quality_branch,
+            "quality_weight": head["loss_centerness"]["loss_weight"] or 1.0,
+            "aux_head": detector.aux_head,
+        }
+        if isinstance(detector, PAA):
+            options |= {"counting": "batch", "normalizer": "local"}
+        return DenseCriterion(focal, GIoUBoxLoss(), **options)
 
     def predict(self) -> Predictions:
         """Return fresh predictions with a graph."""
@@ -112,107 +137,6 @@ def correlation(variant: str) -> CorrelationLoss:
     )
 
 
-@functools.cache
-def load_dense(name: str) -> DenseFixture:
-    """Return the fixture of a folder; ``*_noaux`` shares weights and outputs with its base."""
-    root = fixtures_root()
-    shared = root / name.removesuffix("_noaux")
-    config = json.loads((root / name / "config.json").read_text())
-    detector, assigner, criterion = _build(config)
-    weights = load_file(shared / "weights.safetensors")
-    detector.load_state_dict(from_toolbox_names(weights, detector.toolbox_names), strict=True)
-    return DenseFixture(
-        folder=root / name,
-        config=config,
-        losses=json.loads((root / name / "losses.json").read_text()),
-        outputs=load_arrays(shared / "outputs.npz"),
-        assignment=load_arrays(shared / "assignment.npz"),
-        batch=load_batch(root, config["input"]["valid"]),
-        detector=detector.eval(),
-        assigner=assigner,
-        criterion=criterion,
-    )
-
-
-def _build(config: dict[str, Any]) -> tuple[DenseDetector, Assigner, DenseCriterion]:
-    kind = config["detector"].removesuffix("_noaux")
-    head, train = config["head"], config["train"]
-    backbone, fpn = config["backbone"], config["fpn"]
-    common: dict[str, Any] = {
-        "backbone": build_backbone(backbone),
-        "neck": functools.partial(
-            FPN,
-            out_channels=fpn["out_channels"],
-            num_levels=fpn["num_outs"],
-            start_level=fpn["start_level"],
-            extra_levels=fpn["add_extra_convs"],
-        ),
-        "num_classes": head["num_classes"],
-        "num_convs": head["stacked_convs"],
-    }
-    focal = FocalClassification(
-        head["loss_cls"]["alpha"], head["loss_cls"]["gamma"], head["loss_cls"]["loss_weight"]
-    )
-    box_weight = head["loss_bbox"]["loss_weight"]
-    if kind == "foveabox":
-        fovea = FoveaBox(**common, strides=head["strides"], base_edges=head["base_edge_list"])
-        return (
-            fovea,
-            FoveaBoxAssigner(head["strides"], head["scale_ranges"], head["sigma"]),
-            DenseCriterion(
-                focal,
-                SmoothL1BoxLoss(fovea.coder, head["loss_bbox"]["beta"]),
-                box_weight=box_weight,
-                counting="added",
-                normalizer="local",
-            ),
-        )
-    anchors = head["anchor_generator"]
-    common |= {
-        "strides": anchors["strides"],
-        "anchor_scale": anchors["octave_base_scale"],
-        "delta_stds": head["bbox_coder"]["target_stds"],
-    }
-    if kind == "retinanet":
-        retina = RetinaNet(
-            **common, scales_per_octave=anchors["scales_per_octave"], ratios=anchors["ratios"]
-        )
-        return (
-            retina,
-            MaxIoUAssigner(train["assigner"]["pos_iou_thr"], train["assigner"]["neg_iou_thr"]),
-            DenseCriterion(
-                focal,
-                SmoothL1BoxLoss(retina.coder, beta=0),
-                box_weight=box_weight,
-                normalizer="local",
-            ),
-        )
-    quality_weight = head["loss_centerness"]["loss_weight"]
-    quality = "iou" if kind == "paa" else "centerness"
-    aux_head: Any = quality if quality_weight > 0 else "untrained"
-    options: dict[str, Any] = {
-        "box_weight": box_weight,
-        "box_weighting": quality,
-        "quality": quality,
-        "quality_weight": quality_weight or 1.0,
-        "aux_head": aux_head,
-    }
-    if kind == "atss":
-        return (
-            ATSS(**common, aux_head=aux_head, scales_per_octave=anchors["scales_per_octave"]),
-            ATSSAssigner(topk=train["assigner"]["topk"]),
-            DenseCriterion(focal, GIoUBoxLoss(), **options),
-        )
-    assert kind == "paa", kind
-    return (
-        PAA(**common, aux_head=aux_head),
-        PAAAssigner(
-            train["assigner"]["pos_iou_thr"],
-            head["topk"],
-            cls_weight=head["loss_cls"]["loss_weight"],
-            box_weight=box_weight,
-            alpha=head["loss_cls"]["alpha"],
-            gamma=head["loss_cls"]["gamma"],
-        ),
-        DenseCriterion(focal, GIoUBoxLoss(), counting="batch", normalizer="local", **options),
-    )
+def load_dense(name: str) -> PublishedDense:
+    """Return the fixture of a folder."""
+    return PublishedDense.load(name)

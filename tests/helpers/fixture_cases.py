@@ -1,6 +1,6 @@
 """The cases of the detector fixtures, read from the data's own files.
 
-Every test of a fixture is parametrised with :func:`fixture_cases`, so that
+Every test of a fixture is parametrised with :func:`each_case`, so that
 ``tests/detectors/test_fixture_cases.py`` can tell which cases are not run.
 """
 
@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from tests.helpers.paths import fixtures_root
 
@@ -79,11 +80,12 @@ def all_cases() -> list[FixtureCase]:
     ]
 
 
-def fixture_cases(folders: str, quantity: str) -> list[FixtureCase]:
-    """Return the cases of a quantity.
+def each_case(folders: str, quantity: str) -> pytest.MarkDecorator:
+    """Return the mark that runs a test for every case of a quantity, as its argument ``case``.
 
     Args:
         folders: Names separated by spaces.
         quantity: As in :class:`FixtureCase`.
     """
-    return [c for c in all_cases() if c.folder in folders.split() and c.quantity == quantity]
+    own = [c for c in all_cases() if c.folder in folders.split() and c.quantity == quantity]
+    return pytest.mark.parametrize("case", own, ids=str)

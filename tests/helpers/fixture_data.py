@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from corrlight.backbones import ResNet
 from corrlight.structures import Batch, Detections, Targets
 
 
@@ -39,15 +37,6 @@ def load_batch(root: Path, valid_sizes: list[list[int]]) -> Batch:
             )
         )
     return Batch(images=images, targets=tuple(targets))
-
-
-def build_backbone(config: dict[str, Any]) -> ResNet:
-    """Return the reduced backbone of a fixture's ``config.json``."""
-    return ResNet(
-        int(config["type"].removeprefix("resnet")),
-        base_width=config["base_channels"],
-        frozen_stages=config["frozen_stages"],
-    )
 
 
 def edge_targets(targets: tuple[Targets, ...], case: str) -> tuple[Targets, ...]:

@@ -1,42 +1,46 @@
-"""The reduced YOLACT of the published implementation, as data and as our detector."""
+"""The reduced YOLACT of the published implementation, and our parts of it."""
 
 from __future__ import annotations
 
-import functools
-import json
-from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
-from safetensors.torch import load_file
-from torch import Tensor
-
 from corrlight.assigners import MaxIoUAssigner
-from corrlight.backbones import FPN
 from corrlight.criteria import (
     DenseCriterion,
     HardNegativeCrossEntropy,
     InstanceMaskCriterion,
     SmoothL1BoxLoss,
 )
-from corrlight.detectors import YOLACT
-from corrlight.detectors.toolbox_names import from_toolbox_names
 from corrlight.postprocess import FastNMSPostprocessor
 from corrlight.structures import Batch, Predictions, Targets
-from tests.helpers.fixture_data import build_backbone, load_arrays
-from tests.helpers.paths import fixtures_root
+from tests.helpers.fixture_data import load_arrays
+from tests.helpers.published_model import PublishedModel
 
 
-@dataclass(frozen=True)
-class YOLACTFixture:
-    """What the published implementation says of one reduced model."""
+class PublishedYOLACT(PublishedModel):
+    """It, its own input, and our other parts."""
 
-    config: dict[str, Any]
-    losses: dict[str, Any]
-    outputs: dict[str, Tensor]
-    assignment: dict[str, Tensor]
-    detections: dict[str, Tensor]
-    batch: Batch
-    detector: YOLACT
+    @classmethod
+    def load_batch(cls, folder: Path, config: dict[str, Any]) -> Batch:
+        """Return its own input, with masks and without padding."""
+        data = load_arrays(folder / "inputs.npz")
+        images = (data["image_u8"].float() - 128) / 64
+        size = (images.shape[2], images.shape[3])
+        targets = tuple(
+            Targets(
+                boxes=data[f"gt_boxes_{b}"].float(),
+                labels=data[f"gt_labels_{b}"].long(),
+                masks=data[f"gt_masks_{b}"].bool(),
+                valid_size=size,
+                padded_size=size,
+                original_size=size,
+                image_id=b,
+            )
+            for b in range(len(images))
+        )
+        assert data["valid"].tolist() == [list(size)] * len(images)
+        return Batch(images=images, targets=targets)
 
     def predict(self) -> Predictions:
         """Return fresh predictions with a graph."""
@@ -82,71 +86,6 @@ class YOLACTFixture:
         )
 
 
-@functools.cache
-def load_yolact() -> YOLACTFixture:
-    """Return the fixture with its weights loaded, in eval mode."""
-    folder = fixtures_root() / "yolact"
-    config = json.loads((folder / "config.json").read_text())
-    detector = build_detector(config)
-    weights = load_file(folder / "weights.safetensors")
-    missing, unexpected = detector.load_state_dict(
-        from_toolbox_names(weights, YOLACT.toolbox_names), strict=False
-    )
-    # The files leave out how many batches the normalisation has seen.
-    assert not unexpected
-    assert all(n.endswith("num_batches_tracked") for n in missing)
-    return YOLACTFixture(
-        config=config,
-        losses=json.loads((folder / "losses.json").read_text()),
-        outputs=load_arrays(folder / "outputs.npz"),
-        assignment=load_arrays(folder / "assignment.npz"),
-        detections=load_arrays(folder / "detections.npz"),
-        batch=_batch(load_arrays(folder / "inputs.npz")),
-        detector=detector.eval(),
-    )
-
-
-def _batch(data: dict[str, Tensor]) -> Batch:
-    images = (data["image_u8"].float() - 128) / 64
-    size = (images.shape[2], images.shape[3])
-    targets = tuple(
-        Targets(
-            boxes=data[f"gt_boxes_{b}"].float(),
-            labels=data[f"gt_labels_{b}"].long(),
-            masks=data[f"gt_masks_{b}"].bool(),
-            valid_size=size,
-            padded_size=size,
-            original_size=size,
-            image_id=b,
-        )
-        for b in range(len(images))
-    )
-    assert data["valid"].tolist() == [list(size)] * len(images)
-    return Batch(images=images, targets=targets)
-
-
-def build_detector(config: dict[str, Any]) -> YOLACT:
-    """Return our detector of the toolbox's configuration."""
-    fpn, head = config["fpn"], config["head"]
-    anchors = head["anchor_generator"]
-    return YOLACT(
-        build_backbone(
-            {**config["backbone"], "frozen_stages": max(config["backbone"]["frozen_stages"], 0)}
-        ),
-        functools.partial(
-            FPN,
-            out_channels=fpn["out_channels"],
-            num_levels=fpn["num_outs"],
-            start_level=fpn["start_level"],
-            extra_levels=fpn["add_extra_convs"],
-            upsampling=fpn["upsample_cfg"]["mode"],
-        ),
-        num_classes=head["num_classes"],
-        num_prototypes=head["num_protos"],
-        prototype_channels=config["mask_head"]["proto_channels"][0],
-        num_convs=head["num_head_convs"],
-        strides=anchors["strides"],
-        anchor_sizes=[anchors["octave_base_scale"] * s for s in anchors["base_sizes"]],
-        ratios=anchors["ratios"],
-        delta_stds=head["bbox_coder"]["target_stds"],
-    )
+def load_yolact() -> PublishedYOLACT:
+    """Return the fixture."""
+    return PublishedYOLACT.load("yolact")
