@@ -1,18 +1,28 @@
-"""Small dense detectors and empty images, for their tests."""
+"""Detectors and images without objects, for their tests."""
 
 import functools
 
 import torch
 
 from corrlight.backbones import FPN, ResNet
+from corrlight.engine.build import build_module
+from corrlight.engine.config import compose_config
 from corrlight.structures import Batch, Targets
 
 
 def build(detector, *args, extra_levels="on_output", **kwargs):
+    """A small dense detector."""
     torch.manual_seed(0)
     backbone = ResNet(18, base_width=4, frozen_stages=0)
     neck = functools.partial(FPN, out_channels=32, extra_levels=extra_levels)
     return detector(backbone, neck, 3, *args, num_convs=1, **kwargs)
+
+
+def full_size(name, *overrides):
+    """The model of ``conf/detector/<name>.yaml`` without memory for its weights."""
+    options = [f"detector={name}", "backbone.weights=null", "data.num_classes=80", *overrides]
+    with torch.device("meta"):
+        return build_module(compose_config(options).config).detector
 
 
 def batch_of(height=96, width=128):
