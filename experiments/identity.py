@@ -11,10 +11,10 @@ from typing import Any
 from omegaconf import DictConfig, open_dict
 
 from corrlight.data.shapes_datamodule import ShapesDataModule
-from corrlight.engine.build import build_data, effective_lr
+from corrlight.engine.build import build_data
 from corrlight.engine.config import ComposedConfig, compose_config, to_container
-from corrlight.engine.identity import ranks_per_node
-from corrlight.engine.run_folder import RunFolder, data_fingerprint, find_run, run_id
+from corrlight.engine.identity import folder_of_run, ranks_per_node
+from corrlight.engine.run_folder import RunFolder, data_fingerprint
 
 __all__ = ["Locator", "PlannedRun"]
 
@@ -56,6 +56,15 @@ class PlannedRun:
         return bool(self.config["trainer"]["accelerator"] in ("gpu", "cuda", "auto"))
 
 
+@dataclass(frozen=True, slots=True)
+class _Data:
+    """Fingerprint and number of classes of the data, or the problem with them."""
+
+    fingerprint: dict[str, str]
+    num_classes: int
+    problem: str = ""
+
+
 class Locator:
     """Finds the run folders of ``run.py`` options.
 
@@ -66,58 +75,51 @@ class Locator:
     def __init__(self, draw: bool) -> None:
         self._draw = draw
         self._composed: dict[tuple[str, ...], ComposedConfig] = {}
-        self._fingerprints: dict[str, dict[str, str] | str] = {}
+        self._data: dict[str, _Data] = {}
 
     def plan(self, options: Sequence[str], seed: int) -> PlannedRun:
         """Return the run of ``options`` with ``seed``.
 
         Raises:
             corrlight.engine.config.ConfigError: The options do not compose.
+            ValueError: ``name`` is no folder name.
         """
         key = tuple(options)
         if key not in self._composed:
             self._composed[key] = compose_config(key)
         composed = self._composed[key]
         config = composed.config
+        data = self._data_of(config)
         with open_dict(config):
             config.seed = seed
-        plain = to_container(config)
-        fingerprint = self._fingerprint(config)
+            config.data.num_classes = data.num_classes
         own = (*key, f"seed={seed}")
-        if isinstance(fingerprint, str):
-            return PlannedRun(options=own, folder=None, config=plain, problem=fingerprint)
-        identity = run_id(
-            plain,
-            world_size=ranks_per_node(config) * int(config.trainer.num_nodes),
-            lr=effective_lr(config),
-            fingerprint=fingerprint,
+        folder = None if data.problem else folder_of_run(composed, data.fingerprint)
+        return PlannedRun(
+            options=own, folder=folder, config=to_container(config), problem=data.problem
         )
-        runs = Path(config.paths.runs_dir)
-        choices = composed.choices
-        name = config.name or f"{choices['detector']}-{choices['corr']}-{choices['data']}"
-        folder = find_run(runs, identity) or RunFolder(runs / name / identity)
-        return PlannedRun(options=own, folder=folder, config=plain)
 
-    def _fingerprint(self, config: DictConfig) -> dict[str, str] | str:
-        """Return the data's fingerprint, or why there is none.
+    def _data_of(self, config: DictConfig) -> _Data:
+        """Return what is known of the data.
 
         Rows share their data, and a fingerprint reads half a gigabyte on COCO: once is enough.
         """
         section = to_container(config.data)
         section.pop("seed", None)  # Of order and augmentation.
         key = json.dumps(section, sort_keys=True)
-        if key not in self._fingerprints:
-            self._fingerprints[key] = self._read_fingerprint(config)
-        return self._fingerprints[key]
+        if key not in self._data:
+            self._data[key] = self._read_data(config)
+        return self._data[key]
 
-    def _read_fingerprint(self, config: DictConfig) -> dict[str, str] | str:
+    def _read_data(self, config: DictConfig) -> _Data:
         data = build_data(config, list(config.allow_targets))
+        num_classes = config.data.num_classes
         if isinstance(data, ShapesDataModule) and not self._draw:
             folder = Path(config.data.root) / data.options.folder_name
             if not folder.is_dir():
-                return f"{folder} is not drawn yet."
+                return _Data({}, num_classes, f"{folder} is not drawn yet.")
         try:
             files = data.annotation_files
         except ValueError as error:
-            return str(error)
-        return data_fingerprint(files)
+            return _Data({}, num_classes, str(error))
+        return _Data(data_fingerprint(files), num_classes)

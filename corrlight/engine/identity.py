@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ from corrlight.engine.build import effective_lr
 from corrlight.engine.config import ComposedConfig, to_container
 from corrlight.engine.run_folder import RunFolder, data_fingerprint, find_run, run_id
 
-__all__ = ["identify", "ranks_per_node"]
+__all__ = ["folder_of_run", "identify", "ranks_per_node"]
 
 
 def identify(composed: ComposedConfig, data: Any) -> RunFolder:
@@ -24,12 +25,25 @@ def identify(composed: ComposedConfig, data: Any) -> RunFolder:
     Raises:
         ValueError: ``name`` is no folder name.
     """
+    return folder_of_run(composed, data_fingerprint(data.annotation_files))
+
+
+def folder_of_run(composed: ComposedConfig, fingerprint: Mapping[str, str]) -> RunFolder:
+    """Return what :func:`identify` does, for data whose files are read already.
+
+    Args:
+        composed: The configuration; ``data.num_classes`` is resolved already.
+        fingerprint: Of the data (:func:`corrlight.engine.run_folder.data_fingerprint`).
+
+    Raises:
+        ValueError: ``name`` is no folder name.
+    """
     config = composed.config
     identity = run_id(
         to_container(config),
         world_size=ranks_per_node(config) * int(config.trainer.num_nodes),
         lr=effective_lr(config),
-        fingerprint=data_fingerprint(data.annotation_files),
+        fingerprint=fingerprint,
     )
     runs = Path(config.paths.runs_dir)
     choices = composed.choices
