@@ -21,7 +21,14 @@ def _pair(in_channels, out_channels, kernel, stride, trainable=True):
 # Large maps scale the weights, small maps the output; 1x1 on small maps multiplies matrices.
 @pytest.mark.parametrize(
     ("in_channels", "out_channels", "kernel", "stride", "size"),
-    [(3, 8, 7, 2, 20), (4, 8, 3, 1, 20), (16, 4, 3, 2, 7), (8, 16, 1, 1, 12), (32, 8, 1, 1, 3)],
+    [
+        (3, 8, 7, 2, 20),
+        (4, 8, 3, 1, 20),
+        (16, 4, 3, 2, 7),
+        (8, 16, 1, 1, 12),
+        (32, 8, 1, 1, 3),
+        (32, 8, 1, 2, 5),
+    ],
 )
 def test_equals_convolution_then_affine_map(in_channels, out_channels, kernel, stride, size):
     conv, norm = _pair(in_channels, out_channels, kernel, stride)
@@ -32,6 +39,8 @@ def test_equals_convolution_then_affine_map(in_channels, out_channels, kernel, s
     gradients = torch.autograd.grad(joined, sources, direction)
     expected = torch.autograd.grad(plain, sources, direction)
     torch.testing.assert_close([joined, *gradients], [plain, *expected])
+    with torch.no_grad():
+        torch.testing.assert_close(conv_norm(x, conv, norm), plain)
 
 
 @pytest.mark.parametrize("size", [3, 20])
