@@ -169,7 +169,7 @@ PAA = Setting(
 
 _SPARSE_SMALL = ("detector=sparse_rcnn_small", *_SHAPES)
 # The small Sparse R-CNN's own 50 epochs would take longer than a toy row may.
-_SPARSE_EPOCHS = ("schedule.max_epochs=9", "schedule.scheduler.milestones=[7]")
+_SPARSE_EPOCHS = ("schedule.max_epochs=14", "schedule.scheduler.milestones=[11]")
 
 SPARSE_RCNN = Setting(
     key="sparse_rcnn",
@@ -177,7 +177,7 @@ SPARSE_RCNN = Setting(
     full=("detector=sparse_rcnn", "data=coco"),
     toy=(*_SPARSE_SMALL, *_SPARSE_EPOCHS),
     gpu_seconds=_SPARSE_RCNN_SECONDS,
-    toy_minutes=4.5,
+    toy_minutes=5,
     nms_free=True,
 )
 _STRONG = (
@@ -219,11 +219,11 @@ DETR = Setting(
     toy=(
         "detector=detr_small",
         *_SHAPES,
-        "schedule.max_epochs=14",
-        "schedule.scheduler.milestones=[12]",
+        "schedule.max_epochs=24",
+        "schedule.scheduler.milestones=[20]",
     ),
     gpu_seconds=0.06,
-    toy_minutes=10,
+    toy_minutes=4,
     nms_free=True,
 )
 YOLACT = Setting(
