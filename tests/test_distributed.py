@@ -1,31 +1,19 @@
 """Two processes on the CPU compute what one computes on the joined batch."""
 
 import itertools
-import multiprocessing
 
 import pytest
 import torch
 
 from corrlight.distributed import gather_positives, mean_over_ranks, world_size
 from tests.helpers import sync_ranks
+from tests.helpers.two_ranks import on_two_ranks
 
 
 @pytest.fixture(scope="module")
 def ranks(tmp_path_factory):
     """Results of both ranks; all cases share the two processes, which cost seconds to start."""
-    folder = tmp_path_factory.mktemp("ranks")
-    context = multiprocessing.get_context("spawn")
-    pair = [context.Process(target=sync_ranks.run_rank, args=(r, str(folder))) for r in (0, 1)]
-    for process in pair:
-        process.start()
-    for process in pair:
-        process.join(150)
-    hung = [process for process in pair if process.is_alive()]
-    for process in hung:
-        process.kill()
-    assert not hung, "a rank waits for the other one"
-    assert [process.exitcode for process in pair] == [0, 0]
-    return [torch.load(folder / f"rank{r}.pt", weights_only=True) for r in (0, 1)]
+    return on_two_ranks(sync_ranks.rank_results, tmp_path_factory.mktemp("ranks"), seconds=150)
 
 
 @pytest.mark.slow

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import itertools
-from pathlib import Path
+from typing import Any
 
 import torch
-import torch.distributed as dist
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
@@ -170,11 +169,6 @@ def balance_results(rank: int) -> dict[str, list[float]]:
     return {"trained": trained, "validated": state()}
 
 
-def run_rank(rank: int, folder: str) -> None:
-    """Be one of two ranks and leave the results in the folder."""
-    torch.set_num_threads(1)
-    path = Path(folder)
-    dist.init_process_group("gloo", init_method=f"file://{path}/group", rank=rank, world_size=2)
-    results = {"steps": step_results(rank), "balance": balance_results(rank)}
-    torch.save(results, path / f"rank{rank}.pt")
-    dist.destroy_process_group()
+def rank_results(rank: int) -> dict[str, Any]:
+    """Return all results of one of two ranks."""
+    return {"steps": step_results(rank), "balance": balance_results(rank)}

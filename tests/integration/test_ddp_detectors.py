@@ -1,29 +1,16 @@
 """Every detector trains on two processes, whichever of them has an image without objects."""
 
-import multiprocessing
-
 import pytest
 import torch
 
 from tests.helpers import ddp_detectors
+from tests.helpers.two_ranks import on_two_ranks
 
 
 @pytest.fixture(scope="module")
 def ranks(tmp_path_factory):
     """Results of both ranks; the detectors share the two processes, which cost seconds to start."""
-    folder = tmp_path_factory.mktemp("ranks")
-    context = multiprocessing.get_context("spawn")
-    pair = [context.Process(target=ddp_detectors.run_rank, args=(r, str(folder))) for r in (0, 1)]
-    for process in pair:
-        process.start()
-    for process in pair:
-        process.join(240)
-    hung = [process for process in pair if process.is_alive()]
-    for process in hung:
-        process.kill()
-    assert not hung, "a rank waits for the other one"
-    assert [process.exitcode for process in pair] == [0, 0]
-    return [torch.load(folder / f"rank{r}.pt", weights_only=True) for r in (0, 1)]
+    return on_two_ranks(ddp_detectors.rank_results, tmp_path_factory.mktemp("ranks"), seconds=240)
 
 
 @pytest.mark.slow
