@@ -17,7 +17,19 @@ from typing import IO, Literal
 
 from corrlight.engine.status import STATUS_FILE, JobStatus, read_status
 
-__all__ = ["Job", "JobState", "Resources", "run_jobs", "visible_gpus"]
+__all__ = [
+    "COMMAND",
+    "Job",
+    "JobState",
+    "Resources",
+    "job_environment",
+    "run_jobs",
+    "start_job",
+    "visible_gpus",
+]
+
+# What the overrides of a job are appended to.
+COMMAND = (sys.executable, "-m", "corrlight.cli", "train")
 
 State = Literal["waiting", "running", "finished", "reused", "failed", "stopped"]
 
@@ -26,7 +38,6 @@ _RANK_VARIABLES = (
     "LOCAL_RANK", "NODE_RANK", "GROUP_RANK", "RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE",
     "MASTER_ADDR", "MASTER_PORT", "PL_GLOBAL_SEED",
 )  # fmt: skip
-_STOPPED = "goes on from its last checkpoint"
 _POLL_SECONDS = 0.1
 # A job that was asked to stop has this long to save its checkpoint.
 _GRACE_SECONDS = 30.0
@@ -40,7 +51,8 @@ class Job:
         name: What tables call it.
         overrides: Concrete overrides of ``run.py``.
         folder: Where its results will be.
-        ranks: Processes that it trains with on this machine.
+        ranks: Processes that it trains with on one machine.
+        nodes: Machines that it trains on.
         gpu: Whether every rank needs a GPU of its own.
         finished: Whether its results are there already.
         ap: AP of a finished one, a fraction.
@@ -51,6 +63,7 @@ class Job:
     overrides: tuple[str, ...]
     folder: Path
     ranks: int = 1
+    nodes: int = 1
     gpu: bool = False
     finished: bool = False
     ap: float | None = None
@@ -68,7 +81,7 @@ class JobState:
         state: "reused" is finished before the sweep began; "stopped" can go on later.
         status: Its own last report.
         exit_code: Of its process; negative is the signal that ended it.
-        reason: Why it failed, one line.
+        reason: Why it failed, or what it waits for, one line.
         seconds: Wall time of its process.
     """
 
@@ -80,6 +93,21 @@ class JobState:
     exit_code: int | None = None
     reason: str = ""
     seconds: float = 0.0
+
+    def end(self, code: int) -> None:
+        """Take in the exit code of the job's process."""
+        self.exit_code = code
+        if code == 0:
+            self.state, self.reason = "finished", ""
+        elif code in (130, 143):
+            self.stop()
+        else:
+            self.state, self.reason = "failed", _reason(code, self.log)
+
+    def stop(self) -> None:
+        """Say that the job was asked to end, unless it was finished by then."""
+        if self.state != "finished":
+            self.state, self.reason = "stopped", "goes on from its last checkpoint"
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,7 +190,7 @@ def run_jobs(
     logs: Path,
     *,
     on_change: Callable[[Sequence[JobState], JobState | None], None] | None = None,
-    command: Sequence[str] = (sys.executable, "-m", "corrlight.cli", "train"),
+    command: Sequence[str] = COMMAND,
 ) -> list[JobState]:
     """Run all jobs that are not finished; a failing one stops no other.
 
@@ -205,6 +233,47 @@ def run_jobs(
     return states
 
 
+def job_environment(
+    report: Path, threads: int, gpus: Sequence[str] | None = None
+) -> dict[str, str]:
+    """Return the environment of a job's process: this one's, without the ranks of another job.
+
+    Args:
+        report: File that the job reports to (:mod:`corrlight.engine.status`).
+        threads: Of each rank.
+        gpus: Those that the job may use; None leaves the choice to the environment.
+    """
+    package_home = str(Path(__file__).resolve().parents[2])
+    inherited = {k: v for k, v in os.environ.items() if k not in _RANK_VARIABLES}
+    paths = [package_home, *filter(None, [inherited.get("PYTHONPATH")])]
+    return {
+        **inherited,
+        "PYTHONPATH": os.pathsep.join(paths),
+        "OMP_NUM_THREADS": str(threads),
+        "MKL_NUM_THREADS": str(threads),
+        STATUS_FILE: str(report.resolve()),
+        **({} if gpus is None else {"CUDA_VISIBLE_DEVICES": ",".join(gpus)}),
+    }
+
+
+def start_job(
+    command: Sequence[str], output: IO[bytes], environment: Mapping[str, str]
+) -> subprocess.Popen[bytes]:
+    """Start a job in a session of its own, so that its whole tree can be ended.
+
+    It is one run, whatever an experiment says of sweeps, and asked to stop when this process dies.
+    """
+    return subprocess.Popen(
+        [*command, "hydra.mode=RUN"],
+        stdin=subprocess.DEVNULL,
+        stdout=output,
+        stderr=subprocess.STDOUT,
+        start_new_session=True,
+        preexec_fn=_end_with_parent if sys.platform == "linux" else None,
+        env=environment,
+    )
+
+
 @dataclass(slots=True)
 class _Process:
     state: JobState
@@ -230,7 +299,7 @@ class _Pool:
         return not job.gpu or len(set(self._free)) >= job.ranks
 
     def start(self, state: JobState) -> None:
-        """Start a job in a session of its own, so that its whole tree can be ended."""
+        """Start a job on GPUs of its own."""
         job = state.job
         gpus = list(dict.fromkeys(self._free))[: job.ranks] if job.gpu else []
         for device in gpus:
@@ -238,31 +307,13 @@ class _Pool:
         report = self._logs / f"{state.number}.status.json"
         report.unlink(missing_ok=True)
         output = state.log.open("wb")
-        process = subprocess.Popen(
-            [*self._command, *job.overrides, "hydra.mode=RUN"],
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-            preexec_fn=_end_with_parent if sys.platform == "linux" else None,
-            env=self._environment(job, gpus, report),
+        process = start_job(
+            [*self._command, *job.overrides],
+            output,
+            job_environment(report, self._resources.threads, gpus if job.gpu else None),
         )
         state.state, state.status, state.exit_code, state.reason = "running", None, None, ""
         self.running.append(_Process(state, process, output, gpus, time.monotonic(), report))
-
-    def _environment(self, job: Job, gpus: Sequence[str], report: Path) -> Mapping[str, str]:
-        package_home = str(Path(__file__).resolve().parents[2])
-        inherited = {k: v for k, v in os.environ.items() if k not in _RANK_VARIABLES}
-        paths = [package_home, *filter(None, [inherited.get("PYTHONPATH")])]
-        threads = str(self._resources.threads)
-        return {
-            **inherited,
-            "PYTHONPATH": os.pathsep.join(paths),
-            "OMP_NUM_THREADS": threads,
-            "MKL_NUM_THREADS": threads,
-            STATUS_FILE: str(report.resolve()),
-            **({"CUDA_VISIBLE_DEVICES": ",".join(gpus)} if job.gpu else {}),
-        }
 
     def changed(self) -> list[JobState]:
         """Take in reports and ends; return the states that changed."""
@@ -286,14 +337,7 @@ class _Pool:
         item.output.close()
         self.running.remove(item)
         self._free.extend(item.gpus)
-        state = item.state
-        state.exit_code = code
-        if code == 0:
-            state.state = "finished"
-        elif code in (130, 143):
-            state.state, state.reason = "stopped", _STOPPED
-        else:
-            state.state, state.reason = "failed", _reason(code, state.log)
+        item.state.end(code)
 
     def stop(self) -> None:
         """Ask every job to save and end; Ctrl-C once more ends them at once."""
@@ -308,8 +352,7 @@ class _Pool:
                 self.changed()
         self.kill()
         for item in asked:
-            if item.state.state != "finished":
-                item.state.state, item.state.reason = "stopped", _STOPPED
+            item.state.stop()
 
     def kill(self) -> None:
         """End whatever still runs."""

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
@@ -17,12 +17,32 @@ from corrlight.engine.config import ComposedConfig, EmptyChoiceError, compose_co
 from corrlight.engine.job_view import JobView, job_table
 from corrlight.engine.jobs import Job, JobState, Resources, run_jobs, visible_gpus
 
-__all__ = ["SweepOptions", "SweepResult", "plan_jobs", "run_sweep"]
+__all__ = ["Launcher", "SweepOptions", "SweepResult", "plan_jobs", "run_sweep"]
+
+OnChange = Callable[[Sequence[JobState], JobState | None], None]
+
+
+class Launcher(Protocol):
+    """Where and how the jobs of a sweep run: this machine, or a cluster."""
+
+    @property
+    def remote(self) -> bool:
+        """Whether the jobs run on other machines than this process."""
+
+    def check(self, jobs: Sequence[Job]) -> str:
+        """Return how many of ``jobs`` run at once and on what, for people.
+
+        Raises:
+            ValueError: They cannot run so.
+        """
+
+    def run(self, jobs: Sequence[Job], logs: Path, on_change: OnChange) -> list[JobState]:
+        """Run all jobs that are not finished; return one state a job."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SweepOptions:
-    """How a sweep uses the machine (``conf/launcher``).
+    """How a sweep uses this machine (``conf/launcher/local.yaml``).
 
     Attributes:
         jobs: Runs at once; None means as many as GPUs or CPUs allow.
@@ -33,6 +53,27 @@ class SweepOptions:
     jobs: int | None = None
     threads: int | None = None
     jobs_per_gpu: int = 1
+
+    remote = False
+
+    def check(self, jobs: Sequence[Job]) -> str:
+        """Return what every job gets.
+
+        Raises:
+            ValueError: An option below 1, or a job that needs more GPUs than there are.
+        """
+        resources = self._resources(jobs)
+        return f"{resources.at_once} at once, {resources.threads} threads each"
+
+    def run(self, jobs: Sequence[Job], logs: Path, on_change: OnChange) -> list[JobState]:
+        """Run the jobs as processes (:func:`corrlight.engine.jobs.run_jobs`)."""
+        resources = self._resources([job for job in jobs if not job.finished])
+        return run_jobs(jobs, resources, logs, on_change=on_change)
+
+    def _resources(self, jobs: Sequence[Job]) -> Resources:
+        return Resources.of(
+            jobs, at_once=self.jobs, threads=self.threads, jobs_per_gpu=self.jobs_per_gpu
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +100,7 @@ class SweepResult:
 
 def run_sweep(
     overrides: Sequence[Sequence[str]],
-    options: SweepOptions | None = None,
+    options: Launcher | None = None,
     *,
     names: Sequence[str] | None = None,
 ) -> SweepResult:
@@ -70,7 +111,7 @@ def run_sweep(
 
     Args:
         overrides: Of ``run.py``, one list a job.
-        options: How many at once.
+        options: Where the jobs run and how many at once; by default on this machine.
         names: What the table calls the jobs; by default the overrides in which they differ.
 
     Raises:
@@ -78,11 +119,9 @@ def run_sweep(
         OSError: A folder that cannot be read or written.
     """
     options = options or SweepOptions()
-    jobs, indices, runs_dir = plan_jobs(overrides, names)
+    jobs, indices, runs_dir = plan_jobs(overrides, names, remote=options.remote)
     todo = [job for job in jobs if not job.finished]
-    resources = Resources.of(
-        todo, at_once=options.jobs, threads=options.threads, jobs_per_gpu=options.jobs_per_gpu
-    )
+    how = options.check(todo)
     logs = runs_dir / ".sweeps" / _sweep_name(jobs)
     try:
         logs.mkdir(parents=True, exist_ok=True)
@@ -91,21 +130,25 @@ def run_sweep(
         raise OSError(f"Cannot write the sweep's folder {logs}: {error.strerror}.") from error
     reused = len(jobs) - len(todo)
     print(
-        f"{len(jobs)} jobs, {reused} of them finished before; {resources.at_once} at once, "
-        f"{resources.threads} threads each; output in {logs}",
+        f"{len(jobs)} jobs, {reused} of them finished before; {how}; output in {logs}",
         flush=True,
     )
     with JobView() as view:
-        states = run_jobs(jobs, resources, logs, on_change=view)
+        states = options.run(jobs, logs, view)
     result = SweepResult(tuple(states), tuple(indices))
     _print_summary(result)
     return result
 
 
 def plan_jobs(
-    overrides: Sequence[Sequence[str]], names: Sequence[str] | None = None
+    overrides: Sequence[Sequence[str]], names: Sequence[str] | None = None, *, remote: bool = False
 ) -> tuple[list[Job], list[int], Path]:
     """Return the distinct jobs, the job of every override list, and the folder of the runs.
+
+    Args:
+        overrides: Of ``run.py``, one list a job.
+        names: Of the jobs; by default the overrides in which they differ.
+        remote: Whether the jobs run on other machines than this process.
 
     Raises:
         ValueError: The message names the job.
@@ -121,7 +164,7 @@ def plan_jobs(
     for name, given in zip(names, overrides, strict=True):
         try:
             kept, note, composed = _compose(given, overrides)
-            job = _job(name, kept, note, composed, prepared)
+            job = _job(name, kept, note, composed, prepared, remote)
         except (ValueError, OSError) as error:
             raise ValueError(f"Job '{name}': {error}") from error
         runs_dir = Path(composed.config.paths.runs_dir)
@@ -158,7 +201,12 @@ def _compose(
 
 
 def _job(
-    name: str, kept: Sequence[str], note: str, composed: ComposedConfig, prepared: dict[str, Any]
+    name: str,
+    kept: Sequence[str],
+    note: str,
+    composed: ComposedConfig,
+    prepared: dict[str, Any],
+    remote: bool,
 ) -> Job:
     # torch takes seconds to import: misspelt options should not wait for it.
     from corrlight.engine.build import build_data
@@ -167,9 +215,15 @@ def _job(
     config = composed.config
     if config.mode != "train":
         raise ValueError(f"Expected `mode` to be train in a sweep, but got '{config.mode}'.")
-    if config.trainer.num_nodes != 1:
+    if config.trainer.num_nodes != 1 and not remote:
         raise ValueError(
-            f"Expected `trainer.num_nodes` to be 1 in a sweep, but got {config.trainer.num_nodes}."
+            f"Expected `trainer.num_nodes` to be 1 in a sweep on one machine, "
+            f"but got {config.trainer.num_nodes}."
+        )
+    if remote and config.trainer.devices in ("auto", -1, "-1"):
+        raise ValueError(
+            f"Expected `trainer.devices` to be a number where jobs run on other machines, "
+            f"but got {config.trainer.devices!r}."
         )
     key = json.dumps(OmegaConf.to_container(config.data, resolve=True), sort_keys=True)
     if key not in prepared:
@@ -186,15 +240,16 @@ def _job(
         overrides=tuple(kept),
         folder=folder.path,
         ranks=ranks_per_node(config),
-        gpu=_wants_gpu(config),
+        nodes=int(config.trainer.num_nodes),
+        gpu=_wants_gpu(config, remote),
         finished=finished,
         ap=float(ap) if isinstance(ap, (int, float)) else None,
         note=note,
     )
 
 
-def _wants_gpu(config: DictConfig) -> bool:
-    if config.trainer.accelerator == "auto":
+def _wants_gpu(config: DictConfig, remote: bool) -> bool:
+    if config.trainer.accelerator == "auto" and not remote:
         return bool(visible_gpus())
     return config.trainer.accelerator in ("gpu", "cuda")
 

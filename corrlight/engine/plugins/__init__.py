@@ -15,7 +15,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from corrlight.engine.config import config_dir, explain
-from corrlight.engine.sweep import SweepOptions, SweepResult, run_sweep
+from corrlight.engine.sweep import Launcher, SweepOptions, SweepResult, run_sweep
 
 __all__ = ["SweepTask", "multirun", "register_launcher"]
 
@@ -35,13 +35,12 @@ class SweepTask:
     ) -> list[tuple[bool, float | None]]:
         """Make the jobs; return for each whether it is finished, and the optimised measure."""
         options: dict[str, Any] = OmegaConf.to_container(config.launcher, resolve=True)  # type: ignore[assignment]
-        kind = options.pop("kind")
-        assert kind == "local"
+        launcher = _launcher(options.pop("kind"), options)
         # Where further YAML files are (--config-dir) is not among a job's own overrides.
         given: list[str] = list(config.hydra.overrides.hydra)
         paths = [o for o in given if o.startswith("hydra.searchpath=")]
         jobs = [[*_own(job), *paths] for job in job_overrides]
-        result = run_sweep(jobs, SweepOptions(**options))
+        result = run_sweep(jobs, launcher)
         self.results.append(result)
         name = str(config.optimized_metric).partition("/")[2]
         states = [result.states[k] for k in result.indices]
@@ -93,6 +92,16 @@ def register_launcher() -> None:
 
     Plugins.instance().register(CorrlightLauncher)
     Plugins.instance().register(CorrlightSweeper)
+
+
+def _launcher(kind: str, options: dict[str, Any]) -> Launcher:
+    if kind == "slurm":
+        # submitit is an extra, and nobody else needs this.
+        from corrlight.engine.slurm import SlurmOptions
+
+        return SlurmOptions(**options)
+    assert kind == "local"
+    return SweepOptions(**options)
 
 
 def _own(overrides: Sequence[str]) -> list[str]:
