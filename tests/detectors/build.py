@@ -9,6 +9,8 @@ from corrlight.engine.build import build_module
 from corrlight.engine.config import compose_config
 from corrlight.structures import Batch, Targets
 
+OBJECTS = [[4.0, 5, 40, 44], [50, 20, 90, 60]]
+
 
 def build(detector, *args, extra_levels="on_output", **kwargs):
     """A small dense detector."""
@@ -41,3 +43,21 @@ def batch_of(height=96, width=128):
     )
     generator = torch.Generator().manual_seed(1)
     return Batch(images=torch.randn(2, 3, height, width, generator=generator), targets=targets)
+
+
+def batch_with(*boxes: list[list[float]]) -> Batch:
+    """Images with such objects; the second is smaller."""
+    sizes = [(64, 96), (50, 70)]
+    targets = tuple(
+        Targets(
+            boxes=torch.tensor(b).reshape(-1, 4),
+            labels=torch.arange(len(b)) % 3,
+            valid_size=sizes[i],
+            padded_size=(64, 96),
+            original_size=sizes[i],
+            image_id=10 + i,
+        )
+        for i, b in enumerate(boxes)
+    )
+    generator = torch.Generator().manual_seed(3)
+    return Batch(images=torch.randn(len(boxes), 3, 64, 96, generator=generator), targets=targets)
