@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -17,7 +17,6 @@ __all__ = [
     "Numbers",
     "OurNumbers",
     "ThesisNumbers",
-    "best",
 ]
 
 # Points of AP by which a repeated gain may fall short: about the spread between seeds.
@@ -131,8 +130,3 @@ def _row(tables: Mapping[str, Table], table: str, key: str) -> Row:
     found = tables[table].row(key)
     assert found is not None, (table, key)
     return found
-
-
-def best(numbers: Numbers, table: str, rows: Sequence[str], measure: str = "AP") -> str:
-    """Return the row with the largest value."""
-    return max(rows, key=lambda row: numbers.value(table, row, measure))

@@ -24,6 +24,14 @@ __all__ = [
 ]
 
 
+# Seconds on a GPU. Sparse R-CNN: 0.50 s an iteration of 4 x 4 images (thesis, 5.5.3), which is
+# 0.125 s an image. ATSS: half of it, the ratio of the published implementations' iterations on a
+# CPU (0.997 s and 1.976 s). The other detectors are guesses from these two.
+_SPARSE_RCNN_SECONDS = 0.125
+_ATSS_SECONDS = 0.063
+_DENSE_MINUTES = 2.0
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Setting:
     """A detector with its base loss, without Correlation Loss.
@@ -34,8 +42,9 @@ class Setting:
         full: ``run.py`` options of the thesis' training on COCO.
         toy: Options of the small variant on the embedded shapes.
         corr: Options of every Correlation Loss on it, such as the published grouping.
-        gpu_seconds: Estimated GPU seconds (V100, 32 bit) of one training image, for ``--dry-run``.
-        toy_minutes: Estimated minutes of a toy run on one CPU thread.
+        gpu_seconds: Estimated GPU seconds (V100, 32 bit) of one training image, for ``--dry-run``;
+            by default those of a dense detector.
+        toy_minutes: Estimated minutes of a toy run on one CPU thread, likewise.
         nms_free: Whether it has no NMS; such rows count as converged from a lower AP50 on.
         masks: Whether its AP of the thesis is that of masks.
     """
@@ -45,8 +54,8 @@ class Setting:
     full: tuple[str, ...]
     toy: tuple[str, ...]
     corr: tuple[str, ...] = ()
-    gpu_seconds: float
-    toy_minutes: float
+    gpu_seconds: float = _ATSS_SECONDS
+    toy_minutes: float = _DENSE_MINUTES
     nms_free: bool = False
     masks: bool = False
 
@@ -55,12 +64,6 @@ class Setting:
         """What stands before the names of its AP measures."""
         return "mask_" if self.masks else ""
 
-
-# Seconds on a GPU. Sparse R-CNN: 0.50 s an iteration of 4 x 4 images (thesis, 5.5.3), which is
-# 0.125 s an image. ATSS: half of it, the ratio of the published implementations' iterations on a
-# CPU (0.997 s and 1.976 s). The other detectors are guesses from these two.
-_SPARSE_RCNN_SECONDS = 0.125
-_ATSS_SECONDS = 0.063
 
 # Validation costs a small run a fifth of its time: twice is enough.
 _SHAPES = ("data=shapes", "trainer.check_val_every_n_epoch=5")
@@ -82,7 +85,6 @@ _RANKING_RATE = ("schedule.lr=0.008",)
 # Ranking losses fix the order of the scores, not their scale: after a short training most of them
 # are still near the prior, below the usual threshold.
 _ANY_SCORE = ("detector.postprocessor.score_thresh=0.0",)
-_DENSE_MINUTES = 2.0
 
 RETINANET = Setting(
     key="retinanet",
@@ -91,40 +93,30 @@ RETINANET = Setting(
     toy=("detector=retinanet_small", *_DENSE_SHAPES),
     # As published: one term a pyramid level, the mean of the levels with positives.
     corr=("corr.group_by=level", "corr.reduction=mean"),
-    gpu_seconds=_ATSS_SECONDS,
-    toy_minutes=_DENSE_MINUTES,
 )
 FOVEABOX = Setting(
     key="foveabox",
     name="FoveaBox",
     full=("detector=foveabox", "data=coco"),
     toy=("detector=foveabox_small", *_DENSE_SHAPES),
-    gpu_seconds=_ATSS_SECONDS,
-    toy_minutes=_DENSE_MINUTES,
 )
 ATSS = Setting(
     key="atss",
     name="ATSS",
     full=(*_ATSS, *_NO_HEAD),
     toy=(*_ATSS_SMALL, *_NO_HEAD),
-    gpu_seconds=_ATSS_SECONDS,
-    toy_minutes=_DENSE_MINUTES,
 )
 ATSS_CENTERNESS = Setting(
     key="atss-centerness",
     name="ATSS, centerness head",
     full=(*_ATSS, "detector.aux_head=centerness"),
     toy=(*_ATSS_SMALL, "detector.aux_head=centerness"),
-    gpu_seconds=_ATSS_SECONDS,
-    toy_minutes=_DENSE_MINUTES,
 )
 ATSS_AP = Setting(
     key="atss-ap",
     name="ATSS, AP Loss",
     full=(*_ATSS, *_NO_HEAD, "loss=ap", *_THREE_SCALES, *_RANKING_RATE),
     toy=(*_ATSS_SMALL, *_NO_HEAD, "loss=ap", *_ANY_SCORE),
-    gpu_seconds=_ATSS_SECONDS,
-    toy_minutes=_DENSE_MINUTES,
 )
 ATSS_ALRP = Setting(
     key="atss-alrp",
@@ -139,32 +131,24 @@ ATSS_ALRP = Setting(
         *_RANKING_RATE,
     ),
     toy=(*_ATSS_SMALL, *_NO_HEAD, "loss=alrp", "loss.period=125", *_ANY_SCORE),
-    gpu_seconds=_ATSS_SECONDS,
-    toy_minutes=_DENSE_MINUTES,
 )
 ATSS_QFL = Setting(
     key="atss-qfl",
     name="ATSS, QFL",
     full=(*_ATSS, *_NO_HEAD, "loss=quality_focal"),
     toy=(*_ATSS_SMALL, *_NO_HEAD, "loss=quality_focal"),
-    gpu_seconds=_ATSS_SECONDS,
-    toy_minutes=_DENSE_MINUTES,
 )
 ATSS_RS = Setting(
     key="atss-rs",
     name="ATSS, RS Loss",
     full=(*_ATSS, *_NO_HEAD, "loss=rank_sort", *_THREE_SCALES, *_RANKING_RATE),
     toy=(*_ATSS_SMALL, *_NO_HEAD, "loss=rank_sort", *_ANY_SCORE),
-    gpu_seconds=_ATSS_SECONDS,
-    toy_minutes=_DENSE_MINUTES,
 )
 PAA = Setting(
     key="paa",
     name="PAA",
     full=("detector=paa", "data=coco", *_NO_HEAD),
     toy=("detector=paa_small", *_DENSE_SHAPES, *_NO_HEAD),
-    gpu_seconds=_ATSS_SECONDS,
-    toy_minutes=_DENSE_MINUTES,
 )
 
 _SPARSE_SMALL = ("detector=sparse_rcnn_small", *_SHAPES)
@@ -234,6 +218,5 @@ YOLACT = Setting(
     # As published: one term an image, summed over the images of a GPU.
     corr=("corr.group_by=image", "corr.reduction=sum"),
     gpu_seconds=0.035,
-    toy_minutes=_DENSE_MINUTES,
     masks=True,
 )
