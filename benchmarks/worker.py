@@ -5,6 +5,7 @@ prints one line of JSON with its wall and CPU seconds. So two workers can take t
 """
 
 import json
+import resource
 import sys
 import time
 from collections.abc import Callable, Mapping
@@ -16,13 +17,18 @@ def serve(actions: Mapping[str, Callable[[], object]]) -> None:
     """Run the actions that stdin names until it ends.
 
     Args:
-        actions: By name. ``info`` may return extra fields to print instead of being timed.
+        actions: By name. ``info`` may return extra fields to print instead of being timed. A line
+            ``memory`` is answered with the largest resident memory of the process so far, in MB.
     """
     print("ready", flush=True)
     for line in sys.stdin:
         name = line.strip()
         if name == "info":
             print(json.dumps(actions[name]()), flush=True)
+            continue
+        if name == "memory":
+            peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+            print(json.dumps({"peak_mb": round(peak)}), flush=True)
             continue
         cpu, start = time.process_time(), time.perf_counter()
         actions[name]()
