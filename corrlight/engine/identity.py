@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -51,6 +52,34 @@ def folder_of_run(composed: ComposedConfig, fingerprint: Mapping[str, str]) -> R
     if "/" in name or name.startswith(".") or len(name) > 100 or not name.isprintable():
         raise ValueError(f"Expected `name` to be a plain folder name, but got {name!r}.")
     return find_run(runs, identity) or RunFolder(runs / name / identity)
+
+
+def follow_torchrun(config: DictConfig) -> None:
+    """Take the number of ranks from torchrun, where it started this process.
+
+    ``trainer.devices=auto`` and the default of one node become what torchrun says.
+
+    Raises:
+        ValueError: The configuration names other numbers.
+    """
+    if "TORCHELASTIC_RUN_ID" not in os.environ:
+        return
+    local = int(os.environ["LOCAL_WORLD_SIZE"])
+    nodes = int(os.environ["WORLD_SIZE"]) // local
+    trainer = config.trainer
+    if trainer.devices in ("auto", -1, "-1"):
+        trainer.devices = local
+    if trainer.num_nodes == 1:
+        trainer.num_nodes = nodes
+    for name, given, started in (
+        ("devices", ranks_per_node(config), local),
+        ("num_nodes", trainer.num_nodes, nodes),
+    ):
+        if given != started:
+            raise ValueError(
+                f"Expected `trainer.{name}` to be the {started} that torchrun started, "
+                f"but got {given}."
+            )
 
 
 def ranks_per_node(config: DictConfig) -> int:

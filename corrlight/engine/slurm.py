@@ -50,7 +50,7 @@ class SlurmOptions:
         requeues: How often a job may reach its time limit and go on. Preemptions do not count.
         grace_seconds: Time that a job is given to save before its limit.
         cpus: CPUs of each rank.
-        gpus: GPUs of each node; None means one a rank where ``trainer.accelerator`` is gpu.
+        gpus: GPUs of each node; None means one a rank unless ``trainer.accelerator`` is cpu.
         memory_gb: Memory of each node; None means the cluster's default.
         partition: Of the cluster; None means its default, as for the following.
         account: Who pays.

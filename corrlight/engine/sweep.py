@@ -249,8 +249,9 @@ def _job(
 
 
 def _wants_gpu(config: DictConfig, remote: bool) -> bool:
-    if config.trainer.accelerator == "auto" and not remote:
-        return bool(visible_gpus())
+    if config.trainer.accelerator == "auto":
+        # What another machine has is not known here.
+        return remote or bool(visible_gpus())
     return config.trainer.accelerator in ("gpu", "cuda")
 
 

@@ -31,7 +31,7 @@ from corrlight.engine.build import (
 from corrlight.engine.checkpoint import AtomicCheckpointIO, load_weights, readable_checkpoint
 from corrlight.engine.config import ComposedConfig, to_container
 from corrlight.engine.environment import describe_environment
-from corrlight.engine.identity import identify, ranks_per_node
+from corrlight.engine.identity import follow_torchrun, identify, ranks_per_node
 from corrlight.engine.recorder import EpochSeed, Recorder
 from corrlight.engine.results import write_results
 from corrlight.engine.run_folder import RunFolder
@@ -80,6 +80,7 @@ def prepare(composed: ComposedConfig) -> Run:
     config = composed.config
     allow = list(config.get("allow_targets") or [])
     _check(config)
+    follow_torchrun(config)
     keep_freed_memory()
     pl.seed_everything(config.seed, workers=True, verbose=False)
     data = build_data(config, allow)
