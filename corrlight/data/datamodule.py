@@ -17,7 +17,7 @@ from corrlight.data.coco import CocoAnnotations, InvalidBoxes, load_annotations
 from corrlight.data.collate import Collate
 from corrlight.data.dataset import Cache, CocoDataset
 from corrlight.data.images import CheckImages, image_problems
-from corrlight.data.loader import TrainLoader
+from corrlight.data.loader import TrainLoader, leave_signals
 from corrlight.data.samplers import EvalBatchSampler, TrainBatchSampler
 from corrlight.data.transforms import Transform
 from corrlight.data.validation import summarize
@@ -287,6 +287,7 @@ class CocoDataModule(pl.LightningDataModule):
         return {
             "collate_fn": self._collate,
             "num_workers": self.num_workers,
+            "worker_init_fn": leave_signals,
             "persistent_workers": self.num_workers > 0,
             "pin_memory": torch.cuda.is_available(),
             # A generator of its own: a loader must not move the global one of the model.

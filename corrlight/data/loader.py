@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Iterator
 from typing import Any
 
@@ -10,7 +11,18 @@ from torch.utils.data import DataLoader
 from corrlight.data.samplers import TrainBatchSampler
 from corrlight.structures import Batch
 
-__all__ = ["TrainLoader"]
+__all__ = ["TrainLoader", "leave_signals"]
+
+
+def leave_signals(worker: int) -> None:
+    """Let a loader process leave stop signals to the training process, which saves first.
+
+    Terminals, ``kill`` with a process group and SLURM signal every process of a run. A loader
+    process that ends by that ends the training with an error, before it has saved. It ends when
+    the training process does.
+    """
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1, signal.SIGUSR2):
+        signal.signal(number, signal.SIG_IGN)
 
 
 class TrainLoader(DataLoader[Any]):

@@ -1,4 +1,4 @@
-"""SIGTERM, Ctrl-C and SIGUSR1: save a checkpoint, then end."""
+"""SIGTERM, Ctrl-C, SIGUSR1 and SIGUSR2: save a checkpoint, then end."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from corrlight.engine.run_folder import RunFolder
 
 __all__ = ["RunStopped", "StopSignals"]
 
-# SIGUSR1 is what SLURM sends before a job's time is over.
-_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1)
+# SIGUSR1 and SIGUSR2 are what SLURM sends before a job's time is over, to all of its processes.
+_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1, signal.SIGUSR2)
 # A process that does not come to its next batch by then (a collective that lost a rank) is ended.
 _PATIENCE_SECONDS = 60.0
 

@@ -1,6 +1,8 @@
 """Lightning's own loop over the training loader, stopped at every kind of moment and resumed."""
 
 import contextlib
+import os
+import signal
 
 import lightning.pytorch as pl
 import pytest
@@ -112,3 +114,19 @@ def test_resumed_runs_see_the_batches_that_are_left(make_folder, tmp_path, worke
         assert before == whole[: stop[1]]
         after = run(data(), folder, checkpoint=str(folder / "last.ckpt"), **saving)
         assert after == whole[done:], (stop, saving)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGUSR1, signal.SIGUSR2])
+def test_loader_processes_leave_stop_signals_to_the_training_process(make_folder, number):
+    root = make_folder(num_val=6)
+    files = ("train", "annotations/train.json", "val", "annotations/val.json")
+    loader = CocoDataModule(root, *files, num_workers=1).val_dataloader()
+    batches = iter(loader)
+    count = len(next(batches).targets)
+    (worker,) = batches._workers
+    os.kill(worker.pid, number)
+    count += sum(len(batch.targets) for batch in batches)
+    assert count == len(loader.dataset)
+    assert worker.is_alive()
+    batches._shutdown_workers()
+    assert not worker.is_alive()
