@@ -12,6 +12,8 @@ from torch import nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
+from corrlight.arguments import check_at_least
+
 __all__ = ["parameter_groups", "scaled_lr", "warmup_multistep"]
 
 
@@ -24,10 +26,7 @@ def scaled_lr(lr: float, batch_size: int, reference_batch_size: int) -> float:
     for name, value in (("lr", lr), ("batch_size", batch_size)):
         if not (value > 0 and math.isfinite(value)):
             raise ValueError(f"Expected `{name}` to be positive and finite, but got {value}.")
-    if reference_batch_size < 1:
-        raise ValueError(
-            f"Expected `reference_batch_size` to be at least 1, but got {reference_batch_size}."
-        )
+    check_at_least(1, reference_batch_size=reference_batch_size)
     return lr * batch_size / reference_batch_size
 
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from corrlight.arguments import check_at_least
 from corrlight.boxes import paired_iou
 from corrlight.structures import BACKGROUND, Match, Predictions, Targets
 
@@ -26,8 +27,7 @@ class ATSSAssigner:
     """
 
     def __init__(self, topk: int = 9, min_margin: float = 0.01) -> None:
-        if topk < 1:
-            raise ValueError(f"Expected `topk` to be at least 1, but got {topk}.")
+        check_at_least(1, topk=topk)
         self.topk, self.min_margin = topk, min_margin
 
     @torch.no_grad()

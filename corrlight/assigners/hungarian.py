@@ -12,6 +12,7 @@ from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
+from corrlight.arguments import check_choice, check_number
 from corrlight.boxes import xyxy_to_cxcywh
 from corrlight.losses.box import paired_giou
 from corrlight.structures import BACKGROUND, Match, Predictions, Targets
@@ -50,14 +51,10 @@ class HungarianAssigner:
     ) -> None:
         weights = {"cls_cost": cls_cost, "box_cost": box_cost, "giou_cost": giou_cost}
         for name, value in weights.items():
-            if not 0 <= value < float("inf"):
-                raise ValueError(f"Expected `{name}` to be finite and >= 0, but got {value}.")
+            check_number(name, value)
         if not any(weights.values()):
             raise ValueError("Expected one of `cls_cost`, `box_cost`, `giou_cost` to be positive.")
-        if box_format not in ("xyxy", "cxcywh"):
-            raise ValueError(
-                f"Expected `box_format` to be one of 'xyxy', 'cxcywh', but got {box_format!r}."
-            )
+        check_choice("box_format", box_format, ("xyxy", "cxcywh"))
         self.weights = weights
         self.box_format, self.alpha, self.gamma = box_format, alpha, gamma
 

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 from torchvision.ops import box_iou
 
+from corrlight.arguments import check_choice
 from corrlight.structures import BACKGROUND, IGNORED, Match, Predictions, Targets
 
 __all__ = ["MaxIoUAssigner"]
@@ -43,10 +44,7 @@ class MaxIoUAssigner:
                 "Expected `negative_iou` and `positive_iou` to satisfy 0 < negative_iou <= "
                 f"positive_iou <= 1, but got {negative_iou} and {positive_iou}."
             )
-        if force_match not in ("ties", "one", None):
-            raise ValueError(
-                f"Expected `force_match` to be one of 'ties', 'one', None, but got {force_match!r}."
-            )
+        check_choice("force_match", force_match, ("ties", "one", None))
         self.positive_iou, self.negative_iou = positive_iou, negative_iou
         self.force_match = force_match
 

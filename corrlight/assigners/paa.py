@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from corrlight.arguments import check_at_least, check_number
 from corrlight.assigners.gaussian_mixture import two_gaussians
 from corrlight.assigners.max_iou import MaxIoUAssigner
 from corrlight.losses import giou_loss, sigmoid_focal_loss
@@ -46,11 +47,9 @@ class PAAAssigner:
     ) -> None:
         if not 0 < candidate_iou <= 1:
             raise ValueError(f"Expected `candidate_iou` to be in (0, 1], but got {candidate_iou}.")
-        if topk < 1:
-            raise ValueError(f"Expected `topk` to be at least 1, but got {topk}.")
-        for name, weight in (("cls_weight", cls_weight), ("box_weight", box_weight)):
-            if not 0 <= weight < float("inf"):
-                raise ValueError(f"Expected `{name}` to be finite and >= 0, but got {weight}.")
+        check_at_least(1, topk=topk)
+        check_number("cls_weight", cls_weight)
+        check_number("box_weight", box_weight)
         self.candidates = MaxIoUAssigner(candidate_iou, candidate_iou)
         self.topk, self.cls_weight, self.box_weight = topk, cls_weight, box_weight
         self.alpha, self.gamma = alpha, gamma

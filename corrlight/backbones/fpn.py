@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from corrlight.arguments import check_choice
 from corrlight.backbones.pyramid_conv import PyramidConv
 
 __all__ = ["FPN"]
@@ -47,20 +48,13 @@ class FPN(nn.Module):
             raise ValueError(
                 f"Expected `start_level` to be in 0..{len(in_channels) - 1}, but got {start_level}."
             )
-        if extra_levels not in ("on_output", "on_input", None):
-            raise ValueError(
-                "Expected `extra_levels` to be one of 'on_output', 'on_input', None, "
-                f"but got {extra_levels!r}."
-            )
+        check_choice("extra_levels", extra_levels, ("on_output", "on_input", None))
         if num_extra < 0 or (num_extra > 0) != (extra_levels is not None):
             raise ValueError(
                 f"Expected `num_levels` to be {len(used)} without `extra_levels` and more with it, "
                 f"but got {num_levels} with {extra_levels!r}."
             )
-        if upsampling not in ("nearest", "bilinear"):
-            raise ValueError(
-                f"Expected `upsampling` to be one of 'nearest', 'bilinear', but got {upsampling!r}."
-            )
+        check_choice("upsampling", upsampling, ("nearest", "bilinear"))
         self.out_channels, self.num_levels = out_channels, num_levels
         self.start_level, self.extra_levels = start_level, extra_levels
         self.upsampling = upsampling

@@ -11,6 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from corrlight.arguments import check_at_least, check_choice
 from corrlight.backbones.deformable import DeformableConv
 from corrlight.backbones.norm import FrozenNorm, conv_norm
 from corrlight.backbones.weights import load_resnet_weights
@@ -170,10 +171,8 @@ class ResNet(nn.Module):
         super().__init__()
         if depth not in _LAYOUTS:
             raise ValueError(f"Expected `depth` to be one of {[*_LAYOUTS]}, but got {depth}.")
-        if norm not in ("frozen", "batch"):
-            raise ValueError(f"Expected `norm` to be one of 'frozen', 'batch', but got {norm!r}.")
-        if base_width < 1:
-            raise ValueError(f"Expected `base_width` to be at least 1, but got {base_width}.")
+        check_choice("norm", norm, ("frozen", "batch"))
+        check_at_least(1, base_width=base_width)
         if frozen_stages not in range(5):
             raise ValueError(f"Expected `frozen_stages` to be in 0..4, but got {frozen_stages}.")
         if not out_stages or list(out_stages) != sorted({*out_stages} & {1, 2, 3, 4}):

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import lightning.pytorch as pl
 import numpy as np
 
+from corrlight.arguments import check_at_least
 from corrlight.reporting.class_bars import class_bars_figure
 from corrlight.reporting.figures import ScoreIoU, score_iou_figure
 
@@ -31,10 +32,7 @@ class MeasurePanels(pl.Callback):
     """
 
     def __init__(self, every_n_epochs: int = 1) -> None:
-        if every_n_epochs < 1:
-            raise ValueError(
-                f"Expected `every_n_epochs` to be at least 1, but got {every_n_epochs}."
-            )
+        check_at_least(1, every_n_epochs=every_n_epochs)
         self.every_n_epochs = every_n_epochs
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:

@@ -10,6 +10,7 @@ import lightning.pytorch as pl
 import numpy as np
 from torch import Tensor
 
+from corrlight.arguments import check_at_least, check_share
 from corrlight.module import StepOutput
 from corrlight.reporting.pictures import Scene, contact_sheet, save_image
 from corrlight.structures import Batch, Detections, Targets
@@ -40,16 +41,10 @@ class DetectionPictures(pl.Callback):
         columns: int = 3,
         size: int = 320,
     ) -> None:
-        for name, value in (
-            ("num_images", num_images),
-            ("every_n_epochs", every_n_epochs),
-            ("columns", columns),
-            ("size", size),
-        ):
-            if value < 1:
-                raise ValueError(f"Expected `{name}` to be at least 1, but got {value}.")
-        if not 0 <= score_thresh <= 1:
-            raise ValueError(f"Expected `score_thresh` to be in [0, 1], but got {score_thresh}.")
+        check_at_least(
+            1, num_images=num_images, every_n_epochs=every_n_epochs, columns=columns, size=size
+        )
+        check_share(score_thresh=score_thresh)
         self.num_images = num_images
         self.every_n_epochs = every_n_epochs
         self.score_thresh = score_thresh

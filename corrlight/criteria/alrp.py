@@ -7,10 +7,10 @@ from typing import ClassVar
 
 from torch import Tensor
 
+from corrlight.arguments import check_number
 from corrlight.criteria.sample import ClassificationLoss, DenseSample
 from corrlight.losses import alrp_loss
 from corrlight.losses.balance import EpochBalance
-from corrlight.losses.reduction import check_number
 
 __all__ = ["ALRPClassification"]
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from torch import Tensor
 
+from corrlight.arguments import check_number
 from corrlight.criteria.sample import ClassificationLoss, DenseSample
 from corrlight.losses import ap_loss
-from corrlight.losses.reduction import check_number
 
 __all__ = ["APClassification"]
 

@@ -6,10 +6,10 @@ from abc import ABC, abstractmethod
 
 from torch import Tensor, nn
 
+from corrlight.arguments import check_number
 from corrlight.boxes import BoxCoder
 from corrlight.criteria.sample import DenseSample
 from corrlight.losses import giou_loss, l1_loss, smooth_l1_loss
-from corrlight.losses.reduction import check_number
 
 __all__ = ["BoxLoss", "GIoUBoxLoss", "SmoothL1BoxLoss"]
 

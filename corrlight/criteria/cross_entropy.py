@@ -6,6 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from corrlight.arguments import check_number
 from corrlight.criteria.sample import ClassificationLoss, DenseSample
 from corrlight.losses.reduction import in_full_precision
 
@@ -27,9 +28,8 @@ class CrossEntropyClassification(ClassificationLoss):
 
     def __init__(self, background_weight: float = 0.1, weight: float = 1.0) -> None:
         super().__init__()
-        for name, value in (("background_weight", background_weight), ("weight", weight)):
-            if not 0 <= value < float("inf"):
-                raise ValueError(f"Expected `{name}` to be finite and >= 0, but got {value}.")
+        check_number("background_weight", background_weight)
+        check_number("weight", weight)
         self.background_weight, self.weight = background_weight, weight
 
     def own_normalizer(self, sample: DenseSample) -> Tensor:

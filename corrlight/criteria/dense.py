@@ -8,6 +8,7 @@ from typing import Literal, get_args
 import torch
 from torch import Tensor
 
+from corrlight.arguments import check_choice, check_number
 from corrlight.criteria.base import Criterion
 from corrlight.criteria.box import BoxLoss
 from corrlight.criteria.sample import (
@@ -17,7 +18,6 @@ from corrlight.criteria.sample import (
     DenseSample,
 )
 from corrlight.losses import binary_cross_entropy
-from corrlight.losses.reduction import check_choice
 from corrlight.structures import Match, Predictions, Targets
 
 __all__ = ["Counting", "DenseCriterion"]
@@ -73,19 +73,10 @@ class DenseCriterion(Criterion):
     ) -> None:
         super().__init__()
         check_choice("box_weighting", box_weighting, BOX_WEIGHTINGS)
-        if quality not in ("centerness", "iou", None):
-            raise ValueError(
-                f"Expected `quality` to be one of 'centerness', 'iou', None, but got {quality!r}."
-            )
-        for name, weight in (("box_weight", box_weight), ("quality_weight", quality_weight)):
-            if not 0 <= weight < float("inf"):
-                raise ValueError(f"Expected `{name}` to be finite and >= 0, but got {weight}.")
-        if aux_head not in ("none", "untrained", quality):
-            choices = ["none", "untrained", *([quality] if quality else [])]
-            raise ValueError(
-                f"Expected `aux_head` to be one of {', '.join(map(repr, choices))}, "
-                f"but got {aux_head!r}."
-            )
+        check_choice("quality", quality, ("centerness", "iou", None))
+        check_number("box_weight", box_weight)
+        check_number("quality_weight", quality_weight)
+        check_choice("aux_head", aux_head, ["none", "untrained", *([quality] if quality else [])])
         check_choice("counting", counting, get_args(Counting))
         check_choice("normalizer", normalizer, ("local", "global"))
         self.counting, self.normalizer = counting, normalizer

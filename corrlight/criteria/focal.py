@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
+from corrlight.arguments import check_number, check_share
 from corrlight.criteria.sample import ClassificationLoss, DenseSample
 from corrlight.losses import sigmoid_focal_loss
 
@@ -21,11 +22,9 @@ class FocalClassification(ClassificationLoss):
 
     def __init__(self, alpha: float = 0.25, gamma: float = 2.0, weight: float = 1.0) -> None:
         super().__init__()
-        if not 0 <= alpha <= 1:
-            raise ValueError(f"Expected `alpha` to be in [0, 1], but got {alpha}.")
-        for name, value in (("gamma", gamma), ("weight", weight)):
-            if not 0 <= value < float("inf"):
-                raise ValueError(f"Expected `{name}` to be finite and >= 0, but got {value}.")
+        check_share(alpha=alpha)
+        check_number("gamma", gamma)
+        check_number("weight", weight)
         self.alpha, self.gamma, self.weight = alpha, gamma, weight
 
     def forward(

@@ -6,8 +6,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from corrlight.arguments import check_number
 from corrlight.criteria.sample import ClassificationLoss, DenseSample
-from corrlight.losses.reduction import check_number, in_full_precision
+from corrlight.losses.reduction import in_full_precision
 
 __all__ = ["HardNegativeCrossEntropy"]
 

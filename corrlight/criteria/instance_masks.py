@@ -9,9 +9,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from corrlight.arguments import check_at_least, check_choice, check_number
 from corrlight.criteria.base import Criterion
 from corrlight.losses.mask import box_regions, mask_loss, semantic_loss
-from corrlight.losses.reduction import check_choice, check_number
 from corrlight.structures import MaskPredictions, Match, Positives, Predictions, Targets
 
 __all__ = ["InstanceMaskCriterion"]
@@ -51,8 +51,7 @@ class InstanceMaskCriterion(Criterion):
         self.detection = detection
         self.mask_weight = check_number("mask_weight", mask_weight)
         self.semantic_weight = check_number("semantic_weight", semantic_weight)
-        if max_masks < 1:
-            raise ValueError(f"Expected `max_masks` to be at least 1, but got {max_masks}.")
+        check_at_least(1, max_masks=max_masks)
         check_choice("normalizer", normalizer, ("local", "global"))
         self.max_masks, self.normalizer = max_masks, normalizer
         self.published_channels = published_channels

@@ -7,9 +7,9 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
+from corrlight.arguments import check_number
 from corrlight.criteria.sample import BoxWeighting, ClassificationLoss, DenseSample
 from corrlight.losses import quality_focal_loss
-from corrlight.losses.reduction import check_number
 
 __all__ = ["QualityFocalClassification"]
 

@@ -7,10 +7,10 @@ from typing import ClassVar
 
 from torch import Tensor
 
+from corrlight.arguments import check_number
 from corrlight.criteria.sample import BoxWeighting, ClassificationLoss, DenseSample
 from corrlight.losses import rank_sort_loss
 from corrlight.losses.balance import balance_to
-from corrlight.losses.reduction import check_number
 
 __all__ = ["RankSortClassification"]
 

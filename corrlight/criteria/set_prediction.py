@@ -7,6 +7,7 @@ from typing import Literal
 
 from torch import Tensor
 
+from corrlight.arguments import check_choice, check_number
 from corrlight.boxes import xyxy_to_cxcywh
 from corrlight.criteria.base import Criterion
 from corrlight.criteria.sample import ClassificationLoss, DenseSample
@@ -56,21 +57,11 @@ class SetPredictionCriterion(Criterion):
                 "Expected `classification` to leave the box loss alone, "
                 f"but got {kind.__name__}, which is for dense detectors."
             )
-        for name, weight in (
-            ("cls_weight", cls_weight),
-            ("box_weight", box_weight),
-            ("giou_weight", giou_weight),
-        ):
-            if not 0 <= weight < float("inf"):
-                raise ValueError(f"Expected `{name}` to be finite and >= 0, but got {weight}.")
-        if box_format not in ("xyxy", "cxcywh"):
-            raise ValueError(
-                f"Expected `box_format` to be one of 'xyxy', 'cxcywh', but got {box_format!r}."
-            )
-        if normalizer not in ("local", "global"):
-            raise ValueError(
-                f"Expected `normalizer` to be one of 'local', 'global', but got {normalizer!r}."
-            )
+        check_number("cls_weight", cls_weight)
+        check_number("box_weight", box_weight)
+        check_number("giou_weight", giou_weight)
+        check_choice("box_format", box_format, ("xyxy", "cxcywh"))
+        check_choice("normalizer", normalizer, ("local", "global"))
         self.classification, self.normalizer = classification, normalizer
         self.cls_weight, self.box_weight, self.giou_weight = cls_weight, box_weight, giou_weight
         self.box_format = box_format

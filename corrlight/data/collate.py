@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from corrlight.arguments import check_at_least
 from corrlight.data.transforms import Sample
 from corrlight.structures import Batch, Size, Targets
 
@@ -42,8 +43,7 @@ class Collate:
             if len(values) != 3 or (name == "std" and not all(v > 0 for v in values)):
                 kind = "3 positive numbers" if name == "std" else "3 numbers"
                 raise ValueError(f"Expected `{name}` to be {kind}, but got {list(values)!r}.")
-        if size_divisor < 1:
-            raise ValueError(f"Expected `size_divisor` to be at least 1, but got {size_divisor!r}.")
+        check_at_least(1, size_divisor=size_divisor)
         self.mean = torch.tensor([float(v) for v in mean]).view(3, 1, 1)
         self.std = torch.tensor([float(v) for v in std]).view(3, 1, 1)
         self.size_divisor = size_divisor

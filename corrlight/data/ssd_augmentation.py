@@ -16,6 +16,7 @@ from torch import Tensor
 from torchvision.ops import box_iou
 from torchvision.transforms.v2 import functional as F
 
+from corrlight.arguments import check_at_least, check_share
 from corrlight.data.transforms import Sample, crop_sample
 
 __all__ = ["DropSmallObjects", "PhotometricDistortion", "RandomExpand", "RandomIoUCrop"]
@@ -84,8 +85,7 @@ class PhotometricDistortion:
         for name, number, high in (("brightness", brightness, 255), ("hue", hue, 180)):
             if not 0 <= number <= high:
                 raise ValueError(f"Expected `{name}` to be in [0, {high}], but got {number!r}.")
-        if not 0 <= p <= 1:
-            raise ValueError(f"Expected `p` to be in [0, 1], but got {p!r}.")
+        check_share(p=p)
         self.brightness, self.hue, self.p = brightness, hue, p
         self.contrast = contrast[0], contrast[1]
         self.saturation = saturation[0], saturation[1]
@@ -145,12 +145,10 @@ class RandomExpand:
     """
 
     def __init__(self, max_ratio: float, fill: Sequence[float], p: float = 0.5) -> None:
-        if max_ratio < 1:
-            raise ValueError(f"Expected `max_ratio` to be at least 1, but got {max_ratio!r}.")
+        check_at_least(1, max_ratio=max_ratio)
         if len(fill) != 3:
             raise ValueError(f"Expected `fill` to be 3 numbers, but got {list(fill)!r}.")
-        if not 0 <= p <= 1:
-            raise ValueError(f"Expected `p` to be in [0, 1], but got {p!r}.")
+        check_share(p=p)
         self.max_ratio, self.p = max_ratio, p
         self.fill = torch.tensor([int(v) for v in fill], dtype=torch.uint8).view(3, 1, 1)
 

@@ -16,6 +16,8 @@ from torch import Tensor
 from torchvision.transforms.v2 import functional as F
 from torchvision.tv_tensors import BoundingBoxes, BoundingBoxFormat, Mask
 
+from corrlight.arguments import check_share
+
 __all__ = [
     "Choice",
     "RandomCrop",
@@ -146,8 +148,7 @@ class RandomHorizontalFlip:
     """
 
     def __init__(self, p: float = 0.5) -> None:
-        if not 0 <= p <= 1:
-            raise ValueError(f"Expected `p` to be in [0, 1], but got {p!r}.")
+        check_share(p=p)
         self.p = p
 
     def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample:

@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from corrlight.arguments import check_at_least, check_choice
 from corrlight.backbones import FPN, PyramidConv, ResNet
 from corrlight.boxes import BoxCoder
 from corrlight.detectors.anchors import AnchorGrid
@@ -69,14 +70,9 @@ class DenseDetector(Detector):
         aux_head: str = "none",
     ) -> None:
         super().__init__()
-        if num_classes < 1:
-            raise ValueError(f"Expected `num_classes` to be at least 1, but got {num_classes}.")
+        check_at_least(1, num_classes=num_classes)
         choices = ["none", *(["untrained", self.quality_branch] if self.quality_branch else [])]
-        if aux_head not in choices:
-            raise ValueError(
-                f"Expected `aux_head` to be one of {', '.join(map(repr, choices))}, "
-                f"but got {aux_head!r}."
-            )
+        check_choice("aux_head", aux_head, choices)
         self.num_classes, self.aux_head = num_classes, aux_head
         self.backbone = backbone
         self.neck = neck(backbone.out_channels)

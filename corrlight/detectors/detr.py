@@ -8,6 +8,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
+from corrlight.arguments import check_at_least
 from corrlight.backbones import ResNet
 from corrlight.boxes import cxcywh_to_xyxy
 from corrlight.detectors.base import Detector
@@ -113,16 +114,15 @@ class DETR(Detector):
         temperature: float = 10000.0,
     ) -> None:
         super().__init__()
-        for name, value, low in (
-            ("num_classes", num_classes, 1),
-            ("num_queries", num_queries, 1),
-            ("feedforward_channels", feedforward_channels, 1),
-            ("num_heads", num_heads, 1),
-            ("num_encoder_layers", num_encoder_layers, 0),
-            ("num_decoder_layers", num_decoder_layers, 1),
-        ):
-            if value < low:
-                raise ValueError(f"Expected `{name}` to be at least {low}, but got {value}.")
+        check_at_least(
+            1,
+            num_classes=num_classes,
+            num_queries=num_queries,
+            feedforward_channels=feedforward_channels,
+            num_heads=num_heads,
+            num_decoder_layers=num_decoder_layers,
+        )
+        check_at_least(0, num_encoder_layers=num_encoder_layers)
         if channels < 4 or channels % 4 or channels % num_heads:
             raise ValueError(
                 f"Expected `channels` to be a multiple of 4 and of the {num_heads} heads, "

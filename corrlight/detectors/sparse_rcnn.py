@@ -8,6 +8,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
+from corrlight.arguments import check_at_least
 from corrlight.backbones import FPN, ResNet
 from corrlight.boxes import DeltaCoder, cxcywh_to_xyxy
 from corrlight.detectors.base import Detector
@@ -90,15 +91,14 @@ class SparseRCNN(Detector):
         stds: Sequence[float] = (0.5, 0.5, 1.0, 1.0),
     ) -> None:
         super().__init__()
-        for name, value in (
-            ("num_classes", num_classes),
-            ("num_proposals", num_proposals),
-            ("num_stages", num_stages),
-            ("region_size", region_size),
-            ("finest_scale", finest_scale),
-        ):
-            if value < 1:
-                raise ValueError(f"Expected `{name}` to be at least 1, but got {value}.")
+        check_at_least(
+            1,
+            num_classes=num_classes,
+            num_proposals=num_proposals,
+            num_stages=num_stages,
+            region_size=region_size,
+            finest_scale=finest_scale,
+        )
         if len(stds) != 4 or min(stds) <= 0:
             raise ValueError(f"Expected `stds` to be four positive numbers, but got {list(stds)}.")
         self.num_classes = num_classes

@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from corrlight.arguments import check_at_least
 from corrlight.backbones import FPN, PyramidConv, ResNet
 from corrlight.boxes import DeltaCoder
 from corrlight.detectors.anchors import AnchorGrid
@@ -80,14 +81,13 @@ class YOLACT(Detector):
         delta_stds: tuple[float, float, float, float] = (0.1, 0.1, 0.2, 0.2),
     ) -> None:
         super().__init__()
-        for name, value in (
-            ("num_classes", num_classes),
-            ("num_prototypes", num_prototypes),
-            ("prototype_channels", prototype_channels),
-            ("num_convs", num_convs),
-        ):
-            if value < 1:
-                raise ValueError(f"Expected `{name}` to be at least 1, but got {value}.")
+        check_at_least(
+            1,
+            num_classes=num_classes,
+            num_prototypes=num_prototypes,
+            prototype_channels=prototype_channels,
+            num_convs=num_convs,
+        )
         self.num_classes, self.num_prototypes = num_classes, num_prototypes
         self.backbone = backbone
         self.neck = neck(backbone.out_channels)

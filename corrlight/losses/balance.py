@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from corrlight.losses.reduction import check_number
+from corrlight.arguments import check_number
 
 __all__ = ["EpochBalance", "balance_to"]
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from corrlight.arguments import check_number
 from corrlight.boxes import paired_iou
-from corrlight.losses.reduction import Reduction, check_number, in_full_precision, reduce_loss
+from corrlight.losses.reduction import Reduction, in_full_precision, reduce_loss
 
 __all__ = ["giou_loss", "iou_loss", "l1_loss", "paired_giou", "smooth_l1_loss"]
 

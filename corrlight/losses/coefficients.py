@@ -8,8 +8,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from corrlight.arguments import check_number
 from corrlight.losses.groups import Groups
-from corrlight.losses.reduction import check_number, in_full_precision
+from corrlight.losses.reduction import in_full_precision
 from corrlight.losses.soft_rank import centred_soft_rank, check_finite
 
 __all__ = [

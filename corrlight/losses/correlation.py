@@ -10,6 +10,7 @@ from typing import Literal, get_args
 import torch
 from torch import Tensor
 
+from corrlight.arguments import check_choice, check_number
 from corrlight.losses.base import LossOutput
 from corrlight.losses.coefficients import (
     grouped_concordance,
@@ -18,7 +19,7 @@ from corrlight.losses.coefficients import (
     where_defined,
 )
 from corrlight.losses.groups import Groups
-from corrlight.losses.reduction import check_choice, check_number, in_full_precision
+from corrlight.losses.reduction import in_full_precision
 from corrlight.losses.soft_rank import check_finite, is_affine_soft_rank
 from corrlight.structures import Positives
 

@@ -8,7 +8,8 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from corrlight.losses.reduction import Reduction, check_number, check_reduction, in_full_precision
+from corrlight.arguments import check_number
+from corrlight.losses.reduction import Reduction, check_reduction, in_full_precision
 
 __all__ = ["sigmoid_focal_loss"]
 

@@ -6,7 +6,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits
 
-from corrlight.losses.reduction import Reduction, check_number, in_full_precision, reduce_loss
+from corrlight.arguments import check_number
+from corrlight.losses.reduction import Reduction, in_full_precision, reduce_loss
 
 __all__ = ["distribution_focal_loss", "quality_focal_loss", "varifocal_loss"]
 

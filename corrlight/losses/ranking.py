@@ -14,8 +14,9 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from corrlight.arguments import check_number
 from corrlight.losses.pairwise import PairSums, positions_of, smoothed_step
-from corrlight.losses.reduction import check_number, in_full_precision
+from corrlight.losses.reduction import in_full_precision
 from corrlight.losses.soft_rank import check_finite
 
 __all__ = ["alrp_loss", "ap_loss", "rank_sort_loss"]

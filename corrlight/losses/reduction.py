@@ -2,40 +2,21 @@
 
 from __future__ import annotations
 
-import math
 from typing import Literal, get_args
 
 import torch
 from torch import Tensor
 
+from corrlight.arguments import check_choice
+
 __all__ = [
     "Reduction",
-    "check_choice",
-    "check_number",
     "check_reduction",
     "in_full_precision",
     "reduce_loss",
 ]
 
 Reduction = Literal["none", "mean", "sum"]
-
-
-def check_choice(name: str, value: object, choices: tuple[object, ...]) -> None:
-    """Raise a ValueError that lists ``choices`` if ``value`` is none of them."""
-    if not isinstance(value, str) or value not in choices:
-        listed = ", ".join(repr(c) for c in choices)
-        raise ValueError(f"Expected `{name}` to be one of {listed}, but got {value!r}.")
-
-
-def check_number(name: str, value: object, *, above: float | None = None) -> float:
-    """Return ``value`` as a float; ValueError unless it is finite and >= 0 (or > ``above``)."""
-    expected = "a finite number >= 0" if above is None else f"a finite number > {above:g}"
-    number = isinstance(value, int | float) and not isinstance(value, bool)
-    if number:
-        result = float(value)  # type: ignore[arg-type]
-        if math.isfinite(result) and (result >= 0 if above is None else result > above):
-            return result
-    raise ValueError(f"Expected `{name}` to be {expected}, but got {value!r}.")
 
 
 def check_reduction(reduction: str, normalizer: Tensor | float | None) -> None:

@@ -13,9 +13,10 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from corrlight.arguments import check_choice, check_number
 from corrlight.losses.groups import Groups
 from corrlight.losses.isotonic import isotonic_blocks, isotonic_regression
-from corrlight.losses.reduction import check_choice, check_number, in_full_precision
+from corrlight.losses.reduction import in_full_precision
 
 __all__ = ["Backend", "is_affine_soft_rank", "soft_rank"]
 

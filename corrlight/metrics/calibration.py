@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from corrlight.arguments import check_at_least
 from corrlight.metrics.base import Metric, MetricResult
 from corrlight.metrics.evaluation import Evaluation
 from corrlight.metrics.functional.calibration import calibration
@@ -20,8 +21,7 @@ class Calibration(Metric):
     """
 
     def __init__(self, num_bins: int = 10) -> None:
-        if num_bins < 1:
-            raise ValueError(f"Expected `num_bins` to be at least 1, but got {num_bins}.")
+        check_at_least(1, num_bins=num_bins)
         self.num_bins = num_bins
 
     def __call__(self, evaluation: Evaluation) -> MetricResult:

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 from torchvision.ops import box_iou
 
+from corrlight.arguments import check_at_least, check_share
 from corrlight.postprocess.masks import encode_masks
 from corrlight.postprocess.nms import NMSPostprocessor
 from corrlight.structures import Detections, Predictions, ScoreOverride
@@ -50,12 +51,8 @@ class FastNMSPostprocessor(NMSPostprocessor):
             max_detections,
             preselect="class_scores",
         )
-        if topk_per_class < 1:
-            raise ValueError(
-                f"Expected `topk_per_class` to be at least 1, but got {topk_per_class}."
-            )
-        if not 0 <= mask_thresh <= 1:
-            raise ValueError(f"Expected `mask_thresh` to be in [0, 1], but got {mask_thresh}.")
+        check_at_least(1, topk_per_class=topk_per_class)
+        check_share(mask_thresh=mask_thresh)
         self.topk_per_class, self.mask_thresh = topk_per_class, mask_thresh
 
     @torch.no_grad()

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 from torchvision.ops import batched_nms
 
+from corrlight.arguments import check_at_least, check_choice, check_share
 from corrlight.boxes import clip_boxes, paired_iou
 from corrlight.structures import Detections, Predictions, ScoreOverride
 
@@ -61,29 +62,11 @@ class NMSPostprocessor:
         voting_sigma: float | None = None,
         border: int = 0,
     ) -> None:
-        for name, value in (("score_thresh", score_thresh), ("nms_thresh", nms_thresh)):
-            if not 0 <= value <= 1:
-                raise ValueError(f"Expected `{name}` to be in [0, 1], but got {value}.")
-        for name, number in (
-            ("topk_candidates", topk_candidates),
-            ("max_detections", max_detections),
-        ):
-            if number < 1:
-                raise ValueError(f"Expected `{name}` to be at least 1, but got {number}.")
-        if quality not in ("product", "sqrt", None):
-            raise ValueError(
-                f"Expected `quality` to be one of 'product', 'sqrt', None, but got {quality!r}."
-            )
-        if select_on not in ("class_scores", "ranking_scores"):
-            raise ValueError(
-                "Expected `select_on` to be one of 'class_scores', 'ranking_scores', "
-                f"but got {select_on!r}."
-            )
-        if preselect not in ("class_scores", "product", None):
-            raise ValueError(
-                "Expected `preselect` to be one of 'class_scores', 'product', None, "
-                f"but got {preselect!r}."
-            )
+        check_share(score_thresh=score_thresh, nms_thresh=nms_thresh)
+        check_at_least(1, topk_candidates=topk_candidates, max_detections=max_detections)
+        check_choice("quality", quality, ("product", "sqrt", None))
+        check_choice("select_on", select_on, ("class_scores", "ranking_scores"))
+        check_choice("preselect", preselect, ("class_scores", "product", None))
         if voting_sigma is not None and not 0 < voting_sigma < float("inf"):
             raise ValueError(
                 f"Expected `voting_sigma` to be None or finite and > 0, but got {voting_sigma}."

@@ -8,6 +8,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from corrlight.arguments import check_at_least, check_choice
 from corrlight.boxes import clip_boxes
 from corrlight.structures import Detections, Predictions, ScoreOverride
 
@@ -34,14 +35,8 @@ class TopKPostprocessor:
         select: Literal["pairs", "argmax"] = "pairs",
         clip_boxes: bool = True,
     ) -> None:
-        if max_detections < 1:
-            raise ValueError(
-                f"Expected `max_detections` to be at least 1, but got {max_detections}."
-            )
-        if select not in ("pairs", "argmax"):
-            raise ValueError(
-                f"Expected `select` to be one of 'pairs', 'argmax', but got {select!r}."
-            )
+        check_at_least(1, max_detections=max_detections)
+        check_choice("select", select, ("pairs", "argmax"))
         self.max_detections, self.select, self.clip_boxes = max_detections, select, clip_boxes
 
     @torch.no_grad()

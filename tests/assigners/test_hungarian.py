@@ -162,8 +162,8 @@ def test_saturated_logits_have_finite_costs() -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"cls_cost": -1.0}, "`cls_cost` to be finite and >= 0, but got -1.0"),
-        ({"giou_cost": float("nan")}, "`giou_cost` to be finite and >= 0, but got nan"),
+        ({"cls_cost": -1.0}, "`cls_cost` to be a finite number >= 0, but got -1.0"),
+        ({"giou_cost": float("nan")}, "`giou_cost` to be a finite number >= 0, but got nan"),
         ({"cls_cost": 0, "box_cost": 0, "giou_cost": 0}, "to be positive"),
         ({"box_format": "xywh"}, "'xyxy', 'cxcywh', but got 'xywh'"),
     ],

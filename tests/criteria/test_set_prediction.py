@@ -179,7 +179,7 @@ def test_classification_losses_that_weigh_dense_boxes_are_refused(kind) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"box_weight": -1.0}, "`box_weight` to be finite and >= 0, but got -1.0"),
+        ({"box_weight": -1.0}, "`box_weight` to be a finite number >= 0, but got -1.0"),
         ({"box_format": "xywh"}, "'xyxy', 'cxcywh', but got 'xywh'"),
         ({"normalizer": "mean"}, "'local', 'global', but got 'mean'"),
     ],

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from corrlight.arguments import check_at_least
 from corrlight.metrics.base import Array
 
 __all__ = ["CalibrationBins", "calibration"]
@@ -50,8 +51,7 @@ def calibration(scores: npt.ArrayLike, ious: npt.ArrayLike, num_bins: int = 10) 
     Raises:
         ValueError: If ``num_bins`` is not positive or a score is outside [0, 1].
     """
-    if num_bins < 1:
-        raise ValueError(f"Expected `num_bins` to be at least 1, but got {num_bins}.")
+    check_at_least(1, num_bins=num_bins)
     scores, ious = np.asarray(scores, np.float64), np.asarray(ious, np.float64)
     outside = (scores < 0) | (scores > 1)
     if np.any(outside):
