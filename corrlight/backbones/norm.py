@@ -112,6 +112,7 @@ def _convolve(x: Tensor, conv: nn.Conv2d, weight: Tensor, bias: Tensor) -> Tenso
     if isinstance(conv, DeformableConv):
         return conv.convolve(x, weight, bias)
     if conv.groups == 1:
+        assert not isinstance(conv.padding, str)
         return _plain(x, weight, bias, conv.stride, conv.padding)
     return F.conv2d(x, weight, bias, conv.stride, conv.padding, 1, conv.groups)
 
