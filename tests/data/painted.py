@@ -32,3 +32,15 @@ def extent(mask):
 
 def rng(seed=0):
     return np.random.default_rng(seed)
+
+
+def assert_repeatable(sample, steps):
+    """Two runs of the same steps with the same generator give the same sample."""
+    results = []
+    for _ in range(2):
+        generator, result = rng(5), sample
+        for step in steps:
+            result = step(result, generator)
+        results.append(result)
+    assert torch.equal(results[0].image, results[1].image)
+    assert torch.equal(results[0].boxes, results[1].boxes)

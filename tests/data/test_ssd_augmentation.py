@@ -16,7 +16,7 @@ from corrlight.data import (
     Sample,
 )
 from corrlight.data.ssd_augmentation import _recoloured
-from tests.data.painted import extent, painted, rng
+from tests.data.painted import assert_repeatable, extent, painted, rng
 
 
 def colourful(size=(9, 13)):
@@ -154,14 +154,7 @@ def test_resize_without_the_ratio():
 def test_same_generator_same_sample():
     sample = colourful((40, 60))
     steps = [PhotometricDistortion(), RandomExpand(3.0, (1, 2, 3)), RandomIoUCrop([0.1, 0.5])]
-    results = []
-    for _ in range(2):
-        generator, result = rng(5), sample
-        for step in steps:
-            result = step(result, generator)
-        results.append(result)
-    assert torch.equal(results[0].image, results[1].image)
-    assert torch.equal(results[0].boxes, results[1].boxes)
+    assert_repeatable(sample, steps)
 
 
 @pytest.mark.parametrize(

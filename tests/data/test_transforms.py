@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from corrlight.data import Choice, RandomCrop, RandomHorizontalFlip, Resize, Sample
-from tests.data.painted import extent, painted, rng
+from tests.data.painted import assert_repeatable, extent, painted, rng
 
 
 @st.composite
@@ -112,14 +112,7 @@ def test_choice_takes_each_option():
 def test_same_generator_same_sample():
     sample = painted((60, 80), [(1, 2, 30, 40)])
     steps = [RandomHorizontalFlip(), RandomCrop(10, 50), Resize([20, 30, 40], 200)]
-    results = []
-    for _ in range(2):
-        generator, result = rng(5), sample
-        for step in steps:
-            result = step(result, generator)
-        results.append(result)
-    assert torch.equal(results[0].image, results[1].image)
-    assert torch.equal(results[0].boxes, results[1].boxes)
+    assert_repeatable(sample, steps)
 
 
 @pytest.mark.parametrize(
