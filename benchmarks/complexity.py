@@ -15,10 +15,10 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
+from benchmarks.raw_outputs import batch_of
 from corrlight.convert.expected import compose_detector
 from corrlight.engine.allowlist import instantiate
 from corrlight.engine.config import config_dir
-from corrlight.structures import Batch, Targets
 
 
 def full_size() -> list[str]:
@@ -36,15 +36,7 @@ def measure(detector: str, size: tuple[int, int], overrides: list[str]) -> tuple
     padded = (-(-size[0] // divisor) * divisor, -(-size[1] // divisor) * divisor)
     with torch.device("meta"):
         net = instantiate(config.detector.net).eval().requires_grad_(False)
-        target = Targets(
-            boxes=torch.zeros(0, 4),
-            labels=torch.zeros(0, dtype=torch.long),
-            valid_size=size,
-            padded_size=padded,
-            original_size=size,
-            image_id=0,
-        )
-        batch = Batch(images=torch.zeros(1, 3, *padded), targets=(target,))
+        batch = batch_of(torch.zeros(1, 3, *padded), size)
         with torch.no_grad(), FlopCounterMode(display=False) as counter:
             net(batch)
     return sum(p.numel() for p in net.parameters()), counter.get_total_flops() / 1e9

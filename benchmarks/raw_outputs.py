@@ -35,14 +35,15 @@ def rows(maps: list[torch.Tensor], width: int) -> torch.Tensor:
     return torch.cat([m.permute(0, 2, 3, 1).reshape(m.shape[0], -1, width) for m in maps], 1)
 
 
-def batch_of(image: torch.Tensor) -> Batch:
-    """Return a batch whose image fills it."""
-    size = (image.shape[2], image.shape[3])
+def batch_of(image: torch.Tensor, size: tuple[int, int] | None = None) -> Batch:
+    """Return a batch of one image, which fills it unless its size is given."""
+    padded = (image.shape[2], image.shape[3])
+    size = size or padded
     target = Targets(
         boxes=torch.zeros(0, 4),
         labels=torch.zeros(0, dtype=torch.long),
         valid_size=size,
-        padded_size=size,
+        padded_size=padded,
         original_size=size,
         image_id=0,
     )
