@@ -2,7 +2,6 @@
 
 import functools
 import re
-from dataclasses import replace
 
 import pytest
 import torch
@@ -11,10 +10,14 @@ from corrlight.assigners import HungarianAssigner
 from corrlight.criteria import CrossEntropyClassification, SetPredictionCriterion
 from corrlight.losses import CorrelationLoss
 from corrlight.postprocess import TopKPostprocessor
-from corrlight.structures import Match, Positives, Predictions, Targets
+from corrlight.structures import Positives, Predictions, Targets
 from tests.helpers.detr_fixture import load_detr
 from tests.helpers.fixture_cases import each_case
 from tests.helpers.fixture_data import edge_targets
+from tests.helpers.set_prediction_fixture import (
+    assert_same_correlation_gradient,
+    assert_same_matches,
+)
 
 pytestmark = pytest.mark.fixtures
 cases = functools.partial(each_case, "detr")
@@ -99,20 +102,7 @@ def test_raw_outputs(case) -> None:
 def test_assignment(case) -> None:
     fixture = load_detr()
     matches = [assigner()(stage, fixture.targets) for stage in predict()]
-    count = 0
-    for name, expected in fixture.assignment.items():
-        found = re.fullmatch(r"layer(\d+)_(gt_inds|labels)_(\d+)", name)
-        if found is None:
-            continue
-        gt_idx = matches[int(found[1])].gt_idx[int(found[3])]
-        if found[2] == "labels":
-            labels = fixture.targets[int(found[3])].labels
-            ours = torch.where(gt_idx >= 0, labels[gt_idx.clamp(min=0)], -1)
-        else:
-            ours = gt_idx + 1  # there 0 is background
-        assert ours.tolist() == expected.tolist(), name
-        count += 1
-    assert count == 2 * len(matches) * len(fixture.batch)
+    assert_same_matches(fixture, "layer", matches)
 
 
 @cases("losses")
@@ -153,23 +143,9 @@ def test_correlation_gradients(case) -> None:
         if found is None or found[1] != case.name:
             continue
         for layer, stage in enumerate(predict()):
-            logits = stage.logits.clone().requires_grad_()
-            boxes = stage.boxes.clone().requires_grad_()
-            gt_idx = torch.stack(
-                [
-                    fixture.assignment[f"layer{layer}_gt_inds_{b}"].long() - 1
-                    for b in range(len(fixture.batch))
-                ]
+            assert_same_correlation_gradient(
+                fixture, "layer", layer, stage, correlation(found[1]), expected[layer]
             )
-            positives = Positives.gather(
-                replace(stage, logits=logits, boxes=boxes), fixture.targets, Match(gt_idx=gt_idx)
-            )
-            corr = correlation(found[1])
-            (corr.weight * corr(positives)).backward()
-            torch.testing.assert_close(
-                logits.grad, expected[layer], rtol=1e-4, atol=1e-6, msg=f"{name} {layer}"
-            )
-            assert boxes.grad is None or not boxes.grad.any()
         count += 1
     assert count > 0
 

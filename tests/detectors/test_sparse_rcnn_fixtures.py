@@ -2,7 +2,6 @@
 
 import functools
 import re
-from dataclasses import replace
 
 import pytest
 import torch
@@ -11,10 +10,14 @@ from corrlight.assigners import HungarianAssigner
 from corrlight.criteria import FocalClassification, SetPredictionCriterion
 from corrlight.losses import CorrelationLoss
 from corrlight.postprocess import TopKPostprocessor
-from corrlight.structures import Match, Positives, Predictions, Targets
+from corrlight.structures import Positives, Predictions, Targets
 from tests.helpers.fixture_cases import each_case
 from tests.helpers.fixture_data import edge_targets
 from tests.helpers.published_model import PublishedModel
+from tests.helpers.set_prediction_fixture import (
+    assert_same_correlation_gradient,
+    assert_same_matches,
+)
 
 pytestmark = pytest.mark.fixtures
 cases = functools.partial(each_case, "sparse_rcnn")
@@ -131,20 +134,7 @@ def test_assignment(case) -> None:
     with torch.no_grad():
         stages = fixture.detector(fixture.batch)
     matches = [assigner()(stage, fixture.batch.targets) for stage in stages]
-    count = 0
-    for name, expected in fixture.assignment.items():
-        found = re.fullmatch(r"stage(\d+)_(gt_inds|labels)_(\d+)", name)
-        if found is None:
-            continue
-        gt_idx = matches[int(found[1])].gt_idx[int(found[3])]
-        if found[2] == "labels":
-            labels = fixture.batch.targets[int(found[3])].labels
-            ours = torch.where(gt_idx >= 0, labels[gt_idx.clamp(min=0)], -1)
-        else:
-            ours = gt_idx + 1  # there 0 is background
-        assert ours.tolist() == expected.tolist(), name
-        count += 1
-    assert count == 2 * len(stages) * len(fixture.batch)
+    assert_same_matches(fixture, "stage", matches)
 
 
 @cases("losses")
@@ -189,20 +179,9 @@ def test_correlation_gradients(case) -> None:
         if found is None or found[1] != case.name:
             continue
         index = int(found[2])
-        logits = stages[index].logits.clone().requires_grad_()
-        boxes = stages[index].boxes.clone().requires_grad_()
-        stage = replace(stages[index], logits=logits, boxes=boxes)
-        gt_idx = torch.stack(
-            [
-                fixture.assignment[f"stage{index}_gt_inds_{b}"].long() - 1
-                for b in range(len(fixture.batch))
-            ]
+        assert_same_correlation_gradient(
+            fixture, "stage", index, stages[index], correlation(found[1]), expected
         )
-        corr = correlation(found[1])
-        positives = Positives.gather(stage, fixture.batch.targets, Match(gt_idx=gt_idx))
-        (corr.weight * corr(positives)).backward()
-        torch.testing.assert_close(logits.grad, expected, rtol=1e-4, atol=1e-6, msg=name)
-        assert boxes.grad is None or not boxes.grad.any()
         count += 1
     assert count > 0
 
