@@ -1,9 +1,8 @@
-"""Parameter groups, the linear learning-rate rule and the warm-up + multi-step schedule."""
+"""Parameter groups and the warm-up + multi-step schedule."""
 
 from __future__ import annotations
 
 import itertools
-import math
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
@@ -12,22 +11,7 @@ from torch import nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
-from corrlight.arguments import check_at_least
-
-__all__ = ["parameter_groups", "scaled_lr", "warmup_multistep"]
-
-
-def scaled_lr(lr: float, batch_size: int, reference_batch_size: int) -> float:
-    """Return ``lr`` scaled linearly from the reference batch size (Goyal et al., 2017).
-
-    Raises:
-        ValueError: A rate or batch size that is not positive and finite.
-    """
-    for name, value in (("lr", lr), ("batch_size", batch_size)):
-        if not (value > 0 and math.isfinite(value)):
-            raise ValueError(f"Expected `{name}` to be positive and finite, but got {value}.")
-    check_at_least(1, reference_batch_size=reference_batch_size)
-    return lr * batch_size / reference_batch_size
+__all__ = ["parameter_groups", "warmup_multistep"]
 
 
 def parameter_groups(

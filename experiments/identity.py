@@ -10,10 +10,9 @@ from typing import Any
 
 from omegaconf import DictConfig, open_dict
 
-from corrlight.data.shapes_datamodule import ShapesDataModule
-from corrlight.engine.build import build_data
 from corrlight.engine.config import ComposedConfig, compose_config, to_container
 from corrlight.engine.identity import folder_of_run, ranks_per_node
+from corrlight.engine.known_data import recall_data
 from corrlight.engine.run_folder import RunFolder, data_fingerprint
 
 __all__ = ["Locator", "PlannedRun"]
@@ -112,6 +111,13 @@ class Locator:
         return self._data[key]
 
     def _read_data(self, config: DictConfig) -> _Data:
+        known = recall_data(config)
+        if known is not None:
+            return _Data(known.fingerprint, known.num_classes)
+        # These take seconds to import, and a table that has run needs them no more.
+        from corrlight.data.shapes_datamodule import ShapesDataModule
+        from corrlight.engine.build import build_data
+
         data = build_data(config, list(config.allow_targets))
         num_classes = config.data.num_classes
         if isinstance(data, ShapesDataModule) and not self._draw:

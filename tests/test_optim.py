@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch import nn
 
-from corrlight.optim import parameter_groups, scaled_lr, warmup_multistep
+from corrlight.optim import parameter_groups, warmup_multistep
 
 
 def rates(steps: int, **options) -> list[float]:
@@ -37,14 +37,6 @@ def test_warm_up_is_linear_from_its_ratio():
 def test_bad_schedule(options, message):
     with pytest.raises(ValueError, match=message):
         rates(1, **options)
-
-
-def test_linear_scaling():
-    assert scaled_lr(0.01, 32, 16) == 0.02
-    with pytest.raises(ValueError, match="`lr` to be positive and finite, but got nan"):
-        scaled_lr(float("nan"), 16, 16)
-    with pytest.raises(ValueError, match="`reference_batch_size` to be at least 1, but got 0"):
-        scaled_lr(0.1, 16, 0)
 
 
 def test_groups_follow_the_longest_prefix_and_leave_frozen_parameters_out():

@@ -9,7 +9,7 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from corrlight.engine.allowlist import instantiate
-from corrlight.optim import scaled_lr
+from corrlight.learning_rate import scaled_lr
 
 __all__ = [
     "Built",

@@ -9,8 +9,6 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from corrlight import RESULTS_VERSION, __version__
 
 __all__ = ["describe_environment", "git_commit"]
@@ -40,6 +38,8 @@ def git_commit() -> dict[str, Any] | None:
 
 def describe_environment() -> dict[str, Any]:
     """Return versions, commit and hardware as plain containers."""
+    import torch  # Takes seconds, and tables ask for the commit only.
+
     packages: dict[str, str | None] = {}
     for name in _PACKAGES:
         try:

@@ -7,15 +7,18 @@ import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 
 from corrlight.atomic import write_text
 from corrlight.engine.config import ComposedConfig, EmptyChoiceError, compose_config
+from corrlight.engine.identity import folder_of_run, ranks_per_node
 from corrlight.engine.job_view import JobView, job_table
 from corrlight.engine.jobs import Job, JobState, Resources, run_jobs, visible_gpus
+from corrlight.engine.known_data import KnownData, recall_data
+from corrlight.engine.run_folder import data_fingerprint
 
 __all__ = ["Launcher", "SweepOptions", "SweepResult", "plan_jobs", "run_sweep"]
 
@@ -159,7 +162,7 @@ def plan_jobs(
     jobs: list[Job] = []
     indices: list[int] = []
     known: dict[Path, int] = {}
-    prepared: dict[str, Any] = {}
+    prepared: dict[str, KnownData] = {}
     runs_dir = Path("runs")
     for name, given in zip(names, overrides, strict=True):
         try:
@@ -205,13 +208,9 @@ def _job(
     kept: Sequence[str],
     note: str,
     composed: ComposedConfig,
-    prepared: dict[str, Any],
+    prepared: dict[str, KnownData],
     remote: bool,
 ) -> Job:
-    # torch takes seconds to import: misspelt options should not wait for it.
-    from corrlight.engine.build import build_data
-    from corrlight.engine.identity import identify, ranks_per_node
-
     config = composed.config
     if config.mode != "train":
         raise ValueError(f"Expected `mode` to be train in a sweep, but got '{config.mode}'.")
@@ -225,14 +224,9 @@ def _job(
             f"Expected `trainer.devices` to be a number where jobs run on other machines, "
             f"but got {config.trainer.devices!r}."
         )
-    key = json.dumps(OmegaConf.to_container(config.data, resolve=True), sort_keys=True)
-    if key not in prepared:
-        data = build_data(config, list(config.get("allow_targets") or []))
-        data.prepare_data()  # Once, before the jobs would all do it at the same time.
-        prepared[key] = data
-    elif config.data.get("num_classes") is None:
-        OmegaConf.update(config, "data.num_classes", len(prepared[key].class_names))
-    folder = identify(composed, prepared[key])
+    data = _data(config, prepared)
+    OmegaConf.update(config, "data.num_classes", data.num_classes, force_add=True)
+    folder = folder_of_run(composed, data.fingerprint)
     finished = folder.finished and not config.rerun
     ap = folder.read_json("metrics.json").get("AP") if finished else None
     return Job(
@@ -246,6 +240,23 @@ def _job(
         ap=float(ap) if isinstance(ap, (int, float)) else None,
         note=note,
     )
+
+
+def _data(config: DictConfig, prepared: dict[str, KnownData]) -> KnownData:
+    """Return what is known of a job's data, which are drawn and checked if they are new."""
+    key = json.dumps(OmegaConf.to_container(config.data, resolve=True), sort_keys=True)
+    if key not in prepared:
+        known = recall_data(config)
+        if known is None:
+            # torch takes seconds to import: misspelt options should not wait for it.
+            from corrlight.engine.build import build_data
+
+            data = build_data(config, list(config.get("allow_targets") or []))
+            data.prepare_data()  # Once, before the jobs would all do it at the same time.
+            files = data.annotation_files
+            known = KnownData(data_fingerprint(files), config.data.num_classes)
+        prepared[key] = known
+    return prepared[key]
 
 
 def _wants_gpu(config: DictConfig, remote: bool) -> bool:

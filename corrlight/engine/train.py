@@ -32,6 +32,7 @@ from corrlight.engine.checkpoint import AtomicCheckpointIO, load_weights, readab
 from corrlight.engine.config import ComposedConfig, to_container
 from corrlight.engine.environment import describe_environment
 from corrlight.engine.identity import follow_torchrun, identify, ranks_per_node
+from corrlight.engine.known_data import note_data
 from corrlight.engine.recorder import EpochSeed, Recorder
 from corrlight.engine.results import write_results
 from corrlight.engine.run_folder import RunFolder
@@ -304,6 +305,7 @@ def _open_folder(run: Run) -> str | None:
         log.info("The earlier results are kept in %s", folder.set_aside())
     folder.create()
     folder.lock()
+    note_data(config, run.data.annotation_files, config.data.num_classes)
     return _resume_checkpoint(run)
 
 
