@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 
 from experiments.setting import Setting
 
-__all__ = ["COEFFICIENTS", "NOT_PUBLISHED", "Row", "unpublished", "with_spearman_rank"]
+__all__ = ["COEFFICIENTS", "NOT_PUBLISHED", "Row", "with_spearman_rank"]
 
 # Weights that the thesis and the published configurations leave out.
 NOT_PUBLISHED = 0.2
@@ -72,17 +72,6 @@ class Row:
         if self.coefficient != "none":
             options += [f"corr.weight={self.weight:g}", *self.setting.corr]
         return [*options, *self.options]
-
-
-def unpublished(setting: Setting, coefficient: str, **values: object) -> Row:
-    """Return a row whose weight was never published."""
-    return Row(
-        setting=setting,
-        coefficient=coefficient,
-        weight=NOT_PUBLISHED,
-        published=False,
-        **values,  # type: ignore[arg-type]
-    )
 
 
 def with_spearman_rank(rows: list[Row]) -> tuple[Row, ...]:
