@@ -87,10 +87,13 @@ def main() -> int:
         while process.poll() is None and not list((base / "whole").glob("*/*/checkpoints")):
             time.sleep(0.01)
         began = time.monotonic()
+        # Moments after the results are written would find nothing to resume.
+        while process.poll() is None and not list((base / "whole").glob("*/*/metrics.json")):
+            time.sleep(0.01)
+        length = time.monotonic() - began
         if process.wait() != 0:
             print((base / "whole.log").read_text())
             return 1
-        length = time.monotonic() - began
         whole = result(base / "whole")
         trials = []
         for k in range(arguments.times):
@@ -98,7 +101,8 @@ def main() -> int:
             trials.append(trial(base / f"run{k}", base / "data", delay, number, whole))
             print(json.dumps(trials[-1]), flush=True)
     equal = sum(t["equal"] for t in trials)
-    print(f"{equal} of {len(trials)} resumed runs equal the whole run ({length:.1f} s of training)")
+    print(f"{equal} of {len(trials)} runs equal the whole run ({length:.1f} s of training)")
+    print(f"{sum(t['resumed'] for t in trials)} of them went on from a checkpoint")
     if arguments.out:
         arguments.out.write_text(json.dumps(trials, indent=1) + "\n")
     return 0 if equal == len(trials) else 1
