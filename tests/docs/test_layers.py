@@ -7,7 +7,16 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 LAYERS = (
-    ("arguments", "structures", "boxes", "atomic", "distributed", "json_files", "optim", "learning_rate"),
+    (
+        "arguments",
+        "structures",
+        "boxes",
+        "atomic",
+        "distributed",
+        "json_files",
+        "optim",
+        "learning_rate",
+    ),
     ("losses", "backbones"),
     ("assigners",),
     ("criteria", "detectors", "postprocess"),
