@@ -1,8 +1,10 @@
 """A callback that makes one job of a sweep fail in the way that its seed stands for."""
 
+import json
 import os
 import resource
 import signal
+from pathlib import Path
 
 import lightning.pytorch as pl
 
@@ -44,3 +46,18 @@ class Nan(pl.Callback):
     def on_train_batch_start(self, trainer, pl_module, batch, batch_idx):
         if (trainer.current_epoch, batch_idx, trainer.global_rank) == (1, 1, self.rank):
             batch.images.fill_(float("nan"))
+
+
+class StepLosses(pl.Callback):
+    """Writes the losses of every rank's steps to ``rank<k>.json``."""
+
+    def __init__(self, folder: str) -> None:
+        self.folder = Path(folder)
+        self.losses: list[float] = []
+
+    def on_train_batch_end(self, trainer, pl_module, outputs, batch, batch_idx):
+        self.losses.append(float(outputs["loss"]))
+
+    def on_train_end(self, trainer, pl_module):
+        path = self.folder / f"rank{trainer.global_rank}.json"
+        path.write_text(json.dumps(self.losses))

@@ -1,0 +1,94 @@
+"""One process and two train alike where the images of a step are the same."""
+
+import csv
+import json
+import os
+from functools import partial
+
+import pytest
+
+from corrlight.app import run as run_app
+from corrlight.engine.config import config_dir
+from tests.helpers.two_ranks import on_two_ranks
+from tests.integration.conftest import run_folder
+
+NUM_STEPS = 20
+DETECTORS = sorted(p.stem for p in (config_dir() / "detector").glob("*_small.yaml"))
+# Normalisers that are of one rank in the published code; the others' are means over the ranks.
+LOCAL = {
+    "detr_small": ["normalizer"],
+    "foveabox_small": ["normalizer"],
+    "paa_small": ["normalizer"],
+    "retinanet_small": ["normalizer"],
+    "yolact_small": ["normalizer", "detection.normalizer"],
+}
+
+
+def overrides(detector, runs, data_dir):
+    """Twenty steps of four images, half of them each of two ranks', and a validation."""
+    return [
+        f"detector={detector}",
+        *(f"detector.criterion.{name}=global" for name in LOCAL.get(detector, ())),
+        "corr.sync=true",
+        # Trained batch normalisation is that of one rank, here as everywhere.
+        "backbone.norm=frozen",
+        f"paths.runs_dir={runs}",
+        f"paths.data_dir={data_dir}",
+        "trainer=cpu",
+        "data.num_train=80",
+        "data.num_val=6",
+        "data.image_size=64",
+        "data.batch_size=4",
+        "data.num_workers=0",
+        "schedule.max_epochs=1",
+        # Slow enough that rounding flips no assignment of Sparse R-CNN within the twenty steps.
+        f"schedule.scheduler.warmup_steps={100 if detector == 'sparse_rcnn_small' else 2}",
+        "~callbacks.pictures",
+        "allow_targets=[tests.integration.faults]",
+        "+callbacks.losses._target_=tests.integration.faults.StepLosses",
+        f"+callbacks.losses.folder={runs}",
+    ]
+
+
+def train(detectors, folder, data_dir, rank):
+    """Train the detectors on this rank, as one of two nodes."""
+    os.environ |= {"NODE_RANK": str(rank), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "1"}
+    for detector in detectors:
+        options = overrides(detector, folder / detector, data_dir)
+        code = run_app([*options, "trainer.num_nodes=2", "trainer.strategy=ddp"])
+        assert code == 0, detector
+
+
+@pytest.fixture(scope="module")
+def two(tmp_path_factory, data_dir):
+    """Folder of the runs of two ranks; the detectors share the processes, which start slowly."""
+    folder = tmp_path_factory.mktemp("two")
+    group = tmp_path_factory.mktemp("group")
+    on_two_ranks(partial(train, DETECTORS, folder, data_dir), group, seconds=500)
+    return folder
+
+
+def losses(runs):
+    """Return the loss of every step, the mean over the ranks."""
+    ranks = [json.loads(path.read_text()) for path in sorted(runs.glob("rank*.json"))]
+    assert all(len(rank) == NUM_STEPS for rank in ranks)
+    return [sum(step) / len(ranks) for step in zip(*ranks, strict=True)], len(ranks)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("detector", DETECTORS)
+def test_one_process_and_two_have_the_same_losses_and_ap(two, tmp_path, data_dir, detector):
+    assert run_app(overrides(detector, tmp_path / "runs", data_dir)) == 0
+    alone, ranks = losses(tmp_path / "runs")
+    assert ranks == 1
+    together, ranks = losses(two / detector)
+    assert ranks == 2
+    # Rounding grows: the losses of Sparse R-CNN are near 30, the others' agree to 1e-4 itself.
+    tolerance = {"rel": 1e-4 if detector == "sparse_rcnn_small" else 0, "abs": 1e-4}
+    assert together == pytest.approx(alone, **tolerance)
+    first, second = run_folder(tmp_path / "runs"), run_folder(two / detector)
+    with (first / "metrics.csv").open() as a, (second / "metrics.csv").open() as b:
+        (row,), (other,) = csv.DictReader(a), csv.DictReader(b)
+    assert float(other["val/AP"]) == pytest.approx(float(row["val/AP"]), abs=1e-3)
