@@ -84,7 +84,13 @@ def _run(composed: ComposedConfig, checkpoint: Path | None) -> int:
     # torch and lightning take seconds to import: a misspelt option should not wait for them.
     from corrlight.engine.agreement import RankMismatchError
     from corrlight.engine.stopping import RunStopped
-    from corrlight.engine.train import is_main_process, prepare, run_test, run_train
+    from corrlight.engine.train import (
+        RunFolderError,
+        is_main_process,
+        prepare,
+        run_test,
+        run_train,
+    )
     from corrlight.reporting.summary import print_metrics, print_run, write_figures
 
     prepared = prepare(composed)
@@ -106,7 +112,7 @@ def _run(composed: ComposedConfig, checkpoint: Path | None) -> int:
         if main_process:
             print("Stopped. The same command goes on from the last checkpoint.", file=sys.stderr)
         return 128 + stopped.signum
-    except RankMismatchError:
+    except (RankMismatchError, RunFolderError):
         raise
     except (ValueError, OSError, FloatingPointError):
         # The input was checked: this is a fault while training, and where it happened matters.

@@ -41,12 +41,16 @@ from corrlight.engine.testing import BoundsAtTest, RawDumper, rounded_seconds, w
 from corrlight.metrics.evaluator import DetectionEvaluator
 from corrlight.metrics.image_bounds import ImageBounds
 
-__all__ = ["Run", "is_main_process", "prepare", "run_test", "run_train"]
+__all__ = ["Run", "RunFolderError", "is_main_process", "prepare", "run_test", "run_train"]
 
 log = logging.getLogger("corrlight")
 
 # Ranks that fail with the main process have this long to say why.
 _RANK_SECONDS = 10.0
+
+
+class RunFolderError(ValueError):
+    """A run folder that cannot be written or gone on from; the message is one line."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +120,9 @@ def run_train(run: Run, composed: ComposedConfig) -> dict[str, Any]:
     """Train, evaluate and write the run folder; return the content of ``metrics.json``.
 
     A finished run is not made again, a broken one goes on from ``last.ckpt``.
+
+    Raises:
+        RunFolderError: The folder cannot be used; nothing was trained.
     """
     config, folder, trainer = run.config, run.folder, run.trainer
     main = is_main_process()
@@ -123,7 +130,10 @@ def run_train(run: Run, composed: ComposedConfig) -> dict[str, Any]:
         log.info("This run is finished: %s (rerun=true makes it again).", folder)
         metrics: dict[str, Any] = folder.read_json("metrics.json")
         return metrics
-    resume_from = _open_folder(run) if main else _resume_checkpoint(run)
+    try:
+        resume_from = _open_folder(run) if main else _resume_checkpoint(run)
+    except (ValueError, OSError) as error:
+        raise RunFolderError(str(error)) from error
     if main:
         folder.write_yaml("config.yaml", to_container(config))
         folder.write_yaml("overrides.yaml", list(composed.overrides))

@@ -25,6 +25,7 @@ SMALL = ShapesOptions(num_train=4, num_val=2, image_size=64)
         ("corr.weight=nan", "Expected `weight`"),
         ("corr.weight=a", "Expected `weight`"),
         ("corr.group_by=lvl", "but got 'lvl'"),
+        (["corr=none", "corr.weight=0.2"], "no options under `corr`, whose choice has none"),
         ("corr=concordanc", "Did you mean 'concordance'?"),
         ("sede=1", "Did you mean 'seed'?"),
         ("mode=tset", "Expected `mode`"),
@@ -46,7 +47,8 @@ SMALL = ShapesOptions(num_train=4, num_val=2, image_size=64)
     ],
 )  # fmt: skip
 def test_one_line_and_nothing_written(options, tmp_path, capsys, override, message):
-    assert run_app([*options, override]) == BAD_INPUT
+    given = [override] if isinstance(override, str) else override
+    assert run_app([*options, *given]) == BAD_INPUT
     error = capsys.readouterr().err
     assert error.startswith("error: ")
     assert error.count("\n") == 1
