@@ -184,7 +184,7 @@ def test_contract_twenty_steps_lower_the_loss(detector):
         torch.nn.utils.clip_grad_norm_(module.parameters(), 1.0)
         optimizer.step()
         losses.append(float(loss))
-    assert sum(losses[-3:]) < 0.95 * sum(losses[:3]), losses
+    assert sum(losses[-3:]) < 0.8 * sum(losses[:3]), losses
 
 
 @pytest.mark.parametrize("detector", DETECTORS)
