@@ -97,7 +97,7 @@ def test_two_ranks_a_job_and_one_failing_on_rank_0_alone(small, tmp_path):
     assert code == 1, output
     assert "job 2 failed: seed=1: RuntimeError: rank 0 pulled the plug" in output
     assert set(metrics_by_seed(runs)) == {0, 2}
-    folders = [path for path in runs.glob("*/*") if path.parent.name != ".sweeps"]
+    folders = [path for path in runs.glob("*/*") if not path.parent.name.startswith(".")]
     assert len(folders) == 3
     for folder in folders:
         config = (folder / "config.yaml").read_text()
