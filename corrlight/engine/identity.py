@@ -13,7 +13,7 @@ from corrlight.engine.build import effective_lr
 from corrlight.engine.config import ComposedConfig, to_container
 from corrlight.engine.run_folder import RunFolder, data_fingerprint, find_run, run_id
 
-__all__ = ["folder_of_run", "identify", "ranks_per_node"]
+__all__ = ["folder_of_run", "follow_torchrun", "identify", "ranks_per_node"]
 
 
 def identify(composed: ComposedConfig, data: Any) -> RunFolder:

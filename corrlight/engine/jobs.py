@@ -10,18 +10,21 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence, Sized
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Literal
+from typing import IO, Literal, Protocol
 
 from corrlight.engine.status import STATUS_FILE, JobStatus, read_status
 
 __all__ = [
     "COMMAND",
     "Job",
+    "JobPool",
     "JobState",
+    "OnChange",
     "Resources",
+    "drive_jobs",
     "job_environment",
     "run_jobs",
     "start_job",
@@ -110,6 +113,10 @@ class JobState:
             self.state, self.reason = "stopped", "goes on from its last checkpoint"
 
 
+# Called with all states, and the one that changed (None: time passed).
+OnChange = Callable[[Sequence[JobState], JobState | None], None]
+
+
 @dataclass(frozen=True, slots=True)
 class Resources:
     """What the jobs of a sweep share.
@@ -189,7 +196,7 @@ def run_jobs(
     resources: Resources,
     logs: Path,
     *,
-    on_change: Callable[[Sequence[JobState], JobState | None], None] | None = None,
+    on_change: OnChange | None = None,
     command: Sequence[str] = COMMAND,
 ) -> list[JobState]:
     """Run all jobs that are not finished; a failing one stops no other.
@@ -205,13 +212,58 @@ def run_jobs(
         One state a job, in order. After Ctrl-C or SIGTERM the running ones have saved a
         checkpoint and are "stopped", those that had not begun are "waiting".
     """
+    return drive_jobs(jobs, _Pool(resources, command, logs), logs, _POLL_SECONDS, on_change)
+
+
+class JobPool(Protocol):
+    """What runs the jobs of a sweep: processes of this machine, or submissions to a cluster."""
+
+    @property
+    def running(self) -> Sized:
+        """The jobs that were started and have not ended."""
+
+    def fits(self, job: Job) -> bool:
+        """Whether ``job`` can start now."""
+
+    def start(self, state: JobState) -> None:
+        """Start a job."""
+
+    def changed(self) -> list[JobState]:
+        """Take in reports and ends; return the states that changed."""
+
+    def stop(self) -> None:
+        """Ask every running job to save and end, and wait for them."""
+
+    def close(self) -> None:
+        """End what must not outlive the sweep."""
+
+
+def drive_jobs(
+    jobs: Sequence[Job],
+    pool: JobPool,
+    logs: Path,
+    poll_seconds: float,
+    on_change: OnChange | None = None,
+) -> list[JobState]:
+    """Start all jobs that are not finished as they fit, and wait for them.
+
+    Args:
+        jobs: In the order in which they start.
+        pool: What runs them.
+        logs: Folder of the jobs' output and reports.
+        poll_seconds: Between two looks at the running ones.
+        on_change: Called with all states, and the one that changed (None: time passed).
+
+    Returns:
+        One state a job, in order. After Ctrl-C or SIGTERM the running ones were stopped, those
+        that had not begun are "waiting".
+    """
     logs.mkdir(parents=True, exist_ok=True)
     states = [
         JobState(job, k, logs / f"{k}.log", "reused" if job.finished else "waiting")
         for k, job in enumerate(jobs, 1)
     ]
     notify = on_change or (lambda states, changed: None)
-    pool = _Pool(resources, command, logs)
     waiting = [state for state in states if state.state == "waiting"]
     before = signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
@@ -220,7 +272,7 @@ def run_jobs(
                 state = waiting.pop(0)
                 pool.start(state)
                 notify(states, state)
-            time.sleep(_POLL_SECONDS)
+            time.sleep(poll_seconds)
             for state in pool.changed():
                 notify(states, state)
             notify(states, None)
@@ -228,7 +280,7 @@ def run_jobs(
         pool.stop()
         notify(states, None)
     finally:
-        pool.kill()
+        pool.close()
         signal.signal(signal.SIGTERM, before)
     return states
 
@@ -350,11 +402,11 @@ class _Pool:
             while self.running and time.monotonic() < deadline:
                 time.sleep(_POLL_SECONDS)
                 self.changed()
-        self.kill()
+        self.close()
         for item in asked:
             item.state.stop()
 
-    def kill(self) -> None:
+    def close(self) -> None:
         """End whatever still runs."""
         for item in list(self.running):
             _signal_group(item.process, signal.SIGKILL)

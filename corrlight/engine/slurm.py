@@ -15,14 +15,22 @@ import shutil
 import signal
 import subprocess
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
 from typing import Any, Literal
 
 from corrlight.atomic import write_text
-from corrlight.engine.jobs import COMMAND, Job, JobState, job_environment, start_job
+from corrlight.engine.jobs import (
+    COMMAND,
+    Job,
+    JobState,
+    OnChange,
+    drive_jobs,
+    job_environment,
+    start_job,
+)
 from corrlight.engine.status import read_status
 
 __all__ = ["SlurmOptions", "Training", "run_slurm_jobs"]
@@ -123,7 +131,7 @@ class SlurmOptions:
         self,
         jobs: Sequence[Job],
         logs: Path,
-        on_change: Callable[[Sequence[JobState], JobState | None], None] | None = None,
+        on_change: OnChange | None = None,
     ) -> list[JobState]:
         """Submit the jobs and wait for them (:func:`run_slurm_jobs`)."""
         return run_slurm_jobs(jobs, self, logs, on_change=on_change)
@@ -224,7 +232,7 @@ def run_slurm_jobs(
     options: SlurmOptions,
     logs: Path,
     *,
-    on_change: Callable[[Sequence[JobState], JobState | None], None] | None = None,
+    on_change: OnChange | None = None,
     command: Sequence[str] = COMMAND,
 ) -> list[JobState]:
     """Submit all jobs that are not finished, and wait for them; a failing one stops no other.
@@ -243,31 +251,7 @@ def run_slurm_jobs(
         One state a job, in order. After Ctrl-C the submitted ones are cancelled and "stopped".
     """
     logs = logs.resolve()
-    logs.mkdir(parents=True, exist_ok=True)
-    states = [
-        JobState(job, k, logs / f"{k}.log", "reused" if job.finished else "waiting")
-        for k, job in enumerate(jobs, 1)
-    ]
-    notify = on_change or (lambda states, changed: None)
-    queue = _Queue(options, logs, command)
-    waiting = [state for state in states if state.state == "waiting"]
-    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
-    try:
-        while waiting or queue.submitted:
-            while waiting and len(queue.submitted) < (options.jobs or len(states)):
-                state = waiting.pop(0)
-                queue.submit(state)
-                notify(states, state)
-            time.sleep(_POLL_SECONDS)
-            for state in queue.changed():
-                notify(states, state)
-            notify(states, None)
-    except KeyboardInterrupt:
-        queue.cancel()
-        notify(states, None)
-    finally:
-        signal.signal(signal.SIGTERM, before)
-    return states
+    return drive_jobs(jobs, _Queue(options, logs, command), logs, _POLL_SECONDS, on_change)
 
 
 class _Queue:
@@ -276,9 +260,13 @@ class _Queue:
     def __init__(self, options: SlurmOptions, logs: Path, command: Sequence[str]) -> None:
         self._options, self._logs, self._command = options, logs, tuple(command)
         self._asked = float("-inf")
-        self.submitted: list[_Submission] = []
+        self.running: list[_Submission] = []
 
-    def submit(self, state: JobState) -> None:
+    def fits(self, job: Job) -> bool:
+        """Whether one more submission is allowed."""
+        return self._options.jobs is None or len(self.running) < self._options.jobs
+
+    def start(self, state: JobState) -> None:
         """Submit a job, unless an earlier sweep did; what SLURM refuses has failed."""
         report = self._logs / f"{state.number}.status.json"
         job = self._submitted_before(state)
@@ -301,7 +289,7 @@ class _Queue:
             record = {"id": job.job_id, "folder": str(state.job.folder)}
             write_text(self._record(state), json.dumps(record) + "\n")
         state.reason = f"{self._options.executor} job {job.job_id}"
-        self.submitted.append(_Submission(state, job, report, time.monotonic()))
+        self.running.append(_Submission(state, job, report, time.monotonic()))
 
     def _executor(self, job: Job) -> Any:
         options, submitit = self._options, _submitit()
@@ -354,7 +342,7 @@ class _Queue:
     def changed(self) -> list[JobState]:
         """Take in reports and ends; return the states that changed."""
         changed = []
-        for item in self.submitted:
+        for item in self.running:
             status = read_status(item.report)
             item.state.seconds = time.monotonic() - item.since
             if status is not None and status != item.state.status:
@@ -370,16 +358,16 @@ class _Queue:
 
     def _ended(self) -> list[_Submission]:
         if self._options.executor == "local":
-            return [item for item in self.submitted if item.job.done()]
+            return [item for item in self.running if item.job.done()]
         try:
-            queue = _queue([item.job.job_id for item in self.submitted])
+            queue = _queue([item.job.job_id for item in self.running])
         except OSError:  # The controller is busy: SLURM is asked again.
             return []
         # In the queue are requeued jobs too, whatever their last start came to.
-        return [item for item in self.submitted if item.job.job_id not in queue]
+        return [item for item in self.running if item.job.job_id not in queue]
 
     def _finish(self, item: _Submission) -> None:
-        self.submitted.remove(item)
+        self.running.remove(item)
         submitit = _submitit()
         try:
             item.state.end(int(item.job.task(0).result()))
@@ -388,18 +376,21 @@ class _Queue:
             lines = [line.strip() for line in str(error).splitlines() if line.strip("- ")]
             item.state.reason = f"ended without a result: {lines[-1][:300]}"
 
-    def cancel(self) -> None:
+    def stop(self) -> None:
         """Cancel all submissions; they save a checkpoint. Ctrl-C once more does not wait."""
-        for item in self.submitted:
+        for item in self.running:
             item.job.cancel(check=False)
-        asked = list(self.submitted)
+        asked = list(self.running)
         deadline = time.monotonic() + _GRACE_SECONDS
         with contextlib.suppress(KeyboardInterrupt):
-            while self.submitted and time.monotonic() < deadline:
+            while self.running and time.monotonic() < deadline:
                 time.sleep(_POLL_SECONDS)
                 self.changed()
         for item in asked:
             item.state.stop()
+
+    def close(self) -> None:
+        """Leave submissions in the queue: the same sweep finds them again."""
 
 
 def _queue(names: Sequence[str]) -> dict[str, str]:

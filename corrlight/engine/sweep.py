@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -16,13 +16,11 @@ from corrlight.atomic import write_text
 from corrlight.engine.config import ComposedConfig, EmptyChoiceError, compose_config
 from corrlight.engine.identity import folder_of_run, ranks_per_node
 from corrlight.engine.job_view import JobView, job_table
-from corrlight.engine.jobs import Job, JobState, Resources, run_jobs, visible_gpus
+from corrlight.engine.jobs import Job, JobState, OnChange, Resources, run_jobs, visible_gpus
 from corrlight.engine.known_data import KnownData, recall_data
 from corrlight.engine.run_folder import data_fingerprint
 
 __all__ = ["Launcher", "SweepOptions", "SweepResult", "plan_jobs", "run_sweep"]
-
-OnChange = Callable[[Sequence[JobState], JobState | None], None]
 
 
 class Launcher(Protocol):
