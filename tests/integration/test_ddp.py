@@ -8,6 +8,7 @@ import sys
 
 import pytest
 
+from tests.helpers.process_group import run_group
 from tests.integration.conftest import ROOT, run_folder
 
 
@@ -46,20 +47,8 @@ def test_two_processes_train_and_evaluate_every_image_once(options, tmp_path):
 
 def two_ranks(*overrides, **variables):
     """Run two ranks; return the exit code and everything printed."""
-    process = subprocess.Popen(
-        [sys.executable, ROOT / "run.py", *overrides, "trainer=ddp_sim"],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        start_new_session=True,
-        env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT), **variables},
-    )
-    try:
-        output, _ = process.communicate(timeout=120)
-    except subprocess.TimeoutExpired:
-        os.killpg(process.pid, signal.SIGKILL)
-        raise
-    return process.returncode, output
+    command = [sys.executable, ROOT / "run.py", *overrides, "trainer=ddp_sim"]
+    return run_group(*command, **variables)
 
 
 @pytest.mark.slow

@@ -1,32 +1,20 @@
 """torchrun starts the ranks instead of Lightning."""
 
 import json
-import os
-import signal
-import subprocess
 import sys
 
 import pytest
 
 from corrlight.app import BAD_INPUT
 from corrlight.app import run as run_app
+from tests.helpers.process_group import run_group
 from tests.integration.conftest import ROOT, run_folder
 
 
 def torchrun(*overrides):
     """Run two ranks; return the exit code and everything printed."""
-    process = subprocess.Popen(
-        [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2",
-         ROOT / "run.py", *overrides],
-        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True,
-        env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)},
-    )  # fmt: skip
-    try:
-        output, _ = process.communicate(timeout=120)
-    except subprocess.TimeoutExpired:
-        os.killpg(process.pid, signal.SIGKILL)
-        raise
-    return process.returncode, output
+    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
+    return run_group(*launcher, "--nproc-per-node=2", ROOT / "run.py", *overrides)
 
 
 @pytest.mark.slow
