@@ -49,18 +49,21 @@ def instantiate(config: Any, allow_targets: Sequence[str] = (), **kwargs: Any) -
         **kwargs: Further arguments of the outermost object.
 
     Raises:
-        ValueError: A target outside the allowlist or not importable, or whatever ``ValueError`` the
-            object's constructor raises.
+        ValueError: A target outside the allowlist or not importable, or the object's constructor
+            takes no such argument or refuses its value.
     """
     check_targets(config, allow_targets)
     try:
         return hydra.utils.instantiate(config, _convert_="all", **kwargs)
     except HydraException as error:
+        # Here, since whatever makes an object has loaded Lightning and a plan of a sweep has not.
+        from lightning.fabric.utilities.exceptions import MisconfigurationException
+
         cause = _raised(error)
-        if isinstance(cause, (ValueError, OSError, TypeError)):
-            where = _target_of(config)
-            detail = f"`{where}`: {cause}" if isinstance(cause, TypeError) else str(cause)
-            raise (ValueError(detail) if isinstance(cause, TypeError) else cause) from error
+        if isinstance(cause, (ValueError, OSError)):
+            raise cause from error
+        if isinstance(cause, (TypeError, MisconfigurationException)):
+            raise ValueError(f"`{_target_of(config)}`: {cause}") from error
         raise
 
 

@@ -18,6 +18,7 @@ from lightning.pytorch.strategies.launchers import _SubprocessScriptLauncher
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 from omegaconf import DictConfig, OmegaConf
 
+from corrlight.arguments import check_choice
 from corrlight.engine.agreement import RankAgreement
 from corrlight.engine.allocator import keep_freed_memory
 from corrlight.engine.allowlist import instantiate
@@ -248,6 +249,15 @@ def _check(config: DictConfig) -> None:
     batch = config.data.batch_size
     if not isinstance(batch, int) or batch < 1:
         raise ValueError(f"Expected `data.batch_size` to be at least 1, but got {batch!r}.")
+    epochs = config.trainer.check_val_every_n_epoch
+    if not isinstance(epochs, int) or epochs < 1:
+        raise ValueError(
+            f"Expected `trainer.check_val_every_n_epoch` to be at least 1, but got {epochs!r}."
+        )
+    # Parameters stay float32: the other modes of Lightning cannot convert our batches.
+    check_choice(
+        "trainer.precision", config.trainer.precision, ("32-true", "bf16-mixed", "16-mixed")
+    )
     clip = config.trainer.gradient_clip_val
     if clip is not None and not (isinstance(clip, (int, float)) and 0 < clip < math.inf):
         raise ValueError(
