@@ -113,6 +113,7 @@ class Recorder(pl.Callback):
         self._waited = 0.0
         self._last_end: float | None = None
         self._first_epoch = 0  # of this process
+        self._validated = False
 
     @property
     def data_share(self) -> float | None:
@@ -149,8 +150,12 @@ class Recorder(pl.Callback):
         self._last_end = time.perf_counter()
         self._step_seconds.append(self._last_end - self._step_start)
 
+    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Note that this epoch has measures of its own."""
+        self._validated = True
+
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Add this epoch's row; validation has run by now."""
+        """Add this epoch's row; if it is validated, that has run by now."""
         row: dict[str, Any] = {
             "epoch": trainer.current_epoch,
             "step": trainer.global_step,
@@ -158,10 +163,13 @@ class Recorder(pl.Callback):
             "seconds": round(time.perf_counter() - self._epoch_start, 3),
         }
         for name, value in sorted(trainer.callback_metrics.items()):
-            if not name.endswith("_step"):
+            # Lightning keeps the measures of the last validation until the next one.
+            stale = name.startswith("val/") and not self._validated
+            if not stale and not name.endswith("_step"):
                 number = float(value)
                 key = name.removesuffix("_epoch")
                 row[key] = number if math.isfinite(number) else None
+        self._validated = False
         self.rows.append(row)
         if trainer.is_global_zero:
             self.folder.write_csv("metrics.csv", self.rows)
@@ -177,14 +185,14 @@ class Recorder(pl.Callback):
         left = None
         if seconds and epochs is not None and epochs > 0:
             left = (epochs - epochs_done) * sum(seconds) / len(seconds)
-        ap = self.rows[-1].get("val/AP") if self.rows else None
+        measured = [row["val/AP"] for row in self.rows if row.get("val/AP") not in (None, "")]
         report_status(
             JobStatus(
                 folder=str(self.folder.path),
                 epoch=epochs_done,
                 epochs=epochs,
                 seconds_left=left,
-                ap=None if ap in (None, "") else float(ap),
+                ap=float(measured[-1]) if measured else None,
                 resumed=self._first_epoch > 0,
             )
         )

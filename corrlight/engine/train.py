@@ -34,6 +34,7 @@ from corrlight.engine.config import ComposedConfig, to_container
 from corrlight.engine.environment import describe_environment
 from corrlight.engine.identity import follow_torchrun, identify, ranks_per_node
 from corrlight.engine.known_data import note_data
+from corrlight.engine.last_epoch import ValidateLastEpoch
 from corrlight.engine.recorder import EpochSeed, Recorder
 from corrlight.engine.results import write_results
 from corrlight.engine.run_folder import RunFolder
@@ -302,6 +303,7 @@ def _trainer(
         allow,
         callbacks=[
             EpochSeed(config.seed),
+            ValidateLastEpoch(),
             *parts.callbacks,
             *extras,
             recorder,

@@ -39,6 +39,21 @@ def test_a_run_leaves_a_complete_folder(options, tmp_path, detector, capsys):
     assert "AP" in capsys.readouterr().out
 
 
+def test_the_last_epoch_is_validated_and_the_others_have_no_stale_measures(options, tmp_path):
+    seldom, always = tmp_path / "seldom", tmp_path / "always"
+    for runs, every in ((seldom, 2), (always, 1)):
+        own = [f"paths.runs_dir={runs}", f"trainer.check_val_every_n_epoch={every}"]
+        assert run_app([*options, *own, "schedule.max_epochs=3"]) == 0
+    results = [(run_folder(runs) / "metrics.json").read_text() for runs in (seldom, always)]
+    assert results[0] == results[1]
+    with (run_folder(seldom) / "metrics.csv").open() as file:
+        first, second, last = csv.DictReader(file)
+    assert first["val/AP"] == ""
+    assert first["train/loss"] != ""
+    assert float(last["val/AP"]) == pytest.approx(json.loads(results[0])["AP"], abs=1e-6)
+    assert second["val/AP"] != ""
+
+
 def test_the_same_seed_gives_the_same_metrics_and_another_seed_does_not(options, tmp_path):
     texts = []
     for name, seed in (("a", 0), ("b", 0), ("c", 1)):
