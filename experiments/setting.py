@@ -65,10 +65,8 @@ class Setting:
         return "mask_" if self.masks else ""
 
 
-# Validation costs a small run a fifth of its time: twice is enough.
-_SHAPES = ("data=shapes", "trainer.check_val_every_n_epoch=5")
 # A table of toy runs is to take minutes, not hours: six epochs of the ten of schedule=shapes_dense
-# give most of the AP.
+# give most of the AP. Validation costs a small run a fifth of its time: twice is enough.
 _DENSE_SHAPES = (
     "data=shapes",
     "trainer.check_val_every_n_epoch=3",
@@ -151,9 +149,13 @@ PAA = Setting(
     toy=("detector=paa_small", *_DENSE_SHAPES, *_NO_HEAD),
 )
 
-_SPARSE_SMALL = ("detector=sparse_rcnn_small", *_SHAPES)
+_SPARSE_SMALL = ("detector=sparse_rcnn_small", "data=shapes")
 # The small Sparse R-CNN's own 50 epochs would take longer than a toy row may.
-_SPARSE_EPOCHS = ("schedule.max_epochs=14", "schedule.scheduler.milestones=[11]")
+_SPARSE_EPOCHS = (
+    "trainer.check_val_every_n_epoch=5",
+    "schedule.max_epochs=9",
+    "schedule.scheduler.milestones=[7]",
+)
 
 SPARSE_RCNN = Setting(
     key="sparse_rcnn",
@@ -161,7 +163,7 @@ SPARSE_RCNN = Setting(
     full=("detector=sparse_rcnn", "data=coco"),
     toy=(*_SPARSE_SMALL, *_SPARSE_EPOCHS),
     gpu_seconds=_SPARSE_RCNN_SECONDS,
-    toy_minutes=5,
+    toy_minutes=3,
     nms_free=True,
 )
 _STRONG = (
@@ -175,7 +177,7 @@ SPARSE_RCNN_3X = Setting(
     full=(*_STRONG, "data=coco_multiscale"),
     toy=(*_SPARSE_SMALL, "detector.net.num_proposals=60", *_SPARSE_EPOCHS),
     gpu_seconds=0.17,
-    toy_minutes=5,
+    toy_minutes=3,
     nms_free=True,
 )
 SPARSE_RCNN_R101 = Setting(
@@ -184,7 +186,7 @@ SPARSE_RCNN_R101 = Setting(
     full=(*_STRONG, "backbone=resnet101_dcn", "data=coco_multiscale_960"),
     toy=(*_SPARSE_SMALL, "detector.net.num_proposals=60", *_SPARSE_EPOCHS),
     gpu_seconds=0.3,
-    toy_minutes=5,
+    toy_minutes=3,
     nms_free=True,
 )
 SPARSE_RCNN_X101 = Setting(
@@ -193,7 +195,7 @@ SPARSE_RCNN_X101 = Setting(
     full=(*_STRONG, "backbone=resnext101_64x4d_dcn", "data=coco_multiscale_960"),
     toy=(*_SPARSE_SMALL, "detector.net.num_proposals=60", "backbone.depth=34", *_SPARSE_EPOCHS),
     gpu_seconds=0.5,
-    toy_minutes=6,
+    toy_minutes=4,
     nms_free=True,
 )
 DETR = Setting(
@@ -202,9 +204,10 @@ DETR = Setting(
     full=("detector=detr", "data=coco_detr"),
     toy=(
         "detector=detr_small",
-        *_SHAPES,
-        "schedule.max_epochs=24",
-        "schedule.scheduler.milestones=[20]",
+        "data=shapes",
+        "trainer.check_val_every_n_epoch=10",
+        "schedule.max_epochs=20",
+        "schedule.scheduler.milestones=[17]",
     ),
     gpu_seconds=0.06,
     toy_minutes=4,
