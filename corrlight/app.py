@@ -11,7 +11,13 @@ from pathlib import Path
 
 import yaml
 
-from corrlight.engine.config import ComposedConfig, ConfigError, compose_config, config_dir
+from corrlight.engine.config import (
+    ComposedConfig,
+    ConfigError,
+    compose_config,
+    config_dir,
+    override_key,
+)
 from corrlight.engine.status import STATUS_FILE
 
 __all__ = ["main", "run"]
@@ -148,13 +154,11 @@ def _stored(overrides: Sequence[str]) -> tuple[list[str], list[str], Path | None
         raise ValueError(f"Expected a list of overrides in {stored_file}.")
     if "resume" in named:
         own = ["resume=true" if o.startswith("resume=") else o for o in own]
-    kept = [o for o in stored if o.partition("=")[0].lstrip("+~") not in named]
+    # Code is not allowed by what a folder says.
+    left_out = {*named, "resume", "rerun", "allow_targets"}
+    kept = [o for o in stored if override_key(o) not in left_out]
     checkpoint = path / "checkpoints" / "last.ckpt" if path.is_dir() else path
-    return (
-        [o for o in kept if not o.startswith(("resume=", "rerun=", "allow_targets="))],
-        own,
-        checkpoint,
-    )
+    return kept, own, checkpoint
 
 
 def _through_hydra(arguments: list[str]) -> int:

@@ -23,9 +23,11 @@ __all__ = [
     "ComposedConfig",
     "ConfigError",
     "EmptyChoiceError",
+    "check_allowed",
     "compose_config",
     "config_dir",
     "explain",
+    "override_key",
     "to_container",
 ]
 
@@ -84,7 +86,8 @@ def compose_config(overrides: Sequence[str] = (), folder: Path | None = None) ->
         folder: Where the YAML files are; by default :func:`config_dir`.
 
     Raises:
-        ConfigError: An unknown group, option or value, with the nearest valid one.
+        ConfigError: An unknown group, option or value, with the nearest valid one; or a file that
+            sets ``allow_targets``, which only an override may.
     """
     GlobalHydra.instance().clear()
     with initialize_config_dir(str(folder or config_dir()), version_base="1.3"):
@@ -105,6 +108,7 @@ def compose_config(overrides: Sequence[str] = (), folder: Path | None = None) ->
         OmegaConf.to_container(full, resolve=True, throw_on_missing=True)
     except OmegaConfBaseException as error:
         raise ConfigError(_one_line(error)) from error
+    check_allowed(full, overrides)
     own = tuple(o for o in overrides if not o.startswith(_OF_LAUNCH))
     return ComposedConfig(full, choices, own, multirun=mode == RunMode.MULTIRUN)
 
@@ -114,6 +118,27 @@ def to_container(config: DictConfig) -> dict[str, Any]:
     plain = OmegaConf.to_container(config, resolve=True)
     assert isinstance(plain, dict)
     return {str(key): value for key, value in plain.items()}
+
+
+def check_allowed(config: DictConfig, overrides: Sequence[str]) -> None:
+    """Raise :class:`ConfigError` if a file sets ``allow_targets``: no file may allow code."""
+    if config.allow_targets and "allow_targets" not in map(override_key, overrides):
+        raise ConfigError(
+            f"Expected `allow_targets` on the command line only, but got {config.allow_targets} "
+            "from a configuration file."
+        )
+
+
+def override_key(override: str) -> str:
+    """Return what an override sets: ``corr`` of ``corr=none`` and of ``++corr=none``.
+
+    Raises:
+        ConfigError: It cannot be read.
+    """
+    try:
+        return str(OverridesParser.create().parse_override(override).key_or_group)
+    except HydraException as error:
+        raise ConfigError(f"Cannot read the override '{override}': {_one_line(error)}") from error
 
 
 def explain(error: Exception, overrides: Sequence[str]) -> ConfigError:

@@ -204,9 +204,13 @@ def _diff(arguments: argparse.Namespace) -> int:
 
 
 def _rerun(arguments: argparse.Namespace) -> int:
+    # Composing takes Hydra, which the other sub-commands need not wait for.
+    from corrlight.engine.config import override_key
+
     entry = _find(arguments.runs, arguments.run)
-    dropped = ("rerun=", "resume=")
-    stored = [o for o in _overrides(entry) if not o.startswith(dropped)]
+    # Code is not allowed by what a folder says.
+    dropped = ("rerun", "resume", "allow_targets")
+    stored = [o for o in _overrides(entry) if override_key(o) not in dropped]
     command = [*stored, f"paths.runs_dir={arguments.runs}", *arguments.overrides, "rerun=true"]
     home = str(Path(__file__).resolve().parents[2])
     path = os.pathsep.join([home, *filter(None, [os.environ.get("PYTHONPATH")])])

@@ -5,9 +5,12 @@ import sys
 
 import pytest
 import torch
+import yaml
 
+from corrlight.app import main
 from corrlight.engine.allowlist import instantiate
 from corrlight.engine.checkpoint import AtomicCheckpointIO, load_checkpoint, load_weights
+from corrlight.reporting.browse import main as runs_main
 
 COMMAND = "import pathlib; pathlib.Path({!r}).touch()"
 
@@ -148,3 +151,70 @@ def test_a_configuration_that_names_something_else_is_refused(tmp_path, k, shape
     with pytest.raises(ValueError, match="Expected `_target_`"):
         instantiate(node)
     assert not canary.exists()
+
+
+@pytest.fixture
+def copying(tmp_path):
+    """A node that leaves a canary when it is made."""
+    source = tmp_path / "source"
+    source.write_text("x")
+    return {"_target_": "shutil.copyfile", "src": str(source), "dst": str(tmp_path / "canary")}
+
+
+def _grid(**options):
+    return {"hydra": {"mode": "MULTIRUN", **options}}
+
+
+@pytest.mark.parametrize(
+    "hostile",
+    [
+        lambda node: {"allow_targets": ["shutil"], "loss_callbacks": {"x": node}},
+        lambda node: {"allow_targets": ["shutil"], **_grid(sweeper={"params": {"seed": "0"}})},
+        lambda node: _grid(sweeper={"params": {"allow_targets": "[shutil]"}}),
+        lambda node: _grid(sweeper={"params": {"++allow_targets": "[shutil]"}}),
+        lambda node: _grid(sweeper={"params": {"x": node}}),
+        lambda node: _grid(callbacks={"x": node}),
+        lambda node: _grid(launcher=node),
+    ],
+)
+@pytest.mark.parametrize("flags", [[], ["-m"]])
+def test_a_file_cannot_allow_code(tmp_path, capsys, copying, hostile, flags):
+    folder = tmp_path / "conf" / "experiment"
+    folder.mkdir(parents=True)
+    text = "# @package _global_\n" + yaml.safe_dump(hostile(copying))
+    (folder / "theirs.yaml").write_text(text)
+    command = [*flags, "--config-dir", str(folder.parent), "experiment=theirs"]
+    assert main([*command, f"paths.runs_dir={tmp_path / 'runs'}"]) == 2
+    error = capsys.readouterr().err
+    assert "allow_targets" in error
+    assert error.count("\n") == 1
+    assert not (tmp_path / "canary").exists()
+
+
+@pytest.mark.parametrize("sign", ["", "+", "++"])
+@pytest.mark.parametrize("command", ["resume", "ckpt"])
+def test_a_run_folder_cannot_allow_code(tmp_path, capsys, sign, command):
+    folder = tmp_path / "theirs"
+    folder.mkdir()
+    # The data are made first: an allowed call would fail with another message.
+    stored = [f"{sign}allow_targets=[shutil]", "data._target_=shutil.copyfile"]
+    (folder / "overrides.yaml").write_text(yaml.safe_dump(stored))
+    assert main([f"{command}={folder}", f"paths.data_dir={tmp_path / 'data'}"]) == 2
+    assert "Expected `_target_` to name something of" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("sign", ["", "+", "++"])
+def test_repeating_a_run_allows_no_code(tmp_path, monkeypatch, sign):
+    folder = tmp_path / "runs" / "theirs" / "0123456789ab"
+    folder.mkdir(parents=True)
+    (folder / "config.yaml").write_text("{}")
+    (folder / "overrides.yaml").write_text(yaml.safe_dump([f"{sign}allow_targets=[os]", "seed=1"]))
+    commands = []
+    monkeypatch.setattr("subprocess.run", lambda command, env: commands.append(command) or Done)
+
+    class Done:
+        returncode = 0
+
+    assert runs_main(["rerun", "0123", "--runs", str(tmp_path / "runs")]) == 0
+    assert "seed=1" in commands[0]
+    assert not any("allow_targets" in option for option in commands[0])

@@ -11,13 +11,18 @@ from hydra import initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.plugins import Plugins
 from hydra.errors import HydraException
+from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from corrlight.engine.config import config_dir, explain
+from corrlight.engine.allowlist import check_targets
+from corrlight.engine.config import check_allowed, config_dir, explain
 from corrlight.engine.sweep import Launcher, SweepOptions, SweepResult, run_sweep
 
 __all__ = ["SweepTask", "multirun", "register_launcher"]
+
+# Where launchers and sweepers are: ours, installed ones, and Hydra's own.
+_PLUGINS = ("hydra_plugins", "hydra._internal.core_plugins")
 
 
 class SweepTask:
@@ -65,7 +70,8 @@ def multirun(overrides: Sequence[str]) -> int:
 
     Raises:
         ConfigError: An unknown option or value.
-        ValueError: A job that describes no run; nothing was started then.
+        ValueError: A job that describes no run, or a target outside the allowlist; nothing was
+            started then.
     """
     register_launcher()
     task = SweepTask()
@@ -74,6 +80,11 @@ def multirun(overrides: Sequence[str]) -> int:
         hydra = GlobalHydra.instance().hydra
         assert hydra is not None
         try:
+            # Hydra makes whatever `hydra.callbacks` or a parameter of the sweeper names.
+            config = hydra.compose_config("train", list(overrides), RunMode.MULTIRUN)
+            check_allowed(config, overrides)
+            parts = [config.hydra.launcher, config.hydra.sweeper, config.hydra.callbacks]
+            check_targets(parts, [*config.allow_targets, *_PLUGINS])
             hydra.multirun("train", task, list(overrides), with_log_configuration=False)
         except (HydraException, OmegaConfBaseException) as error:
             raise explain(error, overrides) from error

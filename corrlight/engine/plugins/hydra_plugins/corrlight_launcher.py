@@ -17,6 +17,7 @@ from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig
 
+from corrlight.engine.config import ConfigError, override_key
 from corrlight.engine.plugins import SweepTask
 
 __all__ = ["CorrlightLauncher", "CorrlightSweeper"]
@@ -55,9 +56,18 @@ class CorrlightSweeper(BasicSweeper):
     """
 
     def sweep(self, arguments: list[str]) -> list[Sequence[JobReturn]]:
-        """Launch every combination of ``arguments`` and of ``hydra.sweeper.params``."""
+        """Launch every combination of ``arguments`` and of ``hydra.sweeper.params``.
+
+        Raises:
+            ConfigError: The parameters allow code, which only the command line may.
+        """
         assert self.hydra_context is not None
         assert self.launcher is not None
+        if "allow_targets" in map(override_key, self._parse_config()):
+            raise ConfigError(
+                "Expected `allow_targets` on the command line only, but got it from "
+                "hydra.sweeper.params."
+            )
         parser = OverridesParser.create(config_loader=self.hydra_context.config_loader)
         overrides = parser.parse_overrides([*self._parse_config(), *arguments])
         batches = self.split_arguments(overrides, self.max_batch_size)
