@@ -4,7 +4,8 @@
 
 The run has three epochs of a few steps with a checkpoint every second step. Each trial starts it,
 sends SIGKILL at a seeded random moment after training began (with --signal TERM the run saves
-first), starts the same command again, and compares metrics.json byte by byte.
+first), starts the same command again, and compares metrics.json byte by byte. A moment at which the
+run had its results already is drawn again.
 """
 
 from __future__ import annotations
@@ -51,11 +52,10 @@ def trial(folder: Path, data: Path, delay: float, number: signal.Signals, whole:
     while process.poll() is None and not list(folder.glob("*/*/checkpoints")):
         time.sleep(0.01)
     time.sleep(delay)
-    finished = process.poll() is not None
     asked = time.monotonic()
-    if not finished:
-        process.send_signal(number)
+    process.send_signal(number)
     process.wait()
+    finished = bool(list(folder.glob("*/*/metrics.json")))
     seconds = time.monotonic() - asked
     names = sorted(path.name for path in folder.glob("*/*/checkpoints/*"))
     code = start(folder, data).wait()
@@ -95,11 +95,15 @@ def main() -> int:
             print((base / "whole.log").read_text())
             return 1
         whole = result(base / "whole")
-        trials = []
-        for k in range(arguments.times):
+        trials: list[dict] = []
+        draws = 0
+        while len(trials) < arguments.times:
+            draws += 1
             delay = rng.uniform(0, length)
-            trials.append(trial(base / f"run{k}", base / "data", delay, number, whole))
-            print(json.dumps(trials[-1]), flush=True)
+            last = trial(base / f"run{draws}", base / "data", delay, number, whole)
+            print(json.dumps(last), flush=True)
+            if not last["finished_before"]:
+                trials.append(last)
     equal = sum(t["equal"] for t in trials)
     print(f"{equal} of {len(trials)} runs equal the whole run ({length:.1f} s of training)")
     print(f"{sum(t['resumed'] for t in trials)} of them went on from a checkpoint")
