@@ -194,8 +194,9 @@ def _diff(arguments: argparse.Namespace) -> int:
         if x == y:
             continue
         count = isinstance(a.metrics.get(name, b.metrics.get(name)), int)
-        texts = [str(v if v is not None else "-") if count else _percent(v) for v in (x, y)]
-        change = "-" if x is None or y is None else f"{(y - x) * (1 if count else 100):+.1f}"
+        scale, digits = (1, 0) if count else (100, 1)
+        texts = ["-" if v is None else f"{scale * v:.{digits}f}" for v in (x, y)]
+        change = "-" if x is None or y is None else f"{scale * (y - x):+.{digits}f}"
         table.add_row(name, *texts, change)
     console.print(table)
     if not table.row_count:
@@ -226,11 +227,18 @@ def _remove(arguments: argparse.Namespace) -> int:
         if entry.state == "running":
             raise ValueError(f"Expected a run that is not being made, but {entry.name} is.")
     for entry in entries:
-        if not arguments.yes and input(f"Delete {entry.folder}? [y/N] ").strip().lower() != "y":
+        if not (arguments.yes or _agreed(f"Delete {entry.folder}? [y/N] ")):
             continue
         shutil.rmtree(entry.folder.path)
         print(f"Deleted {entry.folder}")
     return 0
+
+
+def _agreed(question: str) -> bool:
+    try:
+        return input(question).strip().lower() == "y"
+    except EOFError:
+        raise ValueError("Expected an answer, but nobody is there to give one (--yes).") from None
 
 
 def _console() -> Console:
@@ -242,8 +250,9 @@ def _console() -> Console:
 def _find(runs_dir: Path, name: str) -> Entry:
     """Return the run with this path, ``<name>/<run id>``, or beginning of its id."""
     path = Path(name)
-    if (path / "config.yaml").is_file():
-        return Entry.read(path)
+    # Other folders have a config.yaml too, and `rm` deletes what it finds.
+    if all((path / file).is_file() for file in ("config.yaml", "overrides.yaml")):
+        return Entry.read(path.resolve())
     found = [
         entry
         for entry in find_entries(runs_dir)
@@ -296,7 +305,9 @@ def _percent(value: Any) -> str:
 
 
 def _commit(entry: Entry) -> str:
-    git = entry.environment.get("git") or {}
+    git = entry.environment.get("git")
+    if not isinstance(git, dict):
+        return "-"
     commit = str(git.get("commit") or "-")[:7]
     return commit + ("+" if git.get("modified") else "")
 

@@ -6,7 +6,9 @@ from corrlight.engine.run_folder import RunFolder
 from corrlight.reporting.browse import find_entries, main
 
 
-def make_run(runs, name, identity, *, seed=0, status="finished", ap=0.25, epochs=2, weight=0.2):
+def make_run(
+    runs, name, identity, *, seed=0, status="finished", ap=0.25, epochs=2, weight=0.2, images=6
+):
     folder = RunFolder(runs / name / identity)
     folder.create()
     folder.write_yaml("config.yaml", {"seed": seed, "corr": {"weight": weight}, "name": None})
@@ -14,7 +16,7 @@ def make_run(runs, name, identity, *, seed=0, status="finished", ap=0.25, epochs
     folder.write_json("environment.json", {"status": status, "seed": seed, "wall_seconds": 80.0})
     folder.write_csv("metrics.csv", [{"epoch": k} for k in range(epochs)])
     if status == "finished":
-        folder.write_json("metrics.json", {"AP": ap, "AP50": 0.5, "num_images": 6})
+        folder.write_json("metrics.json", {"AP": ap, "AP50": 0.5, "num_images": images})
     return folder
 
 
@@ -22,7 +24,7 @@ def make_run(runs, name, identity, *, seed=0, status="finished", ap=0.25, epochs
 def runs(tmp_path):
     runs = tmp_path / "runs"
     make_run(runs, "a", "0123456789ab")
-    make_run(runs, "a", "1123456789ab", seed=1, ap=0.3, weight=0.3)
+    make_run(runs, "a", "1123456789ab", seed=1, ap=0.3, weight=0.3, images=8)
     make_run(runs, "b", "2123456789ab", status="stopped", epochs=1)
     make_run(runs, "b", "3123456789ab", status="running")
     (runs / ".sweeps" / "sweep-0").mkdir(parents=True)
@@ -75,6 +77,7 @@ def test_diff_names_options_and_measures(runs, capsys):
     lines = {line.split()[0]: line.split()[1:] for line in capsys.readouterr().out.splitlines()[1:]}
     assert lines["corr.weight"] == ["0.2", "0.3"]
     assert lines["AP"] == ["25.0", "30.0", "+5.0"]
+    assert lines["num_images"] == ["6", "8", "+2"]
     assert "AP50" not in lines
     assert call(runs, "diff", "0123", "0123") == 0
     assert "No difference" in capsys.readouterr().out
@@ -107,6 +110,28 @@ def test_rm_deletes_what_is_named_and_nothing_that_runs(runs, monkeypatch, capsy
     assert [entry.name for entry in find_entries(runs)] == ["a/1123456789ab", "b/3123456789ab"]
 
 
+def test_rm_without_an_answer_deletes_nothing(runs, monkeypatch, capsys):
+    def nobody(question):
+        raise EOFError
+
+    monkeypatch.setattr("builtins.input", nobody)
+    assert call(runs, "rm", "0123") == 2
+    assert "--yes" in capsys.readouterr().err
+    assert len(find_entries(runs)) == 4
+
+
+def test_a_path_has_to_be_that_of_a_run(runs, tmp_path, monkeypatch, capsys):
+    other = tmp_path / "project"
+    other.mkdir()
+    (other / "config.yaml").write_text("{}")
+    assert call(runs, "rm", str(other), "--yes") == 2
+    assert "Expected one run" in capsys.readouterr().err
+    assert other.is_dir()
+    monkeypatch.chdir(runs / "a" / "0123456789ab")
+    assert call(runs, "show", ".") == 0
+    assert "a/0123456789ab" in capsys.readouterr().out
+
+
 def test_no_folder_of_runs_is_one_line(tmp_path, capsys):
     assert call(tmp_path / "none", "list") == 2
     error = capsys.readouterr().err
@@ -121,3 +146,5 @@ def test_files_of_other_content_do_not_stop_the_list(runs):
     (folder / "metrics.csv").write_bytes(b"\xff\xfe\x00")
     entry = next(e for e in find_entries(runs) if e.name.endswith("0123456789ab"))
     assert (entry.config, entry.environment, entry.epochs) == ({}, {}, 0)
+    (folder / "environment.json").write_text(json.dumps({"git": "none"}))
+    assert call(runs, "list") == 0
