@@ -36,7 +36,8 @@ def wandb_logger(
         group: Table or sweep that the run belongs to; by default the sweep that started it.
         tags: Further labels.
         save_dir: The run folder; W&B's own files go below.
-        offline: None means offline unless ``WANDB_API_KEY`` is set; ``wandb sync`` uploads later.
+        offline: None means offline unless ``WANDB_API_KEY`` is set or a W&B agent started the job,
+            whose sweep waits for the measures; ``wandb sync`` uploads later.
     """
     from lightning.pytorch.loggers import WandbLogger as LightningWandbLogger
 
@@ -50,7 +51,8 @@ def wandb_logger(
             atexit.register(close_wandb, self.experiment, Path(save_dir))
 
     if offline is None:
-        offline = not os.environ.get("WANDB_API_KEY")
+        # An agent's own key may stand in the user's .netrc.
+        offline = not (os.environ.get("WANDB_API_KEY") or os.environ.get("WANDB_SWEEP_ID"))
     return WandbLogger(
         name=name or Path(save_dir).resolve().parent.name,
         save_dir=save_dir,

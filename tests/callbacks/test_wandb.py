@@ -76,3 +76,15 @@ def test_name_and_group_come_from_the_folder_and_the_sweep(tmp_path, monkeypatch
     assert logger._wandb_init["name"] == "atss-none-coco"
     monkeypatch.delenv(STATUS_FILE)
     assert wandb_logger(save_dir=str(tmp_path))._wandb_init["group"] is None
+
+
+@pytest.mark.parametrize(
+    ("variables", "offline"),
+    [({}, True), ({"WANDB_API_KEY": "0" * 40}, False), ({"WANDB_SWEEP_ID": "a1b2c3d4"}, False)],
+)
+def test_offline_unless_there_is_a_key_or_an_agent(tmp_path, monkeypatch, variables, offline):
+    for name in ("WANDB_API_KEY", "WANDB_SWEEP_ID"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    assert wandb_logger(save_dir=str(tmp_path))._offline is offline
