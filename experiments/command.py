@@ -22,7 +22,7 @@ from experiments.collection import (
     read_results,
     tested_measures,
 )
-from experiments.estimate import dry_run
+from experiments.estimate import dry_run, problems
 from experiments.grid import FORMATS, render
 from experiments.identity import Locator, PlannedRun
 from experiments.picture import standard_picture
@@ -91,6 +91,8 @@ def _main(table: Table, arguments: argparse.Namespace) -> int:
         code = _run(table, arguments, plans, _out(table, arguments))
     collected = gather(table, plans, arguments.toy)
     _write(table, collected, forms, _out(table, arguments))
+    for problem in problems(plans):
+        print(f"note: {problem}", file=sys.stderr)
     return code
 
 

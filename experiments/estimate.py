@@ -8,7 +8,7 @@ from experiments.identity import PlannedRun
 from experiments.row import Row
 from experiments.table import Table
 
-__all__ = ["dry_run", "gpu_hours"]
+__all__ = ["dry_run", "gpu_hours", "problems"]
 
 # Images of train2017 with at least one object.
 _COCO_IMAGES = 117266
@@ -54,6 +54,10 @@ def dry_run(table: Table, plans: dict[str, list[PlannedRun]], toy: bool) -> str:
             lines.append(f"python run.py {' '.join(run.options)}")
     done = ", ".join(f"{count} {state}" for state, count in counts.items())
     lines.append(f"{len(seen)} runs: {done}; about {total:.0f} {unit} to go")
-    problems = {run.problem for runs in plans.values() for run in runs if run.problem}
-    lines += [f"note: {problem}" for problem in sorted(problems)]
+    lines += [f"note: {problem}" for problem in problems(plans)]
     return "\n".join(lines)
+
+
+def problems(plans: dict[str, list[PlannedRun]]) -> list[str]:
+    """Return why run folders cannot be named, which is that data are missing; each once."""
+    return sorted({run.problem for runs in plans.values() for run in runs if run.problem})

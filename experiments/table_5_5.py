@@ -121,7 +121,7 @@ def _grid(
                 "ours",
                 method,
                 backbone,
-                "36",
+                DASH if collected.toy else "36",
                 *(number(measured.get(MEASURES[measure]), digits) for measure in _MEASURES),
                 value_cell(result.summary("AP"), digits),
                 DASH,
@@ -134,9 +134,10 @@ def _grid(
     return Grid(
         title=title_of(table, collected),
         header=("", "method", "backbone", "epochs", "AP", "AP50", "AP75", "APs", "APm", "APl",
-                "val2017 AP (ours)", "fps (V100, thesis)", "venue", "remarks"),
+                f"{'toy' if collected.toy else 'val2017'} AP (ours)", "fps (V100, thesis)", "venue",
+                "remarks"),
         lines=tuple(lines),
-        notes=(*standard_notes(table, collected), *table.notes),
+        notes=standard_notes(table, collected),
         text_columns=3,
     )  # fmt: skip
 

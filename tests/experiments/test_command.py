@@ -63,6 +63,14 @@ def test_collecting_without_runs_prints_dashes(options, capsys):
     assert cells[-1] == "not run"
 
 
+def test_collecting_says_that_data_are_missing(options, capsys):
+    arguments = ["--collect", "--rows", "atss-none", "--out", options[-1], options[-4]]
+    assert main(table_5_4.TABLE, [*arguments, "data.root=/nowhere"]) == 0
+    note = capsys.readouterr().err.splitlines()[-1]
+    assert note.startswith("note: ")
+    assert "/nowhere" in note
+
+
 def test_a_row_without_its_baseline_has_no_gain(options, capsys):
     arguments = ["--toy", "--collect", "--rows", "atss-concordance", *options]
     assert main(table_5_4.TABLE, arguments) == 0
@@ -124,6 +132,16 @@ def test_server_results_in_every_form(tmp_path, text, capsys):
     # AP on val2017 is another column, and stays a dash.
     cells = [cell.strip() for cell in with_result[0].strip("|").split("|")]
     assert cells[10] == "-"
+
+
+def test_toy_rows_of_table_5_5_claim_neither_val2017_nor_its_epochs(options, capsys):
+    assert main(table_5_5.TABLE, ["--toy", "--collect", *options]) == 0
+    printed = capsys.readouterr().out.splitlines()
+    assert "val2017 AP" not in printed[2]
+    ours = [line.strip("|").split("|") for line in printed if line.startswith("| ours")]
+    assert [cells[3].strip() for cells in ours] == ["-"] * 4
+    notes = [line for line in printed if line.startswith("- ")]
+    assert len(notes) == len(set(notes))
 
 
 @pytest.mark.parametrize(
