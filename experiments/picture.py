@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ["OURS", "THESIS", "new_figure", "standard_picture"]
+__all__ = ["OURS", "THESIS", "legend", "new_figure", "standard_picture"]
 
 OURS, THESIS = "#0072b2", "#d55e00"
 
@@ -24,6 +24,17 @@ def new_figure(width: float, height: float) -> Figure:
     figure = Figure(figsize=(width, height), layout="constrained")
     FigureCanvasAgg(figure)
     return figure
+
+
+def legend(figure: Figure, thesis: bool) -> None:
+    """Say below the panels what is ours, and what the thesis' if it is drawn."""
+    from matplotlib.lines import Line2D
+
+    marks = [Line2D([], [], marker="o", linestyle="", color=OURS, label="ours")]
+    if thesis:
+        hollow = {"markerfacecolor": "none", "linestyle": "", "color": THESIS}
+        marks.append(Line2D([], [], marker="D", **hollow, label="thesis (COCO)"))
+    figure.legend(handles=marks, fontsize=8, ncols=2, loc="outside lower right")
 
 
 def standard_picture(table: Table, collected: Collected) -> Figure | None:
@@ -69,12 +80,10 @@ def standard_picture(table: Table, collected: Collected) -> Figure | None:
     for axis in axes:
         axis.grid(linewidth=0.4, alpha=0.5)
         axis.tick_params(axis="x", labelsize=8)
-    axes[-1].plot([], [], "o", color=OURS, label="ours")
-    _hollow(axes[-1], float("nan"), 0, label="thesis (COCO)")
-    axes[-1].legend(fontsize=8, loc="best")
+    legend(figure, thesis=any(line.get_color() == THESIS for axis in axes for line in axis.lines))
     figure.suptitle(title_of(table, collected), fontsize=10)
     return figure
 
 
-def _hollow(axis: Axes, value: float, place: float, label: str | None = None) -> None:
-    axis.plot(value, place, "D", markerfacecolor="none", color=THESIS, markersize=6, label=label)
+def _hollow(axis: Axes, value: float, place: float) -> None:
+    axis.plot(value, place, "D", markerfacecolor="none", color=THESIS, markersize=6)

@@ -5,6 +5,7 @@ Run: ``python -m experiments.table_3_1 [--toy] [--dry-run] [run.py options ...]`
 
 import sys
 
+from experiments.bounds import bound_columns, bounds_picture
 from experiments.command import main
 from experiments.row import Row
 from experiments.setting import (
@@ -30,19 +31,10 @@ ATSS_LINES: tuple[tuple[Setting, str, str], ...] = (
 )
 
 
-def bounds(level: str) -> tuple[str, ...]:
-    """Return the columns of the AP bounds of a level, ``img`` or ``cls``."""
-    return tuple(
-        f"{measure}_{end}_{level}"
-        for end in ("lower", "upper")
-        for measure in ("AP", "AP50", "AP75")
-    )
-
-
 TABLE = Table(
     name="table_3_1",
     title="Table 3.1: image-level correlation and AP bounds",
-    columns=("AP", "AP50", "AP75", "beta_img", *bounds("img")),
+    columns=("AP", "AP50", "AP75", "beta_img", *bound_columns("img")),
     rows=tuple(
         Row(
             setting=setting,
@@ -51,6 +43,7 @@ TABLE = Table(
         for setting, loss, aux in ATSS_LINES
     ),
     tested=True,
+    draw=bounds_picture,
     notes=(
         "lower and upper: the class scores of each image's positives permuted against and by their "
         "IoU before post-processing.",

@@ -5,11 +5,12 @@ Run: ``python -m experiments.table_3_2 [--toy] [--dry-run] [run.py options ...]`
 
 import sys
 
+from experiments.bounds import bound_columns, bounds_picture
 from experiments.command import main
 from experiments.row import Row
 from experiments.setting import DETR, SPARSE_RCNN, Setting
 from experiments.table import Table
-from experiments.table_3_1 import ATSS_LINES, bounds
+from experiments.table_3_1 import ATSS_LINES
 from experiments.thesis_numbers import numbers
 
 _LINES: tuple[tuple[Setting, str, str, str], ...] = (
@@ -21,7 +22,7 @@ _LINES: tuple[tuple[Setting, str, str, str], ...] = (
 TABLE = Table(
     name="table_3_2",
     title="Table 3.2: class-level correlation and AP bounds",
-    columns=("AP", "AP50", "AP75", "beta_cls", *bounds("cls")),
+    columns=("AP", "AP50", "AP75", "beta_cls", *bound_columns("cls")),
     rows=tuple(
         Row(
             setting=setting,
@@ -30,6 +31,7 @@ TABLE = Table(
         for setting, detector, loss, aux in _LINES
     ),
     tested=True,
+    draw=bounds_picture,
     notes=(
         "lower and upper: the scores of each class's true positives (IoU 0.5) permuted against and "
         "by their IoU after post-processing.",
