@@ -27,7 +27,7 @@ NO_RESULT = (
 )  # fmt: skip
 _NO_RESULT_IN = {
     "trainer": ("accelerator", "devices", "num_nodes", "strategy", "log_every_n_steps"),
-    "data": ("root", "num_workers", "cache", "split", "test_dev_images", "test_dev_annotations"),
+    "data": ("num_workers", "cache", "split", "test_dev_images", "test_dev_annotations"),
 }
 
 
@@ -73,6 +73,10 @@ def run_id(
     for section, names in _NO_RESULT_IN.items():
         if isinstance(relevant.get(section), Mapping):
             relevant[section] = {k: v for k, v in relevant[section].items() if k not in names}
+    data = relevant.get("data")
+    if isinstance(data, Mapping) and data.get("root") is not None:
+        # Other pictures may stand beside equal annotations, blurred ones for example.
+        relevant["data"] = {**data, "root": os.path.abspath(data["root"])}
     record = {
         "config": relevant,
         "world_size": world_size,

@@ -25,9 +25,16 @@ def test_run_id_ignores_what_changes_no_number():
         "logger": {"_target_": "w"},
         "name": "n",
         "trainer": {"devices": 4, "precision": "32-true"},
-        "data": {"root": "y", "batch_size": 16, "num_workers": 3},
+        "data": {"root": "x", "batch_size": 16, "num_workers": 3},
     }
     assert identity(other) == identity(CONFIG)
+
+
+def test_a_data_root_is_one_however_it_is_written(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    roots = ("x", "./x/", "y/../x", str(tmp_path / "x"))
+    same = [identity({**CONFIG, "data": {**CONFIG["data"], "root": root}}) for root in roots]
+    assert len(set(same)) == 1
 
 
 @pytest.mark.parametrize(
@@ -35,6 +42,7 @@ def test_run_id_ignores_what_changes_no_number():
     [
         ({**CONFIG, "seed": 1}, {}),
         ({**CONFIG, "data": {"root": "x", "batch_size": 8}}, {}),
+        ({**CONFIG, "data": {"root": "y", "batch_size": 16}}, {}),
         ({**CONFIG, "trainer": {"devices": 1, "precision": "bf16-mixed"}}, {}),
         (CONFIG, {"world_size": 4}),
         (CONFIG, {"lr": 0.2}),
