@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import difflib
 import os
 import shutil
 import subprocess
@@ -129,11 +130,9 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _list(arguments: argparse.Namespace) -> int:
-    entries = [
-        entry
-        for entry in find_entries(arguments.runs)
-        if all(_matches(entry, text) for text in arguments.filter)
-    ]
+    found = find_entries(arguments.runs)
+    _check_filters(arguments.filter, found)
+    entries = [entry for entry in found if all(_matches(entry, t) for t in arguments.filter)]
     table = Table(box=None, pad_edge=False)
     for column in ("run", "state"):
         table.add_column(column, no_wrap=True)
@@ -273,9 +272,24 @@ def _matches(entry: Entry, text: str) -> bool:
     if key == "state":
         return entry.state == value
     flat = _flat(entry.config)
-    if key not in flat:  # `detector=atss_small` names a group; its file says `name`.
-        key = f"{key}.name"
-    return flat.get(key) == value
+    if key == "corr":
+        return value == flat.get("corr.coefficient", "none")
+    return flat.get(_option(key, flat)) == value
+
+
+def _option(key: str, flat: Mapping[str, str]) -> str:
+    """Return the option's name; `detector=atss_small` names a group, whose file says `name`."""
+    return key if key in flat else f"{key}.name"
+
+
+def _check_filters(filters: Sequence[str], entries: Sequence[Entry]) -> None:
+    known = set().union(*(_flat(entry.config) for entry in entries))
+    for text in filters:
+        key, equals, _ = text.partition("=")
+        if entries and equals and not {key, f"{key}.name"} & {"state", "corr", *known}:
+            close = difflib.get_close_matches(key, known, n=1)
+            hint = f" Did you mean '{close[0]}'?" if close else ""
+            raise ValueError(f"Expected an option of a run to filter by, but got '{key}'.{hint}")
 
 
 def _flat(config: Mapping[str, Any]) -> dict[str, str]:

@@ -11,7 +11,7 @@ def make_run(
 ):
     folder = RunFolder(runs / name / identity)
     folder.create()
-    folder.write_yaml("config.yaml", {"seed": seed, "corr": {"weight": weight}, "name": None})
+    folder.write_yaml("config.yaml", {"seed": seed, "corr": {"coefficient": "concordance", "weight": weight}, "name": None})
     folder.write_yaml("overrides.yaml", [f"seed={seed}", "corr=concordance"])
     folder.write_json("environment.json", {"status": status, "seed": seed, "wall_seconds": 80.0})
     folder.write_csv("metrics.csv", [{"epoch": k} for k in range(epochs)])
@@ -58,9 +58,20 @@ def test_list_shows_measures_and_filters(runs, capsys):
     line = next(line for line in text.splitlines() if line.startswith("a/0123456789ab"))
     assert line.split()[:6] == ["a/0123456789ab", "finished", "2", "0", "25.0", "50.0"]
     assert "1 min 20 s" in line
-    for filters, count in ((["corr.weight=0.3"], 1), (["state=stopped"], 1), (["b/"], 2)):
+    for filters, count in (
+        (["corr.weight=0.3"], 1),
+        (["corr=concordance", "a/"], 2),
+        (["corr=none"], 0),
+        (["state=stopped"], 1),
+        (["b/"], 2),
+    ):
         assert call(runs, "list", *filters) == 0
         assert f"{count} runs in" in capsys.readouterr().out
+
+
+def test_a_filter_on_an_option_that_no_run_has_is_an_error(runs, capsys):
+    assert call(runs, "list", "cor.weight=0.3") == 2
+    assert "got 'cor.weight'. Did you mean 'corr.weight'?" in capsys.readouterr().err
 
 
 def test_show_takes_the_beginning_of_an_id(runs, capsys):
