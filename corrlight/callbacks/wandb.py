@@ -7,8 +7,9 @@ import json
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
+from corrlight.data.datamodule import TestSplit
 from corrlight.engine.status import STATUS_FILE
 
 __all__ = ["close_wandb", "wandb_logger"]
@@ -32,7 +33,8 @@ def wandb_logger(
 
     Args:
         project: W&B project.
-        name: Name of the run: a table's row; by default the run folder's name.
+        name: Name of the run: a table's row; by default the run folder's name. That of a test says
+            so.
         group: Table or sweep that the run belongs to; by default the sweep that started it.
         tags: Further labels.
         save_dir: The run folder; W&B's own files go below.
@@ -44,17 +46,27 @@ def wandb_logger(
     class WandbLogger(LightningWandbLogger):
         """Closes its run with the job's results and exit state."""
 
+        failed = False
+
         def log_hyperparams(self, params: Any, *args: Any, **kwargs: Any) -> None:
             """Start the run, log the configuration, and see to its end."""
             super().log_hyperparams(params, *args, **kwargs)
             # After W&B's own hook, hence before it at exit, which would close the run first.
-            atexit.register(close_wandb, self.experiment, Path(save_dir))
+            atexit.register(self._close)
+
+        def finalize(self, status: str) -> None:
+            """Note a failure: a test that fails leaves the files of an earlier one."""
+            super().finalize(status)
+            self.failed = self.failed or status == "failed"
+
+        def _close(self) -> None:
+            close_wandb(self.experiment, Path(save_dir), failed=self.failed)
 
     if offline is None:
         # An agent's own key may stand in the user's .netrc.
         offline = not (os.environ.get("WANDB_API_KEY") or os.environ.get("WANDB_SWEEP_ID"))
     return WandbLogger(
-        name=name or Path(save_dir).resolve().parent.name,
+        name=_name(name, Path(save_dir).resolve()),
         save_dir=save_dir,
         offline=offline,
         project=project,
@@ -63,14 +75,17 @@ def wandb_logger(
     )
 
 
-def close_wandb(run: Any, folder: Path) -> None:
+def close_wandb(run: Any, folder: Path, *, failed: bool = False) -> None:
     """Log the results of a run folder and close its W&B run with the job's exit state.
 
     Args:
         run: The W&B run.
-        folder: The run folder.
+        folder: The run folder, or that of its test.
+        failed: Whether the job failed; a "finished" in the folder is then of an earlier one.
     """
     status = _read(folder / "environment.json").get("status")
+    if failed and status == "finished":
+        status = "failed"
     metrics = _read(folder / "metrics.json") if status == "finished" else {}
     if metrics:
         import wandb
@@ -94,6 +109,12 @@ def _read(path: Path) -> dict[str, Any]:
     except (OSError, ValueError):
         return {}
     return found if isinstance(found, dict) else {}
+
+
+def _name(name: str | None, folder: Path) -> str:
+    if folder.name in get_args(TestSplit):  # The run folder's sub-folder.
+        return f"{name or folder.parent.parent.name} ({folder.name})"
+    return name or folder.parent.name
 
 
 def _sweep() -> str | None:

@@ -215,6 +215,9 @@ def run_test(run: Run, checkpoint: Path) -> dict[str, Any]:
         extras.append(RawDumper(folder.path / "raw.npz", tuple(data.category_ids)))
     # Pictures of this test belong to its results, not to the run that the options would make.
     trainer = _trainer(config, folder, run.recorder, list(config.allow_targets), extras)
+    if is_main_process():
+        for logger in trainer.loggers:
+            logger.log_hyperparams(to_container(config))
     started = time.perf_counter()
     trainer.test(module, datamodule=data, verbose=False)
     metrics = {**module.evaluation.metrics, **({} if bounds is None else bounds.values)}
@@ -224,6 +227,7 @@ def run_test(run: Run, checkpoint: Path) -> dict[str, Any]:
             seconds["ImageBounds"] = bounds.seconds
         environment = {
             **describe_environment(),
+            "status": "finished",
             "wall_seconds": round(time.perf_counter() - started, 2),
             "measure_seconds": rounded_seconds(seconds),
         }

@@ -18,7 +18,7 @@ def logged(tmp_path, monkeypatch):
     monkeypatch.delenv("WANDB_API_KEY", raising=False)
     monkeypatch.setattr(atexit, "register", lambda *args: None)  # The test closes the run itself.
 
-    def make(status, with_metrics):
+    def make(status, with_metrics, fails=False):
         folder = tmp_path / "atss-concordance-coco" / "0123456789ab"
         (folder / "figures").mkdir(parents=True)
         (folder / "environment.json").write_text(json.dumps({"status": status}))
@@ -30,7 +30,9 @@ def logged(tmp_path, monkeypatch):
         logger.log_hyperparams({"corr": {"weight": 0.3}})
         for epoch in range(2):
             logger.log_metrics({"val/AP": 0.1 * epoch}, step=epoch)
-        close_wandb(logger.experiment, folder)
+        if fails:
+            logger.finalize("failed")
+        close_wandb(logger.experiment, folder, failed=logger.failed)
         wandb.teardown()  # Ends W&B's own process, which writes the file.
         files = list((folder / "wandb").glob("offline-run-*/*.wandb"))
         assert len(files) == 1  # One W&B run a job.
@@ -67,6 +69,23 @@ def test_the_run_is_closed_with_the_state_of_the_job(logged, status, code):
     """A job that was killed in an epoch left "running" behind."""
     found = logged(status, with_metrics=False)
     assert [c.exit_code for kind, c in found if kind == "exit"] == [code]
+
+
+@pytest.mark.slow
+def test_a_failed_test_does_not_report_the_results_of_an_earlier_one(logged):
+    found = logged("finished", with_metrics=True, fails=True)
+    assert [c.exit_code for kind, c in found if kind == "exit"] == [1]
+    summary = set().union(*(keys(c.update) for kind, c in found if kind == "summary"))
+    assert "final/AP" not in summary
+
+
+@pytest.mark.parametrize(("name", "shown"), [(None, "atss-none-coco"), ("row", "row")])
+def test_a_test_has_its_own_name(tmp_path, name, shown):
+    folder = tmp_path / "atss-none-coco" / "0123456789ab"
+    for split in ("test", "test-dev"):
+        logger = wandb_logger(name=name, save_dir=str(folder / split))
+        assert logger._wandb_init["name"] == f"{shown} ({split})"
+    assert wandb_logger(name=name, save_dir=str(folder))._wandb_init["name"] == shown
 
 
 def test_name_and_group_come_from_the_folder_and_the_sweep(tmp_path, monkeypatch):
