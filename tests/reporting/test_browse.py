@@ -11,7 +11,10 @@ def make_run(
 ):
     folder = RunFolder(runs / name / identity)
     folder.create()
-    folder.write_yaml("config.yaml", {"seed": seed, "corr": {"coefficient": "concordance", "weight": weight}, "name": None})
+    folder.write_yaml(
+        "config.yaml",
+        {"seed": seed, "corr": {"coefficient": "concordance", "weight": weight}, "name": None},
+    )
     folder.write_yaml("overrides.yaml", [f"seed={seed}", "corr=concordance"])
     folder.write_json("environment.json", {"status": status, "seed": seed, "wall_seconds": 80.0})
     folder.write_csv("metrics.csv", [{"epoch": k} for k in range(epochs)])
