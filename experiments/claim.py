@@ -99,10 +99,16 @@ class OurNumbers:
     Args:
         tables: By name.
         collected: What their run folders hold, by name.
+        server: Results of COCO's evaluation server, fractions by row of Table 5.5 and measure.
     """
 
-    def __init__(self, tables: Mapping[str, Table], collected: Mapping[str, Collected]) -> None:
-        self._tables, self._collected = tables, collected
+    def __init__(
+        self,
+        tables: Mapping[str, Table],
+        collected: Mapping[str, Collected],
+        server: Mapping[str, Mapping[str, float]] | None = None,
+    ) -> None:
+        self._tables, self._collected, self._server = tables, collected, server or {}
 
     def value(self, table: str, row: str, measure: str) -> float:
         """Return the mean over the seeds, times 100 (seconds as they are)."""
@@ -120,6 +126,16 @@ class OurNumbers:
         if mean is None:
             raise NotMeasuredError(f"{table}, {row}: gain in {measure}")
         return 100 * mean
+
+    def server_ap(self, row: str) -> float:
+        """Return AP on test-dev of a row of Table 5.5, times 100.
+
+        Raises:
+            NotMeasuredError: There is no server result of it.
+        """
+        if row not in self._server:
+            raise NotMeasuredError(f"table_5_5, {row}: server result")
+        return 100 * self._server[row]["AP"]
 
     def collected(self, table: str) -> Collected:
         """Return all that is there of a table."""

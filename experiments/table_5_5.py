@@ -11,7 +11,7 @@ import json
 import re
 import sys
 from argparse import ArgumentParser, Namespace
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -166,7 +166,8 @@ def _draw(
     return figure
 
 
-def _add_options(parser: ArgumentParser) -> None:
+def add_options(parser: ArgumentParser) -> None:
+    """Add ``--server-result``."""
     parser.add_argument(
         "--server-result",
         action="append",
@@ -176,10 +177,16 @@ def _add_options(parser: ArgumentParser) -> None:
     )
 
 
-def _choose(table: Table, arguments: Namespace) -> Table:
+def server_results(table: Table, given_files: Sequence[str]) -> dict[str, dict[str, float]]:
+    """Return the measures of the rows that a server result, ROW=FILE, is given of.
+
+    Raises:
+        ValueError: A row that does not exist, or no result in the file.
+        OSError: A file cannot be read.
+    """
     server: dict[str, dict[str, float]] = {}
     keys = [row.key for row in table.rows]
-    for given in arguments.server_result:
+    for given in given_files:
         key, equals, path = given.partition("=")
         if not equals:
             raise ValueError(f"Expected `--server-result` to be ROW=FILE, but got '{given}'.")
@@ -187,6 +194,11 @@ def _choose(table: Table, arguments: Namespace) -> Table:
             close = difflib.get_close_matches(key, keys, n=1, cutoff=0)
             raise ValueError(f"Unknown row '{key}' of {table.name}. Did you mean '{close[0]}'?")
         server[key] = read_server_result(Path(path))
+    return server
+
+
+def _choose(table: Table, arguments: Namespace) -> Table:
+    server = server_results(table, arguments.server_result)
     return replace(table, grid=partial(_grid, server=server), draw=partial(_draw, server=server))
 
 
@@ -211,7 +223,7 @@ TABLE = Table(
         "Our test-dev numbers come from --server-result alone; val2017 AP is another data set, for "
         "orientation.",
     ),
-    add_options=_add_options,
+    add_options=add_options,
     choose=_choose,
     grid=partial(_grid, server={}),
     draw=partial(_draw, server={}),

@@ -41,6 +41,19 @@ def _collected(tmp_path, scale):
     return everything
 
 
+def test_claims_on_test_dev_take_results_of_the_server():
+    rows = ("sparse_rcnn_r101_dcn-spearman", "sparse_rcnn_x101_dcn-spearman")
+    for given, expected in (
+        ({}, ["not measured"] * 7),
+        ({rows[0]: {"AP": 0.496}}, ["holds"] * 4 + ["not measured"] * 3),
+        ({row: {"AP": 0.30} for row in rows}, ["fails"] * 7),
+        # The thesis' own: the same verdicts as of its constants.
+        ({rows[0]: {"AP": 0.496}, rows[1]: {"AP": 0.510}}, ["holds"] * 7),
+    ):
+        numbers = OurNumbers(TABLES, {}, given)
+        assert [c.verdict(numbers) for c in CLAIMS if c.section == "5.4"] == expected
+
+
 def test_runs_with_the_numbers_of_the_thesis_give_its_verdicts(tmp_path):
     """Where our rows and the thesis' are the same: tables of gains."""
     ours = verdicts(OurNumbers(TABLES, _collected(tmp_path, 1.0)))
