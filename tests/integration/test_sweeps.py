@@ -115,7 +115,7 @@ def test_an_experiment_that_asks_for_a_sweep_starts_every_job_once(small, tmp_pa
     )
     done = subprocess.run(
         [sys.executable, ROOT / "run.py", "--config-dir", folder.parent, *small,
-         "experiment=grid", "trainer=ddp_sim", "schedule.max_epochs=1"],
+         "experiment=grid", "trainer=ddp_sim", "schedule.max_epochs=1", "launcher.jobs=2"],
         capture_output=True, text=True, timeout=120, env={**os.environ, "OMP_NUM_THREADS": "1"},
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
