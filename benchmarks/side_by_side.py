@@ -52,7 +52,7 @@ def main() -> None:
     cpus = len(os.sched_getaffinity(0))
     with tempfile.TemporaryDirectory() as name:
         base = Path(name)
-        sweep(base, "first", 1, 1, cpus, [*options, "debug=limit"])
+        sweep(base, "first", 1, 1, cpus, [*options, "trainer.limit_train_batches=2"])
         seconds = {
             "side by side": sweep(base, "beside", cpus, cpus, 1, options),
             "in sequence, one thread": sweep(base, "one", cpus, 1, 1, options),
