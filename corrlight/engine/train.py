@@ -248,17 +248,10 @@ def _check(config: DictConfig) -> None:
         raise ValueError(f"Expected `mode` to be train or test, but got '{config.mode}'.")
     if not isinstance(config.seed, int) or config.seed < 0:
         raise ValueError(f"Expected `seed` to be a number of at least 0, but got {config.seed!r}.")
-    epochs = config.trainer.max_epochs
-    if not isinstance(epochs, int) or epochs < 1:
-        raise ValueError(f"Expected `trainer.max_epochs` to be at least 1, but got {epochs!r}.")
-    batch = config.data.batch_size
-    if not isinstance(batch, int) or batch < 1:
-        raise ValueError(f"Expected `data.batch_size` to be at least 1, but got {batch!r}.")
-    epochs = config.trainer.check_val_every_n_epoch
-    if not isinstance(epochs, int) or epochs < 1:
-        raise ValueError(
-            f"Expected `trainer.check_val_every_n_epoch` to be at least 1, but got {epochs!r}."
-        )
+    for name in ("trainer.max_epochs", "data.batch_size", "trainer.check_val_every_n_epoch"):
+        count = OmegaConf.select(config, name)
+        if not isinstance(count, int) or count < 1:
+            raise ValueError(f"Expected `{name}` to be at least 1, but got {count!r}.")
     # Parameters stay float32: the other modes of Lightning cannot convert our batches.
     check_choice(
         "trainer.precision", config.trainer.precision, ("32-true", "bf16-mixed", "16-mixed")

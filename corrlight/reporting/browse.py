@@ -274,19 +274,17 @@ def _matches(entry: Entry, text: str) -> bool:
     flat = _flat(entry.config)
     if key == "corr":
         return value == flat.get("corr.coefficient", "none")
-    return flat.get(_option(key, flat)) == value
-
-
-def _option(key: str, flat: Mapping[str, str]) -> str:
-    """Return the option's name; `detector=atss_small` names a group, whose file says `name`."""
-    return key if key in flat else f"{key}.name"
+    # `detector=atss_small` names a group; its file says `name`.
+    return flat.get(key if key in flat else f"{key}.name") == value
 
 
 def _check_filters(filters: Sequence[str], entries: Sequence[Entry]) -> None:
-    known = set().union(*(_flat(entry.config) for entry in entries))
-    for text in filters:
-        key, equals, _ = text.partition("=")
-        if entries and equals and not {key, f"{key}.name"} & {"state", "corr", *known}:
+    keys = [text.partition("=")[0] for text in filters if "=" in text]
+    if not (keys and entries):
+        return
+    known = {"state", "corr"}.union(*(_flat(entry.config) for entry in entries))
+    for key in keys:
+        if key not in known and f"{key}.name" not in known:
             close = difflib.get_close_matches(key, known, n=1)
             hint = f" Did you mean '{close[0]}'?" if close else ""
             raise ValueError(f"Expected an option of a run to filter by, but got '{key}'.{hint}")

@@ -63,12 +63,8 @@ def corrlight(python, tmp_path, data_dir):
 
 
 @pytest.fixture
-def small(data_dir):
-    return [
-        "data=shapes", "trainer=cpu", f"paths.data_dir={data_dir}", "data.num_train=16",
-        "data.num_val=6", "data.image_size=64", "data.batch_size=4", "data.num_workers=0",
-        "schedule.max_epochs=1", "schedule.scheduler.warmup_steps=2", "~callbacks.pictures",
-    ]  # fmt: skip
+def small(options):
+    return ["data=shapes", *options, "schedule.max_epochs=1", "~callbacks.pictures"]
 
 
 def test_it_holds_the_package_and_all_configuration(wheel):

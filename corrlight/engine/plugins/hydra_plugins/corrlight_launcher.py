@@ -63,13 +63,14 @@ class CorrlightSweeper(BasicSweeper):
         """
         assert self.hydra_context is not None
         assert self.launcher is not None
-        if "allow_targets" in map(override_key, self._parse_config()):
+        parameters = self._parse_config()
+        if "allow_targets" in map(override_key, parameters):
             raise ConfigError(
                 "Expected `allow_targets` on the command line only, but got it from "
                 "hydra.sweeper.params."
             )
         parser = OverridesParser.create(config_loader=self.hydra_context.config_loader)
-        overrides = parser.parse_overrides([*self._parse_config(), *arguments])
+        overrides = parser.parse_overrides([*parameters, *arguments])
         batches = self.split_arguments(overrides, self.max_batch_size)
         starts = [sum(map(len, batches[:k])) for k in range(len(batches))]
         return [
