@@ -3,76 +3,85 @@
 from __future__ import annotations
 
 import argparse
-import difflib
-import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from corrlight.atomic import atomic_path, write_text
 from corrlight.engine.config import compose_config
-from corrlight.engine.job_view import JobView
-from corrlight.engine.jobs import Job, Resources, run_jobs, visible_gpus
-from corrlight.engine.sweep import SweepOptions, run_sweep
-from corrlight.reporting.runs import read_run
-from experiments.collection import (
-    Collected,
-    made_at_other_commit,
-    read_results,
-    tested_measures,
-)
+from experiments.collection import Collected, read_results
 from experiments.estimate import dry_run, problems
 from experiments.grid import FORMATS, render
-from experiments.identity import Locator, PlannedRun
+from experiments.identity import Locator
 from experiments.picture import standard_picture
-from experiments.row import Row
-from experiments.table import Table
+from experiments.running import Plan, make_runs, plan_table
+from experiments.table import Table, check_known
 
-__all__ = ["collect", "logger_options", "main", "select"]
+__all__ = ["add_common_options", "collect", "main", "make_tables", "report", "select"]
 
 _SUFFIXES = {"md": "md", "csv": "csv", "latex": "tex", "html": "html"}
-_FAILED, _BAD_INPUT, _INTERRUPTED = 1, 2, 130
+_BAD_INPUT = 2
 
 
 def main(table: Table, argv: Sequence[str] | None = None) -> int:
     """Make and print a table; return the exit code (1: a run failed, 2: the input was wrong)."""
-    parser = _parser(table)
+    parser = argparse.ArgumentParser(
+        prog=f"python -m experiments.{table.name}",
+        description=f"{table.title}. Runs what is missing, resumes what broke, prints ours beside "
+        "the thesis' numbers.",
+    )
+    rows = ", ".join(row.key for row in table.rows)
+    parser.add_argument("--rows", metavar="A,B", help=f"only these rows: {rows}")
+    if table.add_options is not None:
+        table.add_options(parser)
+    add_common_options(parser, f"runs/tables/{table.name}")
     arguments = parser.parse_intermixed_args(argv)
+
+    def make() -> int:
+        chosen = table if table.choose is None else table.choose(table, arguments)
+        return make_tables([select(chosen, arguments.rows)], arguments)
+
+    return report(make)
+
+
+def report(make: Callable[[], int]) -> int:
+    """Return the exit code of ``make``; wrong input is one line and exit code 2."""
     try:
-        return _main(table, arguments)
+        return make()
     except (ValueError, OSError) as error:
         print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
         return _BAD_INPUT
 
 
-def _parser(table: Table) -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog=f"python -m experiments.{table.name}",
-        description=f"{table.title}. Runs what is missing, resumes what broke, prints ours beside "
-        "the thesis' numbers.",
-        epilog="Further arguments are run.py options for every row, such as "
-        "data.root=/datasets/coco trainer=ddp trainer.devices=4 logger=wandb.",
+def add_common_options(parser: argparse.ArgumentParser, out: str) -> None:
+    """Add the options of every table; ``out`` is where it is written by default."""
+    parser.epilog = (
+        "Further arguments are run.py options for every row, such as "
+        "data.root=/datasets/coco trainer=ddp trainer.devices=4 logger=wandb."
     )
     add = parser.add_argument
     add("--dry-run", action="store_true", help="print commands and cost, run nothing")
     add("--collect", action="store_true", help="print what there is, run nothing")
     add("--toy", action="store_true", help="small variants on the embedded shapes, minutes a row")
     add("--seeds", type=int, default=1, metavar="K", help="runs a row (default 1)")
-    add("--rows", metavar="A,B", help=f"only these rows: {', '.join(r.key for r in table.rows)}")
     add("--format", default="md", help=f"comma-separated: {','.join(FORMATS)} (default md)")
     add("--jobs", type=int, metavar="N", help="runs side by side (default: one a GPU or CPU)")
     add("--rerun-stale", action="store_true", help="run again what another commit made")
-    add("--out", type=Path, metavar="DIR", help="default: runs/tables/NAME")
-    if table.add_options is not None:
-        table.add_options(parser)
+    add("--out", type=Path, metavar="DIR", help=f"default: {out}, or {out}-toy")
     add("options", nargs="*", help="run.py options")
-    return parser
 
 
-def _main(table: Table, arguments: argparse.Namespace) -> int:
-    if table.choose is not None:
-        table = table.choose(table, arguments)
+def make_tables(tables: Sequence[Table], arguments: argparse.Namespace) -> int:
+    """Run what the tables lack and print them, as the options of the command line say.
+
+    Returns:
+        0, or 1 where a run failed; 130 where it was stopped.
+
+    Raises:
+        ValueError: Options that cannot be; nothing was started then.
+        OSError: A folder that cannot be read or written.
+    """
     if arguments.seeds < 1:
         raise ValueError(f"Expected `--seeds` to be at least 1, but got {arguments.seeds}.")
     forms = [form for form in arguments.format.split(",") if form]
@@ -80,25 +89,36 @@ def _main(table: Table, arguments: argparse.Namespace) -> int:
         if form not in FORMATS:
             known = ", ".join(FORMATS)
             raise ValueError(f"Expected `--format` to be of {known}, but got '{form}'.")
-    table = select(table, arguments.rows)
+    toy, options = arguments.toy, arguments.options
     runs = not (arguments.dry_run or arguments.collect)
-    plans = plan(table, arguments, Locator(draw=runs))
+    locator = Locator(draw=runs)
+    plans = [
+        plan_table(table, toy=toy, seeds=arguments.seeds, options=options, locator=locator)
+        for table in tables
+    ]
     if arguments.dry_run:
-        print(dry_run(table, plans, arguments.toy))
+        print(dry_run(plans, toy))
         return 0
+    folders = {table.name: _out(table, arguments, single=len(tables) == 1) for table in tables}
     code = 0
     if runs:
-        code = _run(table, arguments, plans, _out(table, arguments))
-    collected = gather(table, plans, arguments.toy)
-    _write(table, collected, forms, _out(table, arguments))
+        code = make_runs(
+            plans,
+            folders[tables[0].name] / "logs",
+            jobs=arguments.jobs,
+            threads=1 if toy else None,
+            rerun_stale=arguments.rerun_stale,
+        )
+    for plan in plans:
+        _write(plan.table, gather(plan, toy), forms, folders[plan.table.name])
     for problem in problems(plans):
         print(f"note: {problem}", file=sys.stderr)
     return code
 
 
-def _out(table: Table, arguments: argparse.Namespace) -> Path:
+def _out(table: Table, arguments: argparse.Namespace, single: bool) -> Path:
     if arguments.out is not None:
-        return Path(arguments.out)
+        return Path(arguments.out) if single else arguments.out / table.name
     paths = [option for option in arguments.options if option.startswith("paths.")]
     runs = Path(compose_config(paths).config.paths.runs_dir)
     return runs / "tables" / (f"{table.name}-toy" if arguments.toy else table.name)
@@ -112,31 +132,18 @@ def select(table: Table, names: str | None) -> Table:
     """
     if not names:
         return table
-    keys = [row.key for row in table.rows]
     wanted = [name for name in names.split(",") if name]
     for name in wanted:
-        if name not in keys:
-            close = difflib.get_close_matches(name, keys, n=1, cutoff=0)
-            raise ValueError(f"Unknown row '{name}' of {table.name}. Did you mean '{close[0]}'?")
+        check_known("row", name, [row.key for row in table.rows], table.name)
     return replace(table, rows=tuple(row for row in table.rows if row.key in wanted))
 
 
-def plan(
-    table: Table, arguments: argparse.Namespace, locator: Locator
-) -> dict[str, list[PlannedRun]]:
-    """Return the runs of every row, one a seed."""
-    plans = {}
-    for row in table.rows:
-        options = [*row.run_options(arguments.toy), *arguments.options]
-        plans[row.key] = [locator.plan(options, seed) for seed in range(arguments.seeds)]
-    return plans
-
-
-def gather(table: Table, plans: dict[str, list[PlannedRun]], toy: bool) -> Collected:
+def gather(plan: Plan, toy: bool) -> Collected:
     """Return what the run folders of the planned runs hold."""
-    rows: dict[str, Row] = {row.key: row for row in table.rows}
+    rows = {row.key: row for row in plan.table.rows}
     results = {
-        key: read_results(rows[key], [run.folder for run in runs]) for key, runs in plans.items()
+        key: read_results(rows[key], [run.folder for run in runs])
+        for key, runs in plan.runs.items()
     }
     return Collected(results=results, toy=toy)
 
@@ -150,8 +157,8 @@ def collect(
     locator: Locator | None = None,
 ) -> Collected:
     """Return what is there of a table, running nothing; a shared ``locator`` saves time."""
-    arguments = argparse.Namespace(toy=toy, seeds=seeds, options=list(options))
-    return gather(table, plan(table, arguments, locator or Locator(draw=False)), toy)
+    locator = locator or Locator(draw=False)
+    return gather(plan_table(table, toy=toy, seeds=seeds, options=options, locator=locator), toy)
 
 
 def _write(table: Table, collected: Collected, forms: Sequence[str], out: Path) -> None:
@@ -168,88 +175,3 @@ def _write(table: Table, collected: Collected, forms: Sequence[str], out: Path) 
         with atomic_path(path) as temporary:
             figure.savefig(temporary, dpi=120)
         print(f"written to {path}", file=sys.stderr)
-
-
-def _run(
-    table: Table, arguments: argparse.Namespace, plans: dict[str, list[PlannedRun]], out: Path
-) -> int:
-    """Train what is missing, then test where the table needs it; return the exit code."""
-    names: list[str] = []
-    overrides: list[list[str]] = []
-    for key, runs in plans.items():
-        for seed, run in enumerate(runs):
-            if run.folder is None:
-                raise ValueError(f"Row {key} cannot run: {run.problem}")
-            stale = arguments.rerun_stale and _made_elsewhere(run)
-            if run.finished and not stale:
-                continue
-            _check_writable(run.folder.path)
-            names.append(key if len(runs) == 1 else f"{key} seed {seed}")
-            rerun = ["rerun=true"] if stale else []
-            overrides.append([*run.options, *logger_options(table, run, names[-1]), *rerun])
-    code = 0
-    if overrides:
-        at_once = arguments.jobs
-        if table.at_once is not None:
-            at_once = min(at_once or table.at_once, table.at_once)
-        options = SweepOptions(jobs=at_once, threads=1 if arguments.toy else None)
-        code = run_sweep(overrides, options, names=names).exit_code
-    if table.tested and code != _INTERRUPTED:
-        code = max(code, _test(table, plans, out / "logs"))
-    return code
-
-
-def _test(table: Table, plans: dict[str, list[PlannedRun]], logs: Path) -> int:
-    """Test the trained runs whose measures are not all there, with every measure there is."""
-    jobs: dict[str, Job] = {}
-    gpus = bool(visible_gpus())
-    for key, runs in plans.items():
-        for run in runs:
-            if not run.finished or run.folder is None:
-                continue
-            trained = read_run(run.folder.path)
-            known = {**tested_measures(trained), **trained.metrics}
-            jobs[str(run.folder)] = Job(
-                name=f"{key} (test)",
-                overrides=("mode=test", f"ckpt={run.folder}", "metric=full"),
-                folder=run.folder.path,
-                ranks=run.ranks,
-                gpu=gpus and run.needs_gpu,
-                finished=all(column in known for column in table.columns),
-            )
-    missing = [job for job in jobs.values() if not job.finished]
-    if not missing:
-        return 0
-    with JobView() as view:
-        states = run_jobs(missing, Resources.of(missing), logs, on_change=view)
-    failed = [state for state in states if state.state != "finished"]
-    for state in failed:
-        print(f"{state.job.name}: {state.state}: {state.reason} ({state.log})", file=sys.stderr)
-    return _FAILED if failed else 0
-
-
-def logger_options(table: Table, run: PlannedRun, name: str) -> list[str]:
-    """Return what groups a run in W&B; nothing with the other loggers."""
-    if "group" not in (run.config.get("logger") or {}):
-        return []
-    data = run.config["data"]["_target_"].rpartition(".")[2].removesuffix("DataModule").lower()
-    return [
-        f"logger.group={table.name}",
-        f"logger.name='{name}'",
-        f"logger.tags=[{table.name},{data}]",
-    ]
-
-
-def _made_elsewhere(run: PlannedRun) -> bool:
-    """Whether a finished run was made at another commit."""
-    if run.folder is None or not run.finished:
-        return False
-    return made_at_other_commit(run.folder.path) is not None
-
-
-def _check_writable(folder: Path) -> None:
-    parent = folder.absolute()
-    while not parent.exists():
-        parent = parent.parent
-    if not parent.is_dir() or not os.access(parent, os.W_OK):
-        raise OSError(f"Cannot write the run folder {folder}: {parent} is not writable.")

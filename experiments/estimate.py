@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
-from experiments.identity import PlannedRun
 from experiments.row import Row
-from experiments.table import Table
+from experiments.running import Plan
 
 __all__ = ["dry_run", "gpu_hours", "problems"]
 
@@ -30,15 +30,17 @@ def gpu_hours(row: Row, config: dict[str, Any]) -> float:
     return float(images * trainer["max_epochs"] * row.setting.gpu_seconds / 3600)
 
 
-def dry_run(table: Table, plans: dict[str, list[PlannedRun]], toy: bool) -> str:
-    """Return the commands of a table with their state and cost; a run of two rows counts once."""
-    lines = [f"{table.name}: {table.title}"]
+def dry_run(plans: Sequence[Plan], toy: bool) -> str:
+    """Return the commands of some tables with their state and cost; a shared run counts once."""
+    lines = []
     seen: set[str] = set()
     total = 0.0
     counts = {"finished": 0, "to resume": 0, "to run": 0}
     unit = "minutes on one CPU thread" if toy else "GPU hours"
-    for row in table.rows:
-        for run in plans[row.key]:
+    for plan in plans:
+        lines.append(f"{plan.table.name}: {plan.table.title}")
+        pairs = [(row, run) for row in plan.table.rows for run in plan.runs[row.key]]
+        for row, run in pairs:
             # Without data there is no run id; equal options are then the same run.
             identity = str(run.folder) if run.folder is not None else " ".join(run.options)
             again = identity in seen
@@ -58,6 +60,7 @@ def dry_run(table: Table, plans: dict[str, list[PlannedRun]], toy: bool) -> str:
     return "\n".join(lines)
 
 
-def problems(plans: dict[str, list[PlannedRun]]) -> list[str]:
+def problems(plans: Sequence[Plan]) -> list[str]:
     """Return why run folders cannot be named, which is that data are missing; each once."""
-    return sorted({run.problem for runs in plans.values() for run in runs if run.problem})
+    everything = (run for plan in plans for runs in plan.runs.values() for run in runs)
+    return sorted({run.problem for run in everything if run.problem})

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import difflib
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Table",
+    "check_known",
     "family",
     "gain_cell",
     "measure_of",
@@ -74,6 +76,25 @@ class Table:
     def as_grid(self, collected: Collected, digits: int = 1) -> Grid:
         """Return what is printed."""
         return (self.grid or standard_grid)(self, collected, digits)
+
+
+def check_known(kind: str, name: str, known: Collection[str], where: str) -> None:
+    """Refuse a name that is none of ``known``.
+
+    Args:
+        kind: What it names, such as "row".
+        name: As given.
+        known: The names that there are.
+        where: What has them.
+
+    Raises:
+        ValueError: The message has the nearest name.
+    """
+    if name in known:
+        return
+    close = difflib.get_close_matches(name, known, n=1, cutoff=0)
+    hint = f"Did you mean '{close[0]}'?" if close else "There is none."
+    raise ValueError(f"Unknown {kind} '{name}' of {where}. {hint}")
 
 
 def family(

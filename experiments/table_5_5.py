@@ -6,7 +6,6 @@ Annotations of test-dev are not public: our numbers come from files of the evalu
 and the AP on val2017 of the same runs stands in a column of its own.
 """
 
-import difflib
 import json
 import re
 import sys
@@ -24,7 +23,7 @@ from experiments.grid import DASH, Grid, number
 from experiments.picture import OURS, THESIS, new_figure
 from experiments.row import Row, with_spearman_rank
 from experiments.setting import SPARSE_RCNN_R101, SPARSE_RCNN_X101
-from experiments.table import Table, standard_notes, title_of, value_cell
+from experiments.table import Table, check_known, standard_notes, title_of, value_cell
 from experiments.thesis_numbers import MEASURES, records
 
 _MEASURES = ("ap", "ap50", "ap75", "ap_s", "ap_m", "ap_l")
@@ -190,9 +189,7 @@ def server_results(table: Table, given_files: Sequence[str]) -> dict[str, dict[s
         key, equals, path = given.partition("=")
         if not equals:
             raise ValueError(f"Expected `--server-result` to be ROW=FILE, but got '{given}'.")
-        if key not in keys:
-            close = difflib.get_close_matches(key, keys, n=1, cutoff=0)
-            raise ValueError(f"Unknown row '{key}' of {table.name}. Did you mean '{close[0]}'?")
+        check_known("row", key, keys, table.name)
         server[key] = read_server_result(Path(path))
     return server
 

@@ -1,17 +1,9 @@
-"""Every table and figure there is, from the files in experiments/."""
+"""Every table and figure there is."""
 
-import importlib
-from pathlib import Path
+from experiments.all import tables
 
-import experiments
-
-NAMES = sorted(
-    path.stem
-    for path in Path(experiments.__file__).parent.glob("*.py")
-    if path.stem.startswith(("table_", "figure_"))
-    or path.stem in ("backprop_heads", "training_time")
-)
-TABLES = {name: importlib.import_module(f"experiments.{name}").TABLE for name in NAMES}
+TABLES = tables()
+NAMES = sorted(TABLES)
 
 
 def distinct_rows():
