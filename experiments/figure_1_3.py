@@ -10,7 +10,7 @@ from experiments import table_5_1, table_5_3, table_5_4
 from experiments.collection import Collected
 from experiments.command import main
 from experiments.picture import OURS, THESIS, new_figure
-from experiments.row import Row
+from experiments.row import Row, with_spearman_rank
 from experiments.table import Table, measure_of, title_of
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ def _rows() -> tuple[Row, ...]:
     for pair in _BARS:
         for row in pair:
             rows.setdefault(row.key, row)
-    return tuple(rows.values())
+    return with_spearman_rank(list(rows.values()))
 
 
 def _draw(table: Table, collected: Collected) -> "Figure":

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ["OURS", "THESIS", "legend", "new_figure", "standard_picture"]
+__all__ = ["OURS", "THESIS", "hollow", "legend", "new_figure", "standard_picture"]
 
 OURS, THESIS = "#0072b2", "#d55e00"
 
@@ -59,7 +59,7 @@ def standard_picture(table: Table, collected: Collected) -> Figure | None:
             axes[0].errorbar(100 * summary.mean, place, xerr=spread, fmt="o", color=OURS)
         printed = row.thesis.get(measure)
         if printed is not None and not collected.toy:
-            _hollow(axes[0], printed, place)
+            hollow(axes[0], printed, place)
         if row.baseline is None:
             continue
         gain = collected.gain(row, measure)
@@ -70,7 +70,7 @@ def standard_picture(table: Table, collected: Collected) -> Figure | None:
         baseline = table.row(row.baseline)
         base = None if baseline is None else baseline.thesis.get(measure)
         if printed is not None and base is not None:
-            _hollow(axes[1], printed - base, place)
+            hollow(axes[1], printed - base, place)
     axes[0].set_yticks(range(len(rows)), [row.name for row in rows], fontsize=8)
     axes[0].invert_yaxis()
     axes[0].set_xlabel(f"{main} (times 100)")
@@ -85,5 +85,6 @@ def standard_picture(table: Table, collected: Collected) -> Figure | None:
     return figure
 
 
-def _hollow(axis: Axes, value: float, place: float) -> None:
+def hollow(axis: Axes, value: float, place: float) -> None:
+    """Draw a number of the thesis."""
     axis.plot(value, place, "D", markerfacecolor="none", color=THESIS, markersize=6)

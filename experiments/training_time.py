@@ -5,14 +5,19 @@ Run: ``python -m experiments.training_time [--toy] [--dry-run] [run.py options .
 
 import sys
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from experiments.collection import Collected, Summary
 from experiments.command import main
 from experiments.grid import DASH, Grid
+from experiments.picture import OURS, hollow, legend, new_figure
 from experiments.row import Row, with_spearman_rank
 from experiments.setting import SPARSE_RCNN
 from experiments.table import Table, title_of
 from experiments.thesis_numbers import numbers
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 # A few hundred iterations say how long one takes: the rows are short runs of their own, one after
 # the other, with nothing beside them.
@@ -67,6 +72,31 @@ def _seconds(collected: Collected, row: Row) -> Summary:
     return collected.results[row.key].summary("seconds_per_iteration")
 
 
+def _draw(table: Table, collected: Collected) -> "Figure | None":
+    """Seconds of an iteration, a line a row; the thesis' only beside runs on COCO."""
+    rows = [row for row in table.rows if row.key in collected.results]
+    if not any(collected.results[row.key].num_runs for row in rows):
+        return None
+    figure = new_figure(6.5, 1.3 + 0.27 * len(rows))
+    axis = figure.subplots()
+    for place, row in enumerate(rows):
+        own = _seconds(collected, row)
+        if own.mean is not None:
+            axis.errorbar(own.mean, place, xerr=own.deviation, fmt="o", color=OURS)
+        printed = row.thesis.get("seconds_per_iteration")
+        if printed is not None and not collected.toy:
+            hollow(axis, printed, place)
+    axis.set_yticks(range(len(rows)), [row.name for row in rows], fontsize=8)
+    axis.invert_yaxis()
+    axis.set_xlim(left=0)
+    axis.set_xlabel("seconds of a training iteration")
+    axis.grid(linewidth=0.4, alpha=0.5)
+    axis.tick_params(axis="x", labelsize=8)
+    legend(figure, thesis=not collected.toy)
+    figure.suptitle(title_of(table, collected), fontsize=10)
+    return figure
+
+
 TABLE = Table(
     name="training_time",
     title="Section 5.5.3: seconds of a training iteration",
@@ -90,7 +120,7 @@ TABLE = Table(
         "Median wall time of an iteration without the wait for data, from environment.json; the "
         "rows run one after the other. The thesis' are of a V100.",
     ),
-    draw=lambda table, collected: None,
+    draw=_draw,
 )
 
 if __name__ == "__main__":
