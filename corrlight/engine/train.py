@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import lightning.pytorch as pl
+import torch
 from lightning.pytorch.strategies.launchers import _SubprocessScriptLauncher
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 from omegaconf import DictConfig, OmegaConf
@@ -49,6 +50,8 @@ log = logging.getLogger("corrlight")
 
 # Ranks that fail with the main process have this long to say why.
 _RANK_SECONDS = 10.0
+# Processes that any machine takes: more than its cores only try a setting of many GPUs out.
+_RANKS_ON_CPU = 8
 
 
 class RunFolderError(ValueError):
@@ -252,6 +255,12 @@ def _check(config: DictConfig) -> None:
         count = OmegaConf.select(config, name)
         if not isinstance(count, int) or count < 1:
             raise ValueError(f"Expected `{name}` to be at least 1, but got {count!r}.")
+    ranks, most = ranks_per_node(config), max(_RANKS_ON_CPU, os.cpu_count() or 1)
+    if ranks > most and (config.trainer.accelerator == "cpu" or not torch.cuda.is_available()):
+        raise ValueError(
+            f"Expected `trainer.devices` to be at most {most} without GPUs, where every one is a "
+            f"process of its own, but got {ranks}."
+        )
     # Parameters stay float32: the other modes of Lightning cannot convert our batches.
     check_choice(
         "trainer.precision", config.trainer.precision, ("32-true", "bf16-mixed", "16-mixed")

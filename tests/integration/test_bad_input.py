@@ -34,6 +34,7 @@ SMALL = ShapesOptions(num_train=4, num_val=2, image_size=64)
         ("schedule.lr=0", "Expected `lr`"),
         ("schedule.scheduler.milestones=[3,2]", "`milestones`"),
         ("schedule.gradient_clip_val=-1", "`trainer.gradient_clip_val`"),
+        (["trainer.devices=99", "trainer=cpu"], "Expected `trainer.devices` to be at most"),
         ("trainer.precision=bf16-true", "Expected `trainer.precision`"),
         ("trainer.check_val_every_n_epoch=0", "Expected `trainer.check_val_every_n_epoch`"),
         ("trainer.limit_val_batches=2.5", "invalid value 2.5 for limit_val_batches"),
