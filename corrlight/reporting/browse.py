@@ -6,6 +6,7 @@ import argparse
 import difflib
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
@@ -25,6 +26,8 @@ from corrlight.reporting.runs import as_number
 __all__ = ["Entry", "find_entries", "main"]
 
 _MEASURES = ("AP", "AP50", "AP75", "beta_img", "beta_cls")
+# What every run folder has, and nothing else is likely to.
+_FILES = ("config.yaml", "overrides.yaml")
 _COLOURS = {"finished": "green", "failed": "red", "stopped": "yellow", "broken": "red"}
 
 
@@ -87,8 +90,12 @@ def find_entries(runs_dir: Path) -> list[Entry]:
     """
     if not runs_dir.is_dir():
         raise ValueError(f"Expected the folder of all runs, but there is no {runs_dir} (--runs).")
-    files = sorted(runs_dir.glob("*/*/config.yaml"))
-    return [Entry.read(f.parent) for f in files if not f.parent.parent.name.startswith(".")]
+    folders = [file.parent for file in sorted(runs_dir.glob(f"*/*/{_FILES[0]}"))]
+    return [Entry.read(f) for f in folders if not f.parent.name.startswith(".") and _is_run(f)]
+
+
+def _is_run(path: Path) -> bool:
+    return all((path / name).is_file() for name in _FILES)
 
 
 def main(argv: Sequence[str]) -> int:
@@ -211,26 +218,61 @@ def _rerun(arguments: argparse.Namespace) -> int:
     # Code is not allowed by what a folder says.
     dropped = ("rerun", "resume", "allow_targets")
     stored = [o for o in _overrides(entry) if override_key(o) not in dropped]
-    command = [*stored, f"paths.runs_dir={arguments.runs}", *arguments.overrides, "rerun=true"]
+    # The run's own, wherever `--runs` is: else it would be made a second time, not again.
+    runs_dir = entry.folder.path.parent.parent
+    command = [*stored, f"paths.runs_dir={runs_dir}", *arguments.overrides, "rerun=true"]
     home = str(Path(__file__).resolve().parents[2])
     path = os.pathsep.join([home, *filter(None, [os.environ.get("PYTHONPATH")])])
-    return subprocess.run(
+    return _wait_for(
         [sys.executable, "-m", "corrlight.cli", "train", *command],
-        env={**os.environ, "PYTHONPATH": path},
-    ).returncode
+        {**os.environ, "PYTHONPATH": path},
+    )
+
+
+def _wait_for(command: Sequence[str], environment: Mapping[str, str]) -> int:
+    """Return the exit code of a training, which answers Ctrl-C and SIGTERM itself.
+
+    Ctrl-C reaches both processes of a terminal, SIGTERM only this one, which passes it on.
+    """
+    before = {signal.SIGINT: signal.signal(signal.SIGINT, lambda signum, frame: None)}
+    try:
+        process = subprocess.Popen(command, env=environment)
+        before[signal.SIGTERM] = signal.signal(
+            signal.SIGTERM, lambda signum, frame: process.terminate()
+        )
+        code = process.wait()
+    finally:
+        for signum, handler in before.items():
+            signal.signal(signum, handler)
+    return code if code >= 0 else 128 - code
 
 
 def _remove(arguments: argparse.Namespace) -> int:
-    entries = [_find(arguments.runs, name) for name in arguments.run]
+    found = [_find(arguments.runs, name) for name in arguments.run]
+    entries = list({entry.folder.path: entry for entry in found}.values())
     for entry in entries:
+        path = entry.folder.path
+        for link in (path, path.parent):
+            if link.is_symlink():
+                raise ValueError(f"Expected a run folder and no link to one, but {link} is one.")
         if entry.state == "running":
             raise ValueError(f"Expected a run that is not being made, but {entry.name} is.")
     for entry in entries:
-        if not (arguments.yes or _agreed(f"Delete {entry.folder}? [y/N] ")):
-            continue
-        shutil.rmtree(entry.folder.path)
-        print(f"Deleted {entry.folder}")
+        if arguments.yes or _agreed(f"Delete {entry.folder}? [y/N] "):
+            _delete(entry.folder)
+            print(f"Deleted {entry.folder}")
     return 0
+
+
+def _delete(folder: RunFolder) -> None:
+    folder.lock()  # It may have been started since it was found.
+    try:
+        # Renamed first: who starts the run now makes a folder of its own.
+        aside = folder.set_aside()
+        assert aside is not None
+        shutil.rmtree(aside)
+    finally:
+        folder.unlock()
 
 
 def _agreed(question: str) -> bool:
@@ -248,10 +290,12 @@ def _console() -> Console:
 
 def _find(runs_dir: Path, name: str) -> Entry:
     """Return the run with this path, ``<name>/<run id>``, or beginning of its id."""
-    path = Path(name)
-    # Other folders have a config.yaml too, and `rm` deletes what it finds.
-    if all((path / file).is_file() for file in ("config.yaml", "overrides.yaml")):
-        return Entry.read(path.resolve())
+    if not name.strip():
+        # A variable that is not set: every id begins with nothing.
+        raise ValueError("Expected the name of a run, but got an empty one.")
+    path = Path(os.path.abspath(name))  # Links stay links: `rm` asks for them.
+    if _is_run(path):
+        return Entry.read(path)
     found = [
         entry
         for entry in find_entries(runs_dir)

@@ -210,11 +210,15 @@ def test_repeating_a_run_allows_no_code(tmp_path, monkeypatch, sign):
     (folder / "config.yaml").write_text("{}")
     (folder / "overrides.yaml").write_text(yaml.safe_dump([f"{sign}allow_targets=[os]", "seed=1"]))
     commands = []
-    monkeypatch.setattr("subprocess.run", lambda command, env: commands.append(command) or Done)
 
     class Done:
-        returncode = 0
+        def __init__(self, command, env):
+            commands.append(command)
 
+        def wait(self):
+            return 0
+
+    monkeypatch.setattr("subprocess.Popen", Done)
     assert runs_main(["rerun", "0123", "--runs", str(tmp_path / "runs")]) == 0
     assert "seed=1" in commands[0]
     assert not any("allow_targets" in option for option in commands[0])

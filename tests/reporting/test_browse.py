@@ -1,4 +1,9 @@
 import json
+import os
+import signal
+import sys
+import threading
+import time
 
 import pytest
 
@@ -97,18 +102,67 @@ def test_diff_names_options_and_measures(runs, capsys):
     assert "No difference" in capsys.readouterr().out
 
 
-def test_rerun_takes_the_stored_overrides(runs, monkeypatch):
-    called = []
+# Stands for Python, which `rerun` starts: what a training does with signals, its command in a file.
+CHILD = """#!{python}
+import os, signal, sys, time
+def stop(signum, frame):
+    time.sleep(1)  # Longer than Python's own patience with a child after Ctrl-C.
+    open("saved", "w").close()
+    sys.exit(128 + signum)
+signal.signal(signal.SIGINT, stop)
+signal.signal(signal.SIGTERM, stop)
+with open("command", "w") as file:
+    file.write("\\n".join([str(os.getpid()), *sys.argv[1:]]))
+if "wait" in sys.argv:
+    time.sleep(60)
+sys.exit(7)
+"""
 
-    class Done:
-        returncode = 7
 
-    monkeypatch.setattr("subprocess.run", lambda command, env: called.append(command) or Done())
+@pytest.fixture
+def child(tmp_path, monkeypatch):
+    """Let `rerun` start the script above; return the file that gets its command."""
+    script = tmp_path / "python"
+    script.write_text(CHILD.format(python=sys.executable))
+    script.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(script))
+    monkeypatch.chdir(tmp_path)
+    return tmp_path / "command"
+
+
+def test_rerun_takes_the_stored_overrides(runs, child):
     assert call(runs, "rerun", "1123", "trainer.devices=2") == 7
-    assert called[0][1:] == [
+    assert child.read_text().split("\n")[1:] == [
         "-m", "corrlight.cli", "train", "seed=1", "corr=concordance", f"paths.runs_dir={runs}",
         "trainer.devices=2", "rerun=true",
     ]  # fmt: skip
+
+
+def test_rerun_stays_in_the_folder_of_the_run(runs, tmp_path, child):
+    """Named by its path, it may be of another folder of runs than the default one."""
+    elsewhere = make_run(tmp_path / "elsewhere", "c", "4123456789ab")
+    assert call(runs, "rerun", str(elsewhere)) == 7
+    assert f"paths.runs_dir={tmp_path / 'elsewhere'}" in child.read_text()
+
+
+@pytest.mark.parametrize(("signum", "to_child"), [(signal.SIGINT, True), (signal.SIGTERM, False)])
+def test_rerun_lets_the_training_save(runs, child, signum, to_child):
+    """Ctrl-C of a terminal reaches both processes, SIGTERM the one that it names."""
+    before = [signal.getsignal(s) for s in (signal.SIGINT, signal.SIGTERM)]
+
+    def stop():
+        while not (child.exists() and child.read_text().endswith("rerun=true")):
+            time.sleep(0.05)
+        if to_child:
+            os.kill(int(child.read_text().split()[0]), signum)
+        os.kill(os.getpid(), signum)
+
+    thread = threading.Thread(target=stop)
+    thread.start()
+    assert call(runs, "rerun", "1123", "wait") == 128 + signum
+    thread.join()
+    assert child.with_name("saved").exists()
+    assert [signal.getsignal(s) for s in (signal.SIGINT, signal.SIGTERM)] == before
 
 
 def test_rm_deletes_what_is_named_and_nothing_that_runs(runs, monkeypatch, capsys):
@@ -122,6 +176,59 @@ def test_rm_deletes_what_is_named_and_nothing_that_runs(runs, monkeypatch, capsy
     held.unlock()
     assert call(runs, "rm", "0123", "2123", "--yes") == 0
     assert [entry.name for entry in find_entries(runs)] == ["a/1123456789ab", "b/3123456789ab"]
+
+
+def test_rm_does_not_delete_what_was_started_before_the_answer(runs, monkeypatch, capsys):
+    started = RunFolder(runs / "b" / "3123456789ab")
+
+    def answer(question):
+        started.lock()
+        return "y"
+
+    monkeypatch.setattr("builtins.input", answer)
+    assert call(runs, "rm", "3123") == 2
+    assert f"is being made by process {os.getpid()}" in capsys.readouterr().err
+    started.unlock()
+    assert len(find_entries(runs)) == 4
+
+
+def test_rm_without_a_name_deletes_nothing(tmp_path, monkeypatch, capsys):
+    """As from a variable that is not set; one run is all that there is, or where the user is."""
+    folder = make_run(tmp_path / "runs", "a", "0123456789ab")
+    for place in (tmp_path, folder.path):
+        monkeypatch.chdir(place)
+        assert call(tmp_path / "runs", "rm", "", "--yes") == 2
+        assert "Expected the name of a run, but got an empty one" in capsys.readouterr().err
+    assert folder.finished
+
+
+def test_rm_takes_a_run_that_is_named_twice(runs):
+    assert call(runs, "rm", "0123", "a/0123456789ab", "--yes") == 0
+    assert not (runs / "a" / "0123456789ab").exists()
+    assert not list(runs.glob("*/*.old*"))
+
+
+def test_rm_in_another_tree_finds_no_run(tmp_path, capsys):
+    """Folders with a config.yaml are in many trees."""
+    other = tmp_path / "projects" / "mine" / "0123456789ab"
+    other.mkdir(parents=True)
+    (other / "config.yaml").write_text("{}")
+    assert call(tmp_path / "projects", "rm", "0123", "--yes") == 2
+    assert "but got none" in capsys.readouterr().err
+    assert find_entries(tmp_path / "projects") == []
+    assert other.is_dir()
+
+
+@pytest.mark.parametrize("by_path", [False, True])
+def test_rm_follows_no_links(runs, tmp_path, capsys, by_path):
+    kept = make_run(tmp_path / "kept", "c", "4123456789ab")
+    (runs / "a" / "5123456789ab").symlink_to(kept.path)
+    (runs / "linked").symlink_to(kept.path.parent)
+    for name in ("a/5123456789ab", "linked/4123456789ab"):
+        assert call(runs, "rm", str(runs / name) if by_path else name, "--yes") == 2
+        assert "and no link to one" in capsys.readouterr().err
+    assert kept.finished
+    assert (runs / "a" / "5123456789ab").is_symlink()
 
 
 def test_rm_without_an_answer_deletes_nothing(runs, monkeypatch, capsys):
