@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Collection, Sequence
 from types import TracebackType
 
 from rich import get_console
+from rich.console import Console, ConsoleOptions, RenderResult
 from rich.live import Live
 from rich.markup import escape
 from rich.table import Table
@@ -24,6 +26,9 @@ _COLOURS = {
     "failed": "red",
     "stopped": "yellow",
 }
+# What becomes a line with a count, one after the other, until the table fits into the terminal: a
+# taller one would lose its end, where the running jobs are. The summary names every failed one.
+_FOLDED_IN_TURN = ("reused", "finished", "waiting", "stopped", "failed")
 
 
 class JobView:
@@ -51,8 +56,8 @@ class JobView:
         trace: TracebackType | None,
     ) -> None:
         if self._live is not None:
-            self._live.update(job_table(self._states), refresh=True)
-            self._live.stop()
+            self._live.update(job_table(self._states) if self._states else "")
+            self._live.stop()  # Draws it, however tall.
 
     def __call__(self, states: Sequence[JobState], changed: JobState | None) -> None:
         """Redraw the table at most twice a second, or print a line for ``changed``."""
@@ -62,7 +67,28 @@ class JobView:
                 print(job_line(changed, len(states)), flush=True)
         elif changed is not None or time.monotonic() - self._last_drawn > 0.5:
             self._last_drawn = time.monotonic()
-            self._live.update(job_table(states), refresh=True)
+            self._live.update(_FittingTable(states), refresh=True)
+
+
+class _FittingTable:
+    """The table of all jobs, folded as far as the terminal's height asks for."""
+
+    def __init__(self, states: Sequence[JobState]) -> None:
+        self._states = states
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        height = options.size.height
+        for count in range(len(_FOLDED_IN_TURN) + 1):
+            folded = _FOLDED_IN_TURN[:count]
+            table = job_table(self._states, folded)
+            # Counted first: rendering is slow for thousands of rows, which cannot fit.
+            if table.row_count < height and _lines(console, options, table) <= height:
+                break
+        yield table
+
+
+def _lines(console: Console, options: ConsoleOptions, table: Table) -> int:
+    return len(console.render_lines(table, options, pad=False))
 
 
 def job_line(state: JobState, total: int) -> str:
@@ -73,26 +99,33 @@ def job_line(state: JobState, total: int) -> str:
     return "  ".join(parts)
 
 
-def job_table(states: Sequence[JobState]) -> Table:
-    """Return the table of all jobs."""
+def job_table(states: Sequence[JobState], folded: Collection[str] = ()) -> Table:
+    """Return the table of all jobs; those in a state of ``folded`` are a line with their count."""
     table = Table(box=None, pad_edge=False)
     table.add_column("job", justify="right")
     table.add_column("run", overflow="fold")
     for name, justify in (("state", "left"), ("epoch", "right"), ("AP", "right"), ("ETA", "right")):
         table.add_column(name, justify=justify, no_wrap=True)  # type: ignore[arg-type]
     table.add_column("", overflow="fold")
+    for name, count in Counter(s.state for s in states if s.state in folded).items():
+        table.add_row("", f"{count} {'job' if count == 1 else 'jobs'}", _coloured(name))
     for state in states:
-        colour = _COLOURS[state.state]
+        if state.state in folded:
+            continue
         table.add_row(
             str(state.number),
             escape(state.job.name),
-            f"[{colour}]{state.state}[/]",
+            _coloured(state.state),
             _epochs(state).removeprefix("epoch "),
             _measure(state).removeprefix("AP "),
             _left(state).removeprefix("ETA "),
             escape(state.reason or state.job.note),
         )
     return table
+
+
+def _coloured(state: str) -> str:
+    return f"[{_COLOURS[state]}]{state}[/]"
 
 
 def _epochs(state: JobState) -> str:
