@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import csv
+import errno
 import fcntl
 import hashlib
 import io
 import json
+import logging
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
@@ -18,13 +20,41 @@ import yaml
 from corrlight import RESULTS_VERSION
 from corrlight.atomic import write_text
 
-__all__ = ["NO_RESULT", "RunFolder", "data_fingerprint", "find_run", "flatten", "run_id"]
+__all__ = [
+    "NO_RESULT",
+    "RunFolder",
+    "data_fingerprint",
+    "find_run",
+    "flatten",
+    "relevant_options",
+    "run_id",
+]
+
+log = logging.getLogger("corrlight")
 
 # Sections of the configuration that change no number of a run.
 NO_RESULT = (
-    "paths", "logger", "callbacks", "name", "tags", "mode", "ckpt", "resume", "rerun",
-    "allow_targets", "optimized_metric", "test_metric", "dump_raw",
+    "paths", "logger", "name", "tags", "mode", "ckpt", "resume", "rerun", "allow_targets",
+    "optimized_metric", "test_metric", "dump_raw",
 )  # fmt: skip
+# Callbacks that only watch. Any other may act on the training, as early stopping and averages of
+# the weights do.
+_WATCHING = (
+    *(
+        f"corrlight.callbacks.{name}"
+        for name in ("RunCheckpoint", "EpochProgress", "DetectionPictures", "MeasurePanels")
+    ),
+    *(
+        f"lightning.pytorch.callbacks.{name}"
+        for name in (
+            "DeviceStatsMonitor", "LearningRateMonitor", "ModelSummary", "RichModelSummary",
+            "RichProgressBar", "TQDMProgressBar", "ThroughputMonitor",
+        )
+    ),
+)  # fmt: skip
+_GUARD = "corrlight.callbacks.NonFiniteGuard"
+# What flock says where the file system has no locks.
+_NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)
 _NO_RESULT_IN = {
     "trainer": ("accelerator", "devices", "num_nodes", "strategy", "log_every_n_steps"),
     "data": ("num_workers", "cache", "split", "test_dev_images", "test_dev_annotations"),
@@ -58,6 +88,32 @@ def flatten(config: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, 
             yield f"{prefix}{key}", value
 
 
+def relevant_options(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the part of a resolved configuration that may change a number of its run."""
+    relevant = {key: value for key, value in config.items() if key not in NO_RESULT}
+    for section, names in _NO_RESULT_IN.items():
+        if isinstance(relevant.get(section), Mapping):
+            relevant[section] = {k: v for k, v in relevant[section].items() if k not in names}
+    acting = {
+        name: options
+        for name, options in (relevant.pop("callbacks", None) or {}).items()
+        if isinstance(options, Mapping) and _acts(options)
+    }
+    if acting:
+        relevant["callbacks"] = acting
+    data = relevant.get("data")
+    if isinstance(data, Mapping) and data.get("root") is not None:
+        # Other pictures may stand beside equal annotations, blurred ones for example.
+        relevant["data"] = {**data, "root": os.path.abspath(data["root"])}
+    return relevant
+
+
+def _acts(callback: Mapping[str, Any]) -> bool:
+    target = callback.get("_target_")
+    # A guard that raises lets no other run end; one that skips steps does.
+    return target not in _WATCHING and (target != _GUARD or callback.get("policy") != "raise")
+
+
 def run_id(
     config: Mapping[str, Any], *, world_size: int, lr: float, fingerprint: Mapping[str, str]
 ) -> str:
@@ -69,16 +125,8 @@ def run_id(
         lr: The learning rate after scaling.
         fingerprint: Of the data (:func:`data_fingerprint`).
     """
-    relevant = {key: value for key, value in config.items() if key not in NO_RESULT}
-    for section, names in _NO_RESULT_IN.items():
-        if isinstance(relevant.get(section), Mapping):
-            relevant[section] = {k: v for k, v in relevant[section].items() if k not in names}
-    data = relevant.get("data")
-    if isinstance(data, Mapping) and data.get("root") is not None:
-        # Other pictures may stand beside equal annotations, blurred ones for example.
-        relevant["data"] = {**data, "root": os.path.abspath(data["root"])}
     record = {
-        "config": relevant,
+        "config": relevant_options(config),
         "world_size": world_size,
         "lr": lr,
         "data": dict(fingerprint),
@@ -89,9 +137,22 @@ def run_id(
 
 
 def find_run(runs_dir: Path, identity: str) -> RunFolder | None:
-    """Return the folder of the run with this id under any name, or None."""
-    found = sorted(runs_dir.glob(f"*/{identity}"))
-    return RunFolder(found[0]) if found else None
+    """Return the folder of the run with this id under any name, or None; a finished one first."""
+    found = [RunFolder(path) for path in sorted(runs_dir.glob(f"*/{identity}"))]
+    return next((folder for folder in found if folder.finished), found[0] if found else None)
+
+
+# The lock of this process's run. Forked loader workers inherit it and outlive a killed parent by
+# seconds, in which nobody could go on with the run.
+_locks: set[IO[str]] = set()
+
+
+def _forget_locks() -> None:
+    while _locks:
+        _locks.pop().close()
+
+
+os.register_at_fork(after_in_child=_forget_locks)
 
 
 class RunFolder:
@@ -134,6 +195,19 @@ class RunFolder:
         """Write a JSON file atomically; NaN is an error, undefined values are null."""
         text = json.dumps(value, indent=2, sort_keys=True, allow_nan=False)
         write_text(self.path / name, text + "\n")
+
+    def read_yaml(self, name: str) -> Any:
+        """Return the content of a YAML file in the folder.
+
+        Raises:
+            OSError: There is none.
+            ValueError: It is not YAML.
+        """
+        path = self.path / name
+        try:
+            return yaml.safe_load(path.read_text(encoding="utf-8"))
+        except yaml.YAMLError as error:
+            raise ValueError(f"Cannot read {path}: {' '.join(str(error).split())}") from error
 
     def write_yaml(self, name: str, value: Any) -> None:
         """Write a YAML file atomically."""
@@ -184,17 +258,23 @@ class RunFolder:
             owner = file.read().strip()
             file.close()
             raise OSError(f"The run {self.path} is being made by process {owner}.") from None
+        except OSError as error:
+            if error.errno not in _NO_LOCKS:
+                raise
+            log.warning("No locks in %s: nothing keeps a second process from this run.", self.path)
         file.truncate(0)
         file.write(str(os.getpid()))
         file.flush()
         self._lock = file
+        _locks.add(file)
 
     @property
     def held(self) -> bool:
         """Whether a process is making the run now."""
         try:
             with (self.path / "run.lock").open("r") as file:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                # Shared: an exclusive one needs a file open for writing on NFS.
+                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
         except BlockingIOError:
             return True
         except OSError:
@@ -204,8 +284,15 @@ class RunFolder:
     def unlock(self) -> None:
         """Release the folder."""
         if self._lock is not None:
+            _locks.discard(self._lock)
             self._lock.close()
             self._lock = None
+
+    def remove_leftovers(self) -> None:
+        """Remove what writers that were killed left behind; call it with the lock held."""
+        for pattern in (".*.tmp*", "checkpoints/.*.tmp*"):
+            for path in self.path.glob(pattern):
+                path.unlink(missing_ok=True)
 
     def set_aside(self) -> Path | None:
         """Rename an existing folder to ``<run id>.old<k>``; return where it went."""

@@ -1,5 +1,7 @@
+import errno
 import json
 import multiprocessing as mp
+import os
 
 import pytest
 
@@ -28,6 +30,29 @@ def test_run_id_ignores_what_changes_no_number():
         "data": {"root": "x", "batch_size": 16, "num_workers": 3},
     }
     assert identity(other) == identity(CONFIG)
+
+
+LIGHTNING = "lightning.pytorch.callbacks."
+
+
+@pytest.mark.parametrize(
+    ("callback", "other_run"),
+    [
+        ({"_target_": "corrlight.callbacks.DetectionPictures", "num_images": 3}, False),
+        ({"_target_": "corrlight.callbacks.RunCheckpoint", "every_n_steps": 2}, False),
+        ({"_target_": "corrlight.callbacks.NonFiniteGuard", "policy": "raise"}, False),
+        ({"_target_": LIGHTNING + "LearningRateMonitor"}, False),
+        (None, False),
+        ({"_target_": "corrlight.callbacks.NonFiniteGuard", "policy": "skip"}, True),
+        ({"_target_": LIGHTNING + "EMAWeightAveraging"}, True),
+        ({"_target_": LIGHTNING + "EarlyStopping", "monitor": "val/AP"}, True),
+        ({"_target_": "mine.Callback"}, True),
+    ],
+)
+def test_a_callback_that_may_act_on_training_makes_another_run(callback, other_run):
+    with_it = identity({**CONFIG, "callbacks": {"a": callback}})
+    assert (with_it != identity({**CONFIG, "callbacks": {}})) == other_run
+    assert identity({**CONFIG, "callbacks": {}}) == identity(CONFIG)
 
 
 def test_a_data_root_is_one_however_it_is_written(tmp_path, monkeypatch):
@@ -72,6 +97,14 @@ def test_a_run_is_found_under_any_name(tmp_path):
     assert found is not None
     assert found.path == tmp_path / "table" / "abc"
     assert find_run(tmp_path, "abd") is None
+
+
+def test_of_two_names_the_finished_one_is_found(tmp_path):
+    for name in ("a", "b"):
+        (tmp_path / name / "abc").mkdir(parents=True)
+    assert find_run(tmp_path, "abc").path == tmp_path / "a" / "abc"
+    RunFolder(tmp_path / "b" / "abc").write_json("metrics.json", {"AP": 0.5})
+    assert find_run(tmp_path, "abc").path == tmp_path / "b" / "abc"
 
 
 def test_finished_needs_a_readable_metrics_file(tmp_path):
@@ -123,6 +156,47 @@ def test_a_second_process_is_told_who_holds_the_folder(tmp_path):
         done.set()
         holder.join()
     RunFolder(tmp_path).lock()
+
+
+def test_a_forked_worker_does_not_keep_the_folder(tmp_path):
+    """It outlives a killed parent by seconds, and the same command must go on at once."""
+    folder = RunFolder(tmp_path)
+    folder.lock()
+    assert RunFolder(tmp_path).held
+    reader, writer = os.pipe()
+    child = os.fork()
+    if child == 0:
+        os.close(writer)
+        os.read(reader, 1)  # Until the parent ends it.
+        os._exit(0)
+    try:
+        folder.unlock()
+        assert not RunFolder(tmp_path).held
+        RunFolder(tmp_path).lock()
+    finally:
+        os.close(writer)
+        os.close(reader)
+        os.waitpid(child, 0)
+
+
+def test_a_folder_without_locks_is_used_with_a_warning(tmp_path, monkeypatch, caplog):
+    def no_locks(file, operation):
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr("fcntl.flock", no_locks)
+    RunFolder(tmp_path).lock()
+    assert "No locks" in caplog.text
+    assert not RunFolder(tmp_path).held
+
+
+def test_leftovers_of_killed_writers_are_removed(tmp_path):
+    folder = RunFolder(tmp_path)
+    folder.create()
+    names = [".metrics.12.tmp.json", "checkpoints/.last.12.tmp.ckpt", "checkpoints/last.ckpt"]
+    for name in names:
+        (tmp_path / name).touch()
+    folder.remove_leftovers()
+    assert [name for name in names if (tmp_path / name).exists()] == ["checkpoints/last.ckpt"]
 
 
 def test_set_aside_keeps_every_earlier_result(tmp_path):
