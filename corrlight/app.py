@@ -7,17 +7,18 @@ import os
 import sys
 import traceback
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-
-import yaml
 
 from corrlight.engine.config import (
     ComposedConfig,
     ConfigError,
+    check_logging,
     compose_config,
     config_dir,
     override_key,
 )
+from corrlight.engine.run_folder import RunFolder
 from corrlight.engine.status import STATUS_FILE
 
 __all__ = ["main", "run"]
@@ -40,11 +41,22 @@ def main(argv: Sequence[str] | None = None) -> int:
     overrides = list(flags.overrides)
     if flags.config_dir:
         # As an override it reaches the jobs of a sweep and the ranks of a run as well.
-        overrides.append(f"hydra.searchpath=[{Path(flags.config_dir).resolve().as_uri()}]")
-    shows = flags.help or flags.hydra_help or flags.cfg or flags.info or flags.shell_completion
-    if shows:
-        return _through_hydra(arguments)
-    return _guarded(lambda: _sweep(overrides)) if flags.multirun else run(overrides)
+        overrides.append(
+            f"hydra.searchpath=[{_quoted(f'file://{Path(flags.config_dir).resolve()}')}]"
+        )
+
+    def job() -> int:
+        for name in ("config_name", "config_path", "package", "experimental_rerun"):
+            if getattr(flags, name, None):
+                raise ValueError(
+                    f"Expected no --{name.replace('_', '-')} (--config-dir adds a folder of YAML "
+                    "files), but got it."
+                )
+        if flags.help or flags.hydra_help or flags.cfg or flags.info or flags.shell_completion:
+            return _through_hydra(arguments, overrides)
+        return _sweep(overrides) if flags.multirun else _one(overrides)
+
+    return _guarded(job)
 
 
 def run(overrides: Sequence[str]) -> int:
@@ -52,22 +64,24 @@ def run(overrides: Sequence[str]) -> int:
 
     A configuration that asks for a sweep (``hydra.mode: MULTIRUN`` in an experiment) is one.
     """
+    return _guarded(lambda: _one(overrides))
 
-    def job() -> int:
-        stored, own, checkpoint = _stored(overrides)
-        composed = compose_config([*stored, *own])
-        if composed.multirun:
-            return _sweep(own)
-        return _run(composed, checkpoint)
 
-    return _guarded(job)
+def _one(overrides: Sequence[str]) -> int:
+    given = _given(overrides)
+    composed = compose_config(given.overrides)
+    if composed.multirun:
+        return _sweep(given.own)
+    if any(override_key(o).partition(".")[0] == "launcher" for o in given.own):
+        raise ValueError("Expected `launcher` only with -m or a table, whose jobs it starts.")
+    return _run(composed, given)
 
 
 def _guarded(job: Callable[[], int]) -> int:
     try:
         return job()
     except KeyboardInterrupt:
-        print("Stopped. The same command goes on from the last checkpoint.", file=sys.stderr)
+        print(_how_to_go_on(test=False, rerun=False), file=sys.stderr)
         return INTERRUPTED
     except (ConfigError, ValueError, OSError) as error:
         if os.environ.get("CORRLIGHT_TRACEBACK"):
@@ -86,85 +100,149 @@ def _sweep(overrides: Sequence[str]) -> int:
     return multirun(overrides)
 
 
-def _run(composed: ComposedConfig, checkpoint: Path | None) -> int:
+def _run(composed: ComposedConfig, given: _Given) -> int:
     # torch and lightning take seconds to import: a misspelt option should not wait for them.
+    from lightning.fabric.utilities.exceptions import MisconfigurationException
+
     from corrlight.engine.agreement import RankMismatchError
+    from corrlight.engine.prepare import is_main_process, prepare
     from corrlight.engine.stopping import RunStopped
-    from corrlight.engine.train import (
-        RunFolderError,
-        is_main_process,
-        prepare,
-        run_test,
-        run_train,
-    )
+    from corrlight.engine.test import run_test
+    from corrlight.engine.train import RunFolderError, run_train
     from corrlight.reporting.summary import print_metrics, print_run, write_figures
 
-    prepared = prepare(composed)
-    main_process = is_main_process()
-    if composed.config.mode == "test":
-        if checkpoint is None:
-            raise ValueError("Expected `ckpt` to be a run folder or a checkpoint in mode=test.")
-        metrics = run_test(prepared, checkpoint)
-        if main_process:
-            print_metrics(metrics)
-        return 0
-    if main_process and not prepared.finished:
-        print_run(prepared, composed)
+    config = composed.config
+    test = config.mode == "test"
+    if test and given.checkpoint is None:
+        raise ValueError("Expected `ckpt` to be a run folder or a checkpoint in mode=test.")
+    if not test and config.ckpt is not None:
+        raise ValueError(
+            f"Expected `ckpt` with mode=test alone (resume= goes on with a run), but got "
+            f"'{config.ckpt}'."
+        )
     try:
-        metrics = run_train(prepared, composed)
-        if main_process:
-            write_figures(prepared.folder.path)
+        prepared = prepare(composed)
+    except (TypeError, AttributeError) as error:
+        # Some value is of a kind that nothing above asked about.
+        raise ValueError(
+            f"These options cannot be built: {error} (CORRLIGHT_TRACEBACK=1 shows where)."
+        ) from error
+    main_process = is_main_process()
+    if given.resumed is not None and not test:
+        _check_resumed(given.resumed, prepared.folder.path)
+    try:
+        if test:
+            assert given.checkpoint is not None
+            metrics = run_test(prepared, given.checkpoint)
+        else:
+            if main_process and not prepared.finished:
+                print_run(prepared, composed)
+            metrics = run_train(prepared, composed)
+            if main_process:
+                write_figures(prepared.folder.path)
     except RunStopped as stopped:
         if main_process:
-            print("Stopped. The same command goes on from the last checkpoint.", file=sys.stderr)
+            print(_how_to_go_on(test, bool(config.rerun)), file=sys.stderr)
         return 128 + stopped.signum
     except (RankMismatchError, RunFolderError):
         raise
+    except MisconfigurationException as error:
+        raise ValueError(str(error)) from error
     except (ValueError, OSError, FloatingPointError):
+        if test:
+            raise
         # The input was checked: this is a fault while training, and where it happened matters.
         traceback.print_exc()
         return FAILED
     if main_process:
-        print_metrics(metrics, prepared.folder.path)
+        print_metrics(metrics, None if test else prepared.folder.path)
     return 0
 
 
-def _stored(overrides: Sequence[str]) -> tuple[list[str], list[str], Path | None]:
-    """Split a command that continues a run folder into the folder's overrides and its own.
+def _check_resumed(named: Path, folder: Path) -> None:
+    """Refuse to train another run than ``resume=RUN_FOLDER`` names."""
+    if named.resolve() != folder.resolve():
+        raise ValueError(
+            f"Expected `resume` to name the run of these options, which is {folder}, but got "
+            f"{named}: an option, the data's folder or the results version differs."
+        )
 
-    ``ckpt=RUN_FOLDER`` and ``resume=RUN_FOLDER`` take the folder's overrides, so that nothing has
-    to be typed again; options given beside them win.
+
+def _how_to_go_on(test: bool, rerun: bool) -> str:
+    if test:
+        return "Stopped."
+    how = "The same command without rerun=true" if rerun else "The same command"
+    return f"Stopped. {how} goes on from the last checkpoint."
+
+
+@dataclass(frozen=True, slots=True)
+class _Given:
+    """A command, and the run folder that it names.
+
+    Attributes:
+        overrides: The folder's, then the command's own.
+        own: The command's own.
+        checkpoint: What ``ckpt`` names, None without it.
+        resumed: The folder that ``resume`` names, None without one.
+    """
+
+    overrides: list[str]
+    own: list[str]
+    checkpoint: Path | None = None
+    resumed: Path | None = None
+
+
+def _given(overrides: Sequence[str]) -> _Given:
+    """Read a command; ``ckpt=RUN_FOLDER`` and ``resume=RUN_FOLDER`` take the folder's overrides.
+
+    So nothing has to be typed again; options given beside them win.
     """
     own = list(overrides)
     named = {key: value for key, _, value in (o.partition("=") for o in own)}
     target = named.get("ckpt") or named.get("resume", "")
     if not target or target.lower() in ("true", "false", "null", "none"):
-        return [], own, None
+        return _Given(own, own)
     path = Path(target)
     if not path.exists():
         raise FileNotFoundError(f"Expected a run folder or a checkpoint, but there is no {path}.")
     folder = path if path.is_dir() else path.parent.parent
-    stored_file = folder / "overrides.yaml"
-    if not stored_file.is_file():
+    if not (folder / "overrides.yaml").is_file():
         if path.is_dir():
             raise FileNotFoundError(f"Expected a run folder, but {path} has no overrides.yaml.")
-        return [], own, path
-    stored = yaml.safe_load(stored_file.read_text(encoding="utf-8")) or []
+        return _Given(own, own, path)
+    stored = RunFolder(folder).read_yaml("overrides.yaml") or []
     if not isinstance(stored, list) or not all(isinstance(o, str) for o in stored):
-        raise ValueError(f"Expected a list of overrides in {stored_file}.")
+        raise ValueError(f"Expected a list of overrides in {folder / 'overrides.yaml'}.")
+    resumed = None
     if "resume" in named:
+        resumed = folder
         own = ["resume=true" if o.startswith("resume=") else o for o in own]
+        if "paths.runs_dir" not in named:  # The folder may have moved, or is seen from elsewhere.
+            own.append(f"paths.runs_dir={_quoted(str(folder.resolve().parents[1]))}")
+            named["paths.runs_dir"] = ""
     # Code is not allowed by what a folder says.
     left_out = {*named, "resume", "rerun", "allow_targets"}
     kept = [o for o in stored if override_key(o) not in left_out]
     checkpoint = path / "checkpoints" / "last.ckpt" if path.is_dir() else path
-    return kept, own, checkpoint
+    return _Given([*kept, *own], own, checkpoint, resumed)
 
 
-def _through_hydra(arguments: list[str]) -> int:
-    """Let Hydra handle the flags that only show something (--help, --cfg, --info, ...)."""
+def _quoted(text: str) -> str:
+    """Return a text as Hydra reads it back, spaces and all."""
+    escaped = text.replace("\\", "\\\\").replace("'", "\\'")
+    return f"'{escaped}'"
+
+
+def _through_hydra(arguments: list[str], overrides: Sequence[str]) -> int:
+    """Let Hydra handle the flags that only show something (--help, --cfg, --info, ...).
+
+    Raises:
+        ConfigError: A file configures Hydra's logging, which would open what it names.
+    """
     import hydra
     from omegaconf import DictConfig
+
+    check_logging(overrides)
 
     @hydra.main(config_path=str(config_dir()), config_name="train", version_base="1.3")
     def job(config: DictConfig) -> None:

@@ -11,6 +11,8 @@ from torch import nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
+from corrlight.arguments import check_number
+
 __all__ = ["parameter_groups", "warmup_multistep"]
 
 
@@ -70,10 +72,12 @@ def warmup_multistep(
     Raises:
         ValueError: Milestones that do not increase, or values outside their range.
     """
+    if not isinstance(milestones, Sequence) or isinstance(milestones, str):
+        raise ValueError(f"Expected `milestones` to be a list of epochs, but got {milestones!r}.")
+    for name, value in (("warmup_steps", warmup_steps), ("gamma", gamma)):
+        check_number(name, value)
     if any(b <= a for a, b in itertools.pairwise(milestones)):
         raise ValueError(f"Expected `milestones` to increase, but got {list(milestones)}.")
-    if warmup_steps < 0:
-        raise ValueError(f"Expected `warmup_steps` to be at least 0, but got {warmup_steps}.")
     if not 0 < warmup_ratio <= 1:
         raise ValueError(f"Expected `warmup_ratio` to be in (0, 1], but got {warmup_ratio}.")
     boundaries = [round(epoch * steps_per_epoch) for epoch in milestones]

@@ -30,7 +30,7 @@ def test_warm_up_is_linear_from_its_ratio():
     ("options", "message"),
     [
         ({"milestones": [3, 2]}, r"`milestones` to increase, but got \[3, 2\]"),
-        ({"milestones": [], "warmup_steps": -1}, "`warmup_steps` to be at least 0, but got -1"),
+        ({"milestones": [], "warmup_steps": -1}, "`warmup_steps` to be a finite number >= 0"),
         ({"milestones": [], "warmup_ratio": 0.0}, r"`warmup_ratio` to be in \(0, 1\], but got 0.0"),
     ],
 )

@@ -62,7 +62,7 @@ def instantiate(config: Any, allow_targets: Sequence[str] = (), **kwargs: Any) -
         cause = _raised(error)
         if isinstance(cause, (ValueError, OSError)):
             raise cause from error
-        if isinstance(cause, (TypeError, MisconfigurationException)):
+        if isinstance(cause, (TypeError, AttributeError, MisconfigurationException)):
             raise ValueError(f"`{_target_of(config)}`: {cause}") from error
         raise
 

@@ -63,7 +63,7 @@ def build_module(
         assigner=instantiate(detector.assigner, allow_targets),
         criterion=instantiate(detector.criterion, allow_targets),
         postprocessor=instantiate(detector.postprocessor, allow_targets),
-        loss_callbacks=instantiate_all(config.loss_callbacks, allow_targets),
+        loss_callbacks=instantiate_all(config.get("loss_callbacks"), allow_targets),
         optimizer=instantiate(schedule.optimizer, allow_targets),
         lr=effective_lr(config),
         lr_multipliers=OmegaConf.to_container(schedule.lr_multipliers),  # type: ignore[arg-type]
@@ -79,16 +79,16 @@ def build_trainer_parts(
 ) -> Built:
     """Return callbacks and logger; empty choices (``logger=csv``) give none."""
     loggers = instantiate_all({"logger": config.logger}, allow_targets, save_dir=save_dir)
-    callbacks = instantiate_all(config.callbacks or {}, allow_targets)
+    callbacks = instantiate_all(config.get("callbacks"), allow_targets)
     return Built(callbacks=list(callbacks.values()), logger=list(loggers.values()) or False)
 
 
 def instantiate_all(
-    nodes: Mapping[Any, Any], allow_targets: Sequence[str], **kwargs: Any
+    nodes: Mapping[Any, Any] | None, allow_targets: Sequence[str], **kwargs: Any
 ) -> dict[str, Any]:
     """Return an object for each node that names a target; ``none`` composes to an empty node."""
     return {
         str(name): instantiate(node, allow_targets, **kwargs)
-        for name, node in nodes.items()
+        for name, node in (nodes or {}).items()
         if node is not None and node.get("_target_") is not None
     }

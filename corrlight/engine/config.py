@@ -16,7 +16,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import ChoiceSweep, Override
 from hydra.errors import HydraException
 from hydra.types import RunMode
-from omegaconf import DictConfig, OmegaConf, open_dict
+from omegaconf import DictConfig, ListConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
 __all__ = [
@@ -24,6 +24,7 @@ __all__ = [
     "ConfigError",
     "EmptyChoiceError",
     "check_allowed",
+    "check_logging",
     "compose_config",
     "config_dir",
     "explain",
@@ -122,11 +123,33 @@ def to_container(config: DictConfig) -> dict[str, Any]:
 
 def check_allowed(config: DictConfig, overrides: Sequence[str]) -> None:
     """Raise :class:`ConfigError` if a file sets ``allow_targets``: no file may allow code."""
+    if not isinstance(config.allow_targets, ListConfig | None):
+        raise ConfigError(
+            f"Expected `allow_targets` to be a list such as [mypackage], but got "
+            f"{config.allow_targets!r}."
+        )
     if config.allow_targets and "allow_targets" not in map(override_key, overrides):
         raise ConfigError(
             f"Expected `allow_targets` on the command line only, but got {config.allow_targets} "
             "from a configuration file."
         )
+
+
+def check_logging(overrides: Sequence[str]) -> None:
+    """Raise :class:`ConfigError` if a file has Hydra log, which opens whatever file it names."""
+    GlobalHydra.instance().clear()
+    with initialize_config_dir(str(config_dir()), version_base="1.3"):
+        try:
+            full = compose("train", overrides=list(overrides), return_hydra_config=True)
+        except (HydraException, OmegaConfBaseException):
+            return  # Hydra says what is wrong, and shows nothing.
+    for name in ("hydra_logging", "job_logging"):
+        unwanted = set(full.hydra.get(name) or {}) & {"handlers", "formatters", "filters"}
+        if unwanted:
+            raise ConfigError(
+                f"Expected no `hydra.{name}`, but got {', '.join(sorted(unwanted))}: what a run "
+                "prints is for its callbacks."
+            )
 
 
 def override_key(override: str) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -48,7 +48,7 @@ def folder_of_run(composed: ComposedConfig, fingerprint: Mapping[str, str]) -> R
     )
     runs = Path(config.paths.runs_dir)
     choices = composed.choices
-    name = config.name or f"{choices['detector']}-{choices['corr']}-{choices['data']}"
+    name = str(config.name or "") or f"{choices['detector']}-{choices['corr']}-{choices['data']}"
     if "/" in name or name.startswith(".") or len(name) > 100 or not name.isprintable():
         raise ValueError(f"Expected `name` to be a plain folder name, but got {name!r}.")
     return find_run(runs, identity) or RunFolder(runs / name / identity)
@@ -95,7 +95,7 @@ def ranks_per_node(config: DictConfig) -> int:
         import torch
 
         return max(1, torch.cuda.device_count())
-    if not isinstance(devices, (int, str)):
+    if isinstance(devices, Sequence) and not isinstance(devices, str):
         return len(devices)
     text = str(devices)
     if "," in text:

@@ -13,6 +13,7 @@ from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 
 from corrlight.atomic import write_text
+from corrlight.engine.checks import check_options
 from corrlight.engine.config import ComposedConfig, EmptyChoiceError, compose_config
 from corrlight.engine.identity import folder_of_run, ranks_per_node
 from corrlight.engine.job_view import JobView, job_table
@@ -210,6 +211,7 @@ def _job(
     remote: bool,
 ) -> Job:
     config = composed.config
+    check_options(config)
     if config.mode != "train":
         raise ValueError(f"Expected `mode` to be train in a sweep, but got '{config.mode}'.")
     if config.trainer.num_nodes != 1 and not remote:

@@ -16,7 +16,7 @@ from corrlight.reporting.tables import run_table
 
 if TYPE_CHECKING:
     from corrlight.engine.config import ComposedConfig
-    from corrlight.engine.train import Run
+    from corrlight.engine.prepare import Run
 
 __all__ = ["print_metrics", "print_run", "write_figures"]
 

@@ -84,5 +84,5 @@ def test_reporting_knows_neither_torch_nor_lightning():
 
 def test_upward_imports_would_be_found(tmp_path):
     file = tmp_path / "a.py"
-    file.write_text("def f():\n    from corrlight.engine.train import prepare\n")
-    assert list(_imports(file)) == ["corrlight.engine.train"]
+    file.write_text("def f():\n    from corrlight.engine.prepare import prepare\n")
+    assert list(_imports(file)) == ["corrlight.engine.prepare"]

@@ -10,7 +10,7 @@ import time
 
 import pytest
 
-from corrlight.app import BAD_INPUT
+from corrlight.app import BAD_INPUT, main
 from corrlight.app import run as run_app
 from corrlight.data.shapes import ShapesOptions, write_shapes
 from tests.integration.conftest import ROOT, run_folder, run_py
@@ -37,6 +37,21 @@ SMALL = ShapesOptions(num_train=4, num_val=2, image_size=64)
         (["trainer.devices=99", "trainer=cpu"], "Expected `trainer.devices` to be at most"),
         ("trainer.precision=bf16-true", "Expected `trainer.precision`"),
         ("trainer.check_val_every_n_epoch=0", "Expected `trainer.check_val_every_n_epoch`"),
+        ("trainer.limit_val_batches=0", "Expected `trainer.limit_val_batches` to be positive"),
+        ("trainer.devices=null", "Expected `trainer.devices`"),
+        ("trainer.num_nodes=null", "Expected `trainer.num_nodes`"),
+        ("trainer.accumulate_grad_batches=a", "Expected `trainer.accumulate_grad_batches`"),
+        (["data.batch_size=3", "trainer=ddp_sim"], "multiple of the 2 ranks"),
+        ("schedule.lr=a", "Expected `lr`"),
+        ("schedule.optimizer=null", "Expected `schedule.optimizer`"),
+        ("schedule.scheduler.milestones=8", "Expected `milestones` to be a list"),
+        ("schedule.scheduler.gamma=null", "Expected `gamma`"),
+        ("detector.criterion=5", "Expected `detector.criterion` to be a section"),
+        ("loss_callbacks=5", "Expected `loss_callbacks` to be a section"),
+        ("allow_targets=mine", "Expected `allow_targets` to be a list"),
+        ("paths.runs_dir=null", "Expected `paths.runs_dir`"),
+        ("launcher=slurm", "Expected `launcher` only with -m"),
+        ("launcher.jobs=2", "Expected `launcher` only with -m"),
         ("trainer.limit_val_batches=2.5", "invalid value 2.5 for limit_val_batches"),
         ("data.batch_size=0", "batch_size"),
         ("detector.aux_head=centreness", "aux_head"),
@@ -58,6 +73,36 @@ def test_one_line_and_nothing_written(options, tmp_path, capsys, override, messa
     assert error.count("\n") == 1
     assert message in error
     assert not (tmp_path / "runs").exists()
+
+
+def test_a_checkpoint_is_for_tests_alone(options, tmp_path, capsys):
+    file = tmp_path / "atss.ckpt"
+    file.touch()
+    assert run_app([*options, f"ckpt={file}"]) == BAD_INPUT
+    assert "Expected `ckpt` with mode=test alone" in capsys.readouterr().err
+    assert not (tmp_path / "runs").exists()
+
+
+@pytest.mark.parametrize("flag", ["--config-name=x", "--config-path=x", "--package=x"])
+def test_flags_of_hydra_that_would_be_ignored_are_refused(flag, capsys):
+    assert main([flag]) == BAD_INPUT
+    error = capsys.readouterr().err
+    assert f"Expected no {flag.partition('=')[0]}" in error
+    assert error.count("\n") == 1
+
+
+def test_help_opens_no_file_that_a_yaml_file_names(tmp_path, capsys):
+    precious = tmp_path / "precious.txt"
+    precious.write_text("kept")
+    (tmp_path / "experiment").mkdir()
+    (tmp_path / "experiment" / "x.yaml").write_text(
+        "# @package _global_\nhydra:\n  hydra_logging:\n    handlers:\n      file:\n"
+        f"        class: logging.FileHandler\n        filename: {precious}\n        mode: w\n"
+        "    root: {handlers: [file]}\n"
+    )
+    assert main(["--config-dir", str(tmp_path), "experiment=x", "--help"]) == BAD_INPUT
+    assert "Expected no `hydra.hydra_logging`" in capsys.readouterr().err
+    assert precious.read_text() == "kept"
 
 
 def test_missing_pretrained_weights_say_the_two_ways_out(options, tmp_path, capsys, monkeypatch):

@@ -46,6 +46,32 @@ def test_everything_is_measured_and_the_dump_says_the_same(trained, tmp_path, ca
     assert {"beta_img", "beta_img_ranking", "AP_upper_img", "beta_cls"} <= analysed.keys()
 
 
+def test_another_test_of_a_run_replaces_nothing(trained, tmp_path):
+    """Tables read ``test/``: only the run's own options and last checkpoint may write it."""
+    assert run_app(["mode=test", f"ckpt={trained}"]) == 0
+    own = (trained / "test" / "metrics.json").read_bytes()
+    few = "detector.postprocessor.max_detections=2"
+    assert run_app(["mode=test", f"ckpt={trained}", few]) == 0
+    assert run_app(["mode=test", f"ckpt={trained / 'checkpoints' / 'best.ckpt'}"]) == 0
+    assert (trained / "test" / "metrics.json").read_bytes() == own
+    folders = {path.name for path in trained.glob("test*")}
+    assert {"test", "test-best"} < folders
+    (other,) = folders - {"test", "test-best"}
+    detections = json.loads((trained / other / "detections.json").read_text())
+    assert len(detections) < len(json.loads((trained / "test" / "detections.json").read_text()))
+
+
+def test_a_checkpoint_of_no_run_has_its_results_beside_it(trained, options, tmp_path):
+    folder = tmp_path / "checkpoints"  # The name alone makes no run of it.
+    folder.mkdir()
+    file = folder / "theirs.ckpt"
+    file.write_bytes((trained / "checkpoints" / "last.ckpt").read_bytes())
+    assert run_app([*options, "mode=test", f"ckpt={file}"]) == 0
+    assert (folder / "theirs-test" / "metrics.json").is_file()
+    assert not (tmp_path / "test").exists()
+    assert not (trained / "test").exists()
+
+
 def test_test_dev_needs_no_annotations_and_gives_the_archive(options, tmp_path, data_dir, capsys):
     source = write_shapes(data_dir / "dev", ShapesOptions(num_train=4, num_val=3, image_size=64))
     names = [f"data.{k}_{what}" for k in ("train", "val") for what in ("images", "annotations")]

@@ -1,0 +1,102 @@
+"""One test of a checkpoint, from its configuration to a folder of results."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import time
+from pathlib import Path
+from typing import Any
+
+import lightning.pytorch as pl
+
+from corrlight.engine.checkpoint import LAST, PREVIOUS, load_weights
+from corrlight.engine.config import to_container
+from corrlight.engine.environment import describe_environment
+from corrlight.engine.prepare import Run, is_main_process, make_trainer
+from corrlight.engine.results import write_results
+from corrlight.engine.run_folder import RunFolder, relevant_options
+from corrlight.engine.stopping import stopped_by
+from corrlight.engine.testing import BoundsAtTest, RawDumper, rounded_seconds, write_submission
+from corrlight.metrics.image_bounds import ImageBounds
+
+__all__ = ["run_test"]
+
+log = logging.getLogger("corrlight")
+
+
+def run_test(run: Run, checkpoint: Path) -> dict[str, Any]:
+    """Evaluate a checkpoint; return the measures.
+
+    Results go to ``test/`` of the checkpoint's run folder; with another checkpoint than the last,
+    or options that are not the run's, to a folder of their own beside it. The results of any other
+    file go beside it. Images without annotations (``data.split=test-dev``) give the archive for
+    the COCO server.
+
+    Raises:
+        RunStopped: SIGTERM or Ctrl-C.
+    """
+    config, data, module = run.config, run.data, run.module
+    load_weights(module, checkpoint)
+    folder = _test_folder(to_container(config), checkpoint, data.test_split)
+    folder.create()
+    extras: list[pl.Callback] = []
+    bounds = None
+    if data.test_annotated:
+        bounds = BoundsAtTest(ImageBounds(data.test_annotation_file, data.category_ids))
+        extras.append(bounds)
+    if config.dump_raw:
+        extras.append(RawDumper(folder.path / "raw.npz", tuple(data.category_ids)))
+    # Pictures of this test belong to its results, not to the run that the options would make.
+    trainer = make_trainer(config, folder, run.recorder, list(config.allow_targets), extras)
+    if is_main_process():
+        for logger in trainer.loggers:
+            logger.log_hyperparams(to_container(config))
+    started = time.perf_counter()
+    try:
+        trainer.test(module, datamodule=data, verbose=False)
+    except SystemExit as error:
+        raise stopped_by(error) from error
+    metrics = {**module.evaluation.metrics, **({} if bounds is None else bounds.values)}
+    if is_main_process():
+        seconds = {**module.evaluation.seconds}
+        if bounds is not None:
+            seconds["ImageBounds"] = bounds.seconds
+        environment = {
+            **describe_environment(),
+            "status": "finished",
+            "wall_seconds": round(time.perf_counter() - started, 2),
+            "measure_seconds": rounded_seconds(seconds),
+        }
+        folder.write_yaml("config.yaml", to_container(config))
+        folder.write_json("environment.json", environment)
+        extra = {"checkpoint": checkpoint.name, **({} if bounds is None else bounds.values)}
+        write_results(folder, module.evaluation, extra)
+        if not data.test_annotated:
+            name = folder.path.absolute().parents[1].name or "corrlight"
+            for path in write_submission(folder.path, module.evaluation.detections, name):
+                log.info("For the COCO server: %s", path)
+        log.info("Results are in %s", folder)
+    return metrics
+
+
+def _test_folder(config: dict[str, Any], checkpoint: Path, split: str) -> RunFolder:
+    """Return where the results of a test go: two different tests never share a folder."""
+    trained = RunFolder(checkpoint.absolute().parent.parent)
+    try:
+        own = trained.read_yaml("config.yaml")
+    except (OSError, ValueError):
+        return RunFolder(checkpoint.with_name(f"{checkpoint.stem}-{split}"))
+    parts = [split]
+    if checkpoint.name not in (LAST, PREVIOUS):
+        parts.append(checkpoint.stem)
+    # Which measures are taken is another question, and test-dev is other data anyway.
+    beside = {"metric"} if split == "test" else {"metric", "data"}
+    options = [
+        {k: v for k, v in relevant_options(c).items() if k not in beside} for c in (config, own)
+    ]
+    if options[0] != options[1]:
+        text = json.dumps(options[0], sort_keys=True, default=str)
+        parts.append(hashlib.sha256(text.encode()).hexdigest()[:8])
+    return RunFolder(trained.path / "-".join(parts))
