@@ -1,4 +1,4 @@
-"""SIGTERM, Ctrl-C, SIGUSR1 and SIGUSR2: save a checkpoint, then end."""
+"""SIGTERM, Ctrl-C, SIGHUP, SIGUSR1 and SIGUSR2: save a checkpoint, then end."""
 
 from __future__ import annotations
 
@@ -9,14 +9,17 @@ from types import FrameType
 from typing import Any
 
 import lightning.pytorch as pl
+from lightning.fabric.strategies.launchers.subprocess_script import _ChildProcessObserver
 from lightning.pytorch.strategies.launchers import _SubprocessScriptLauncher
+from lightning.pytorch.utilities.exceptions import SIGTERMException
 
 from corrlight.engine.run_folder import RunFolder
 
-__all__ = ["RunStopped", "StopSignals"]
+__all__ = ["RunStopped", "StopSignals", "let_ranks_go", "stopped_by"]
 
-# SIGUSR1 and SIGUSR2 are what SLURM sends before a job's time is over, to all of its processes.
-_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1, signal.SIGUSR2)
+# SIGUSR1 and SIGUSR2 are what SLURM sends before a job's time is over, to all of its processes;
+# SIGHUP comes when a terminal is closed.
+_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1, signal.SIGUSR2, signal.SIGHUP)
 # A process that does not come to its next batch by then (a collective that lost a rank) is ended.
 _PATIENCE_SECONDS = 60.0
 
@@ -33,13 +36,29 @@ class RunStopped(SystemExit):
         self.signum = signum
 
 
+def stopped_by(error: SystemExit) -> RunStopped:
+    """Return what Lightning's own answers to SIGTERM (exit code 0 there) and Ctrl-C mean."""
+    return RunStopped(signal.SIGTERM if isinstance(error, SIGTERMException) else signal.SIGINT)
+
+
+def let_ranks_go() -> None:
+    """Let ranks of this machine end before the main process, which Lightning kills otherwise.
+
+    Its observer sends SIGKILL as soon as a rank has ended with an exit code, be it in the middle of
+    a checkpoint or of an error message.
+    """
+    for thread in threading.enumerate():
+        if isinstance(thread, _ChildProcessObserver):
+            thread._child_processes = []
+
+
 class StopSignals(pl.Callback):
     """Saves ``last.ckpt`` after the current batch and raises :class:`RunStopped`.
 
     All ranks stop after the same training batch. Within a validation, where ranks do not wait for
-    each other, each stops by itself and the main process saves the state before the validation,
-    which is then made again. Lightning's own handler would end without saving, and broadcasts
-    within the signal handler, between any two collectives of the training.
+    each other, the main process saves the state before the validation at once, which is then made
+    again, and each stops by itself. Lightning's own handler would end without saving, and
+    broadcasts within the signal handler, between any two collectives of the training.
 
     Args:
         folder: Of the run.
@@ -57,7 +76,9 @@ class StopSignals(pl.Callback):
             raise RunStopped(signal.SIGTERM)
         if threading.current_thread() is threading.main_thread():
             for signum in _SIGNALS:
-                signal.signal(signum, self._receive)
+                # nohup asks to go on when the terminal is closed.
+                if signum != signal.SIGHUP or signal.getsignal(signum) != signal.SIG_IGN:
+                    signal.signal(signum, self._receive)
 
     def _receive(self, signum: int, frame: FrameType | None) -> None:
         if self.received is not None:
@@ -67,12 +88,16 @@ class StopSignals(pl.Callback):
         self.received = signum
         trainer = self._trainer
         assert trainer is not None
+        let_ranks_go()
         launcher = trainer.strategy.launcher
         if isinstance(launcher, _SubprocessScriptLauncher):
             launcher.kill(signal.SIGTERM)
         watchdog = threading.Timer(_PATIENCE_SECONDS, os._exit, [128 + signum])
         watchdog.daemon = True
         watchdog.start()
+        if _validates(trainer):
+            # The measures of many images may take longer than anybody waits.
+            self._save_before_validation(trainer)
 
     def on_train_batch_end(self, trainer: pl.Trainer, *args: Any) -> None:
         """Stop here if any rank was asked to; the epoch's last batch leaves it to validation."""
@@ -85,19 +110,37 @@ class StopSignals(pl.Callback):
 
     def on_validation_start(self, trainer: pl.Trainer, *args: Any) -> None:
         """Stop before the validation of an epoch."""
-        self._stop_in_validation(trainer)
+        if self.received is not None and trainer.state.fn == "fit":
+            self._save_before_validation(trainer)
+            raise RunStopped(self.received)
 
     def on_validation_batch_start(self, trainer: pl.Trainer, *args: Any) -> None:
-        """Stop within the validation of an epoch."""
-        self._stop_in_validation(trainer)
+        """Stop within the validation of an epoch; the state before it is saved."""
+        if self.received is not None and trainer.state.fn == "fit":
+            raise RunStopped(self.received)
 
-    def _stop_in_validation(self, trainer: pl.Trainer) -> None:
-        if self.received is None or trainer.state.fn != "fit":
-            return
+    def on_exception(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException
+    ) -> None:
+        """Let ranks say what failed; one that lost a stopped rank within a validation stops."""
+        let_ranks_go()
+        if (
+            self.received is not None
+            and _validates(trainer)
+            and isinstance(exception, RuntimeError)
+            and trainer.world_size > 1
+        ):
+            raise RunStopped(self.received) from exception
+
+    def _save_before_validation(self, trainer: pl.Trainer) -> None:
+        """Write the state before a validation on the main process; the others write nothing."""
         checkpoint = trainer._checkpoint_connector.dump_checkpoint(False)
         # The loops' state of a validation that has begun: a resumed run makes it from its start.
         begun = {"ready": 1, "started": 1, "processed": 0, "completed": 0}
         progress = checkpoint["loops"]["fit_loop"]["epoch_loop.val_loop.batch_progress"]
         progress.update(total=dict(begun), current=dict(begun), is_last_batch=False)
         trainer.strategy.save_checkpoint(checkpoint, self.folder.last_checkpoint)
-        raise RunStopped(self.received)
+
+
+def _validates(trainer: pl.Trainer) -> bool:
+    return trainer.state.fn == "fit" and bool(trainer.validating)

@@ -1,0 +1,51 @@
+"""Stopping several ranks: what the main process has to save is saved."""
+
+import json
+import sys
+import threading
+import time
+
+import pytest
+from lightning.fabric.strategies.launchers.subprocess_script import _ChildProcessObserver
+
+from corrlight.engine.checkpoint import load_checkpoint
+from corrlight.engine.stopping import let_ranks_go
+from tests.helpers.process_group import run_group
+from tests.integration.conftest import ROOT, run_folder
+
+
+@pytest.mark.slow
+def test_a_rank_that_ends_first_does_not_end_the_save(options, tmp_path):
+    """SIGTERM within a validation; the checkpoint takes longer than Lightning's patience of 5 s."""
+    command = [
+        sys.executable, ROOT / "run.py", *options, "trainer=ddp_sim", "schedule.max_epochs=3",
+        "allow_targets=[tests.integration.slow_stop]",
+        "+callbacks.stop._target_=tests.integration.slow_stop.SlowStop",
+        "+callbacks.stop.seconds=8",
+    ]  # fmt: skip
+    code, output = run_group(*command, CORRLIGHT_FAULTS="1")
+    assert code == 143, output
+    folder = run_folder(tmp_path / "runs")
+    assert load_checkpoint(folder / "checkpoints" / "last.ckpt")["epoch"] == 1
+    assert json.loads((folder / "environment.json").read_text())["status"] == "stopped"
+    code, output = run_group(*command)
+    assert code == 0, output
+    assert "Resuming from" in output
+    assert json.loads((folder / "metrics.json").read_text())["num_epochs"] == 3
+
+
+def test_lightnings_observer_lets_the_main_process_end_by_itself(monkeypatch):
+    class Ended:
+        pid, returncode = 1, 143
+
+        def poll(self):
+            return self.returncode
+
+    killed = threading.Event()
+    observer = _ChildProcessObserver(0, [Ended()], sleep_period=0.2)
+    monkeypatch.setattr(observer, "_terminate_all", killed.set)
+    observer.start()
+    let_ranks_go()
+    time.sleep(0.6)
+    assert not killed.is_set()
+    assert not observer.is_alive()
