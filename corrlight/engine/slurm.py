@@ -175,8 +175,11 @@ class Training:
         return code
 
     def checkpoint(self) -> Any:
-        """Return what submitit runs after the requeue: the same once more."""
-        return _submitit().helpers.DelayedSubmission(self)
+        """Return what submitit runs after the requeue: the same once more, going on."""
+        # Anew is only the first time; every requeue would start from nothing.
+        command = [o for o in self.command if not o.lstrip("+").startswith("rerun=")]
+        again = Training(command, self.log, self.report, self.ranks)
+        return _submitit().helpers.DelayedSubmission(again)
 
     def _environment(self, environment: Any) -> dict[str, str]:
         cpus = os.environ.get("SLURM_CPUS_PER_TASK")
@@ -216,7 +219,10 @@ def _requeues(environment: Any, signum: int) -> bool:
     """
     if signum != signal.SIGTERM or environment.name() != "slurm":
         return True
-    return _queue([environment.job_id]).get(environment.job_id) == "RUNNING"
+    try:
+        return _queue([environment.job_id]).get(environment.job_id) == "RUNNING"
+    except OSError:  # No answer: better once too often.
+        return True
 
 
 @dataclass(slots=True)
@@ -399,11 +405,8 @@ def _queue(names: Sequence[str]) -> dict[str, str]:
     Raises:
         OSError: SLURM's controller does not answer.
     """
-    listed = subprocess.run(
-        ["squeue", "--noheader", "--format=%i %T", f"--user={getpass.getuser()}"],
-        capture_output=True,
-        text=True,
-    )
+    command = ["squeue", "--noheader", "--format=%i %T", f"--user={getpass.getuser()}"]
+    listed = subprocess.run(command, capture_output=True, text=True)
     if listed.returncode != 0:
         raise OSError(f"squeue: {' '.join(listed.stderr.split())[:300]}")
     states = dict(line.split(maxsplit=1) for line in listed.stdout.splitlines() if line.strip())

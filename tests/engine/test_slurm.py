@@ -231,3 +231,12 @@ def test_what_is_missing_is_named_with_the_way_out(monkeypatch, tmp_path):
 def test_options_out_of_range_are_refused(name, value):
     with pytest.raises(ValueError, match=rf"`launcher\.{name}`"):
         SlurmOptions(**{name: value})
+
+
+def test_a_requeued_job_goes_on_where_it_was_to_be_made_anew(tmp_path):
+    """With rerun=true again, every requeue would set the half-made run aside."""
+    command = [*COMMAND, "seed=1", "rerun=true", "++rerun=true"]
+    training = slurm.Training(command, tmp_path / "log", tmp_path / "report", ranks=1)
+    (again,) = training.checkpoint().args or (training.checkpoint().function,)
+    assert again.command == (*COMMAND, "seed=1")
+    assert (again.log, again.report, again.ranks) == (training.log, training.report, 1)
