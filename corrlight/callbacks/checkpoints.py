@@ -15,7 +15,7 @@ class RunCheckpoint(ModelCheckpoint):
     """Saves ``last.ckpt`` at every epoch's end and ``best.ckpt`` by a monitored measure.
 
     Args:
-        monitor: Logged measure, higher is better.
+        monitor: Logged measure; higher is better but for losses and localisation errors (oLRP).
         every_n_steps: Also save ``last.ckpt`` after every so many batches; None saves at the end
             of epochs only. A resumed run goes on with the next batch.
         **kwargs: Further arguments of Lightning's ``ModelCheckpoint``.
@@ -34,7 +34,7 @@ class RunCheckpoint(ModelCheckpoint):
         self.every_n_steps = every_n_steps
         super().__init__(
             monitor=monitor,
-            mode="max",
+            mode="min" if monitor is not None and _smaller_is_better(monitor) else "max",
             filename="best",
             save_last=True,
             save_top_k=1,
@@ -48,6 +48,21 @@ class RunCheckpoint(ModelCheckpoint):
         """Take the folder from the trainer."""
         self.dirpath = str(Path(trainer.default_root_dir) / "checkpoints")
         super().setup(trainer, pl_module, stage)
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Take over the best measure, also where the folder has moved or is spelt another way."""
+        best = state_dict.get("best_model_path")
+        if best and self.dirpath:
+            here = str(Path(self.dirpath) / Path(best).name)
+            models = {here: state_dict["best_model_score"]} if state_dict["best_k_models"] else {}
+            state_dict = {
+                **state_dict,
+                "dirpath": self.dirpath,
+                "best_model_path": here,
+                "best_k_models": models,
+                "kth_best_model_path": here if models else "",
+            }
+        super().load_state_dict(state_dict)
 
     def on_train_batch_end(
         self,
@@ -69,3 +84,7 @@ class RunCheckpoint(ModelCheckpoint):
         super().on_train_epoch_end(trainer, pl_module)
         if self._last_global_step_saved != trainer.global_step:
             self._save_last_checkpoint(trainer, self._monitor_candidates(trainer))
+
+
+def _smaller_is_better(monitor: str) -> bool:
+    return monitor.startswith("train/") or "oLRP" in monitor

@@ -21,6 +21,7 @@ __all__ = [
     "LAST",
     "PREVIOUS",
     "AtomicCheckpointIO",
+    "discard_unreadable",
     "load_checkpoint",
     "load_weights",
     "readable_checkpoint",
@@ -123,6 +124,13 @@ def readable_checkpoint(folder: Path) -> tuple[Path | None, str]:
     if problem:
         raise ValueError(f"{problem} (no earlier checkpoint; rerun=true starts the run anew)")
     return None, ""
+
+
+def discard_unreadable(folder: Path) -> None:
+    """Rename an unreadable ``last.ckpt``: the next one must not make it the previous."""
+    last = folder / LAST
+    if last.is_file():
+        last.replace(folder / "unreadable.ckpt")
 
 
 def _keep(path: Path) -> None:

@@ -3,9 +3,11 @@
 import shutil
 
 import pytest
+import torch
 
 from corrlight.app import BAD_INPUT, main
 from corrlight.app import run as run_app
+from corrlight.callbacks import RunCheckpoint
 from experiments import table_5_1
 from experiments.command import main as run_table
 from tests.integration.conftest import run_folder
@@ -98,3 +100,45 @@ def test_a_folder_of_runs_that_cannot_be_written_is_one_line(command, tmp_path, 
         assert len(errors) == 1, (name, lines)
         assert str(place) in errors[0]
         assert not any("Traceback" in line for line in lines)
+
+
+def test_a_moved_folder_is_resumed_where_it_is(command, finished, runs, capsys):
+    """Not a new run under ``runs``, which the folder's own options would describe."""
+    folder = run_folder(runs)
+    (folder / "metrics.json").unlink()
+    assert run_app([f"resume={folder}"]) == 0
+    whole = run_folder(finished)
+    assert (folder / "metrics.json").read_bytes() == (whole / "metrics.json").read_bytes()
+
+
+def test_resuming_with_an_option_of_another_run_is_one_line(runs, capsys):
+    folder = run_folder(runs)
+    assert run_app([f"resume={folder}", "schedule.max_epochs=3"]) == BAD_INPUT
+    error = capsys.readouterr().err
+    assert "Expected `resume` to name the run of these options" in error
+    assert error.count("\n") == 1
+    assert run_folder(runs) == folder
+
+
+def test_a_moved_folder_keeps_its_best_checkpoint(command, runs, tmp_path):
+    """A later epoch that is worse does not take its place."""
+    folder = run_folder(runs)
+    last = folder / "checkpoints" / "last.ckpt"
+    checkpoint = torch.load(last, weights_only=True)
+    (state,) = (v for k, v in checkpoint["callbacks"].items() if k.startswith("RunCheckpoint"))
+    state["best_model_score"] = torch.tensor(1.0)
+    state["best_k_models"] = dict.fromkeys(state["best_k_models"], torch.tensor(1.0))
+    state["kth_value"] = torch.tensor(1.0)
+    callback = RunCheckpoint()
+    callback.dirpath = str(last.parent)
+    callback.load_state_dict(state)
+    assert callback.best_model_score == 1
+    assert callback.best_k_models == {str(last.parent / "best.ckpt"): torch.tensor(1.0)}
+    assert callback.best_model_path == callback.kth_best_model_path
+
+
+@pytest.mark.parametrize(
+    ("monitor", "mode"), [("val/AP", "max"), ("val/oLRP", "min"), ("train/loss", "min")]
+)
+def test_the_best_checkpoint_has_the_smallest_error_or_the_highest_measure(monitor, mode):
+    assert RunCheckpoint(monitor).mode == mode
