@@ -24,6 +24,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(_USAGE)
         return 0
     command, *rest = arguments
+    if any(argument.lstrip("+").startswith("allow_targets=") for argument in rest):
+        # A script's own folder is on the path, not the one that it was called from, where modules
+        # of the user are. At the end: they stand in for nothing that is installed.
+        sys.path.append("")
     if command == "train":
         from corrlight.app import main as train
 
