@@ -10,15 +10,17 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence, Sized
+from collections.abc import Callable, Iterator, Mapping, Sequence, Sized
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Literal, Protocol
 
+from corrlight.engine.run_folder import RunFolder
 from corrlight.engine.status import STATUS_FILE, JobStatus, read_status
 
 __all__ = [
     "COMMAND",
+    "STOP_SECONDS",
     "Job",
     "JobPool",
     "JobState",
@@ -36,14 +38,18 @@ COMMAND = (sys.executable, "-m", "corrlight.cli", "train")
 
 State = Literal["waiting", "running", "finished", "reused", "failed", "stopped"]
 
-# Set by launchers of ranks; a job that inherited them would join another job's group.
+# Set by launchers of ranks, torchrun and SLURM among them; a job that inherited them would join
+# another job's group, or take the tasks of SLURM for its ranks.
 _RANK_VARIABLES = (
     "LOCAL_RANK", "NODE_RANK", "GROUP_RANK", "RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE",
-    "MASTER_ADDR", "MASTER_PORT", "PL_GLOBAL_SEED",
+    "MASTER_ADDR", "MASTER_PORT", "PL_GLOBAL_SEED", "TORCHELASTIC_RUN_ID", "SLURM_NTASKS",
+    "SLURM_PROCID",
 )  # fmt: skip
 _POLL_SECONDS = 0.1
-# A job that was asked to stop has this long to save its checkpoint.
-_GRACE_SECONDS = 30.0
+# A job that was asked to stop has saved its checkpoint by then, or ends without.
+STOP_SECONDS = 60.0
+# What a sweep adds to that, for its ranks and for what a job does at its exit.
+_GRACE_SECONDS = STOP_SECONDS + 30.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -211,8 +217,30 @@ def run_jobs(
     Returns:
         One state a job, in order. After Ctrl-C or SIGTERM the running ones have saved a
         checkpoint and are "stopped", those that had not begun are "waiting".
+
+    Raises:
+        OSError: Another process runs the same sweep, or ``logs`` cannot be written.
     """
-    return drive_jobs(jobs, _Pool(resources, command, logs), logs, _POLL_SECONDS, on_change)
+    pool = _Pool(resources, command, logs)
+    with _held(logs):
+        return drive_jobs(jobs, pool, logs, _POLL_SECONDS, on_change)
+
+
+@contextlib.contextmanager
+def _held(logs: Path) -> Iterator[None]:
+    """Hold the folder of a sweep: its jobs would only find their runs taken."""
+    logs.mkdir(parents=True, exist_ok=True)
+    folder = RunFolder(logs)
+    try:
+        folder.lock()
+    except OSError as error:
+        if folder.held:
+            raise OSError(f"This sweep is running already: {error}") from None
+        raise
+    try:
+        yield
+    finally:
+        folder.unlock()
 
 
 class JobPool(Protocol):
@@ -358,6 +386,9 @@ class _Pool:
             self._free.remove(device)
         report = self._logs / f"{state.number}.status.json"
         report.unlink(missing_ok=True)
+        if state.log.exists():
+            # Renamed, not emptied: a job of a sweep that was killed may be saving still.
+            state.log.replace(state.log.with_suffix(".previous.log"))
         output = state.log.open("wb")
         process = start_job(
             [*self._command, *job.overrides],

@@ -7,7 +7,7 @@ import time
 import pytest
 
 from corrlight.engine.job_view import job_line
-from corrlight.engine.jobs import Job, Resources, run_jobs, visible_gpus
+from corrlight.engine.jobs import Job, Resources, job_environment, run_jobs, visible_gpus
 from corrlight.engine.status import JobStatus, format_seconds, read_status, report_status
 
 # Stands for run.py: does what its first argument says.
@@ -28,7 +28,8 @@ if what == "stopped":
 if what == "wait":
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     print("ready", flush=True)
-    time.sleep(60)
+    for _ in range(600):  # A signal just before a long sleep would wait for its end.
+        time.sleep(0.1)
 if what == "orphan" and os.fork() == 0:
     time.sleep(60)
 """
@@ -140,6 +141,54 @@ def test_ctrl_c_lets_running_jobs_end_and_starts_no_other(tmp_path):
     )
     assert [state.state for state in states] == ["stopped", "waiting"]
     assert states[0].exit_code == 143
+
+
+def test_the_same_sweep_does_not_run_twice_at_once(tmp_path):
+    refused = []
+
+    def watch(states, changed):
+        log = states[0].log
+        if log.is_file() and "ready" in log.read_text() and not refused:
+            with pytest.raises(OSError, match="This sweep is running already") as error:
+                run_jobs(jobs("wait"), Resources(1, 1), tmp_path, command=COMMAND)
+            refused.append(str(error.value))
+            assert "ready" in log.read_text()
+            signal.raise_signal(signal.SIGINT)
+
+    states = run_jobs(jobs("wait"), Resources(1, 1), tmp_path, command=COMMAND, on_change=watch)
+    assert [state.state for state in states] == ["stopped"]
+    assert f"by process {os.getpid()}" in refused[0]
+    # It ended, so it can go on.
+    states = run_jobs(jobs("fine"), Resources(1, 1), tmp_path, command=COMMAND)
+    assert states[0].state == "finished"
+
+
+def test_the_log_of_a_job_that_outlives_its_sweep_is_kept(tmp_path):
+    with (tmp_path / "1.log").open("wb") as alive:
+        alive.write(b"error: an earlier one\n")
+        (state,) = run_jobs(jobs("raise"), Resources(1, 1), tmp_path, command=COMMAND)
+        alive.write(b"saved\n")
+    assert (tmp_path / "1.previous.log").read_text() == "error: an earlier one\nsaved\n"
+    assert "earlier" not in state.log.read_text()
+    assert "pulled the plug" in state.reason
+
+
+def test_jobs_of_an_allocation_do_not_take_its_tasks_for_their_ranks(tmp_path, monkeypatch):
+    """A sweep within an sbatch script: Lightning refuses two ranks where SLURM counts one task."""
+    from lightning.fabric.plugins.environments import SLURMEnvironment
+    from lightning.fabric.utilities.rank_zero import _get_rank
+
+    for name in ("LOCAL_RANK", "RANK", "SLURM_JOB_NAME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("SLURM_NTASKS", "1")
+    monkeypatch.setenv("SLURM_PROCID", "3")
+    assert SLURMEnvironment.detect()
+    assert _get_rank() == 3
+    inherited = job_environment(tmp_path / "report", 1)
+    for name in set(os.environ) - set(inherited):
+        monkeypatch.delenv(name)
+    assert not SLURMEnvironment.detect()
+    assert _get_rank() is None
 
 
 def test_what_a_job_leaves_behind_is_ended(tmp_path):
