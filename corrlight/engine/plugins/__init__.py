@@ -5,19 +5,19 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from hydra import initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.plugins import Plugins
 from hydra.errors import HydraException
 from hydra.types import RunMode
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
 from corrlight.engine.allowlist import check_targets
 from corrlight.engine.config import check_allowed, config_dir, explain
-from corrlight.engine.sweep import Launcher, SweepOptions, SweepResult, run_sweep
+from corrlight.engine.launcher import launcher_of, split_overrides
+from corrlight.engine.sweep import SweepResult, run_sweep
 
 __all__ = ["SweepTask", "multirun", "register_launcher"]
 
@@ -39,12 +39,11 @@ class SweepTask:
         self, job_overrides: Sequence[Sequence[str]], config: DictConfig
     ) -> list[tuple[bool, float | None]]:
         """Make the jobs; return for each whether it is finished, and the optimised measure."""
-        options: dict[str, Any] = OmegaConf.to_container(config.launcher, resolve=True)  # type: ignore[assignment]
-        launcher = _launcher(options.pop("kind"), options)
+        launcher = launcher_of(config.launcher)
         # Where further YAML files are (--config-dir) is not among a job's own overrides.
         given: list[str] = list(config.hydra.overrides.hydra)
         paths = [o for o in given if o.startswith("hydra.searchpath=")]
-        jobs = [[*_own(job), *paths] for job in job_overrides]
+        jobs = [[*split_overrides(job)[1], *paths] for job in job_overrides]
         result = run_sweep(jobs, launcher)
         self.results.append(result)
         name = str(config.optimized_metric).partition("/")[2]
@@ -103,21 +102,6 @@ def register_launcher() -> None:
 
     Plugins.instance().register(CorrlightLauncher)
     Plugins.instance().register(CorrlightSweeper)
-
-
-def _launcher(kind: str, options: dict[str, Any]) -> Launcher:
-    if kind == "slurm":
-        # submitit is an extra, and nobody else needs this.
-        from corrlight.engine.slurm import SlurmOptions
-
-        return SlurmOptions(**options)
-    assert kind == "local"
-    return SweepOptions(**options)
-
-
-def _own(overrides: Sequence[str]) -> list[str]:
-    """Return a job's overrides without those of the launcher, which change no run."""
-    return [o for o in overrides if o.partition("=")[0].partition(".")[0] != "launcher"]
 
 
 def _measure(folder: Path, name: str) -> float | None:
