@@ -188,9 +188,9 @@ def read_results(row: Row, folders: Sequence[RunFolder | None]) -> Results:
     return Results(row=row, runs=tuple(runs), problems=tuple(problems))
 
 
-def tested_measures(run: Run) -> dict[str, Any]:
-    """Return the measures of the run's own test (``mode=test``), empty without one."""
-    folder = RunFolder(run.path / "test")
+def tested_measures(path: Path) -> dict[str, Any]:
+    """Return the measures of the own test (``mode=test``) of a run folder, empty without one."""
+    folder = RunFolder(path / "test")
     try:
         found = folder.read_json("metrics.json")
     except (OSError, ValueError):
@@ -203,7 +203,7 @@ def _value(run: Run, measure: str) -> float | None:
         return as_number(_environment(run.path).get(measure))
     if measure in run.metrics:
         return run.value(measure)
-    return as_number(tested_measures(run).get(measure))
+    return as_number(tested_measures(run.path).get(measure))
 
 
 def _environment(path: Path) -> dict[str, Any]:

@@ -15,10 +15,18 @@ from experiments.estimate import dry_run, problems
 from experiments.grid import FORMATS, render
 from experiments.identity import Locator
 from experiments.picture import standard_picture
-from experiments.running import Plan, make_runs, plan_table
+from experiments.running import Plan, choose_launcher, make_runs, plan_table
 from experiments.table import Table, check_known
 
-__all__ = ["add_common_options", "collect", "main", "make_tables", "report", "select"]
+__all__ = [
+    "add_common_options",
+    "add_jobs_option",
+    "collect",
+    "main",
+    "make_tables",
+    "report",
+    "select",
+]
 
 _SUFFIXES = {"md": "md", "csv": "csv", "latex": "tex", "html": "html"}
 _BAD_INPUT = 2
@@ -58,7 +66,8 @@ def add_common_options(parser: argparse.ArgumentParser, out: str) -> None:
     """Add the options of every table; ``out`` is where it is written by default."""
     parser.epilog = (
         "Further arguments are run.py options for every row, such as "
-        "data.root=/datasets/coco trainer=ddp trainer.devices=4 logger=wandb."
+        "data.root=/datasets/coco trainer=ddp trainer.devices=4 logger=wandb, and options of the "
+        "launcher, such as launcher.threads=2 or launcher=slurm launcher.partition=gpu."
     )
     add = parser.add_argument
     add("--dry-run", action="store_true", help="print commands and cost, run nothing")
@@ -66,10 +75,20 @@ def add_common_options(parser: argparse.ArgumentParser, out: str) -> None:
     add("--toy", action="store_true", help="small variants on the embedded shapes, minutes a row")
     add("--seeds", type=int, default=1, metavar="K", help="runs a row (default 1)")
     add("--format", default="md", help=f"comma-separated: {','.join(FORMATS)} (default md)")
-    add("--jobs", type=int, metavar="N", help="runs side by side (default: one a GPU or CPU)")
+    add_jobs_option(parser)
     add("--rerun-stale", action="store_true", help="run again what another commit made")
     add("--out", type=Path, metavar="DIR", help=f"default: {out}, or {out}-toy")
     add("options", nargs="*", help="run.py options")
+
+
+def add_jobs_option(parser: argparse.ArgumentParser) -> None:
+    """Add ``--jobs``."""
+    parser.add_argument(
+        "--jobs",
+        type=int,
+        metavar="N",
+        help="runs side by side, as launcher.jobs=N (default: one a GPU or CPU)",
+    )
 
 
 def make_tables(tables: Sequence[Table], arguments: argparse.Namespace) -> int:
@@ -89,7 +108,8 @@ def make_tables(tables: Sequence[Table], arguments: argparse.Namespace) -> int:
         if form not in FORMATS:
             known = ", ".join(FORMATS)
             raise ValueError(f"Expected `--format` to be of {known}, but got '{form}'.")
-    toy, options = arguments.toy, arguments.options
+    toy = arguments.toy
+    launcher, options = choose_launcher(arguments.options, jobs=arguments.jobs, one_thread=toy)
     runs = not (arguments.dry_run or arguments.collect)
     locator = Locator(draw=runs)
     plans = [
@@ -105,8 +125,7 @@ def make_tables(tables: Sequence[Table], arguments: argparse.Namespace) -> int:
         code = make_runs(
             plans,
             folders[tables[0].name] / "logs",
-            jobs=arguments.jobs,
-            threads=1 if toy else None,
+            launcher,
             rerun_stale=arguments.rerun_stale,
         )
     for plan in plans:

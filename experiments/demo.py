@@ -10,9 +10,10 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from corrlight.engine.sweep import SweepOptions, run_sweep
+from corrlight.engine.sweep import run_sweep
 from corrlight.reporting.compare import main as compare
-from experiments.command import report
+from experiments.command import add_jobs_option, report
+from experiments.running import choose_launcher
 
 CHOICES = ("none", "concordance")
 
@@ -30,9 +31,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the demo; return the exit code."""
     parser = argparse.ArgumentParser(prog="python -m experiments.demo", description=__doc__)
     parser.add_argument("--seeds", type=int, default=1, help="runs a row (default 1)")
-    parser.add_argument(
-        "--jobs", type=int, metavar="N", help="runs side by side (default: one a GPU or CPU)"
-    )
+    add_jobs_option(parser)
     parser.add_argument("--out", type=Path, default=Path("runs/demo"), help="table and figure")
     parser.add_argument("options", nargs="*", help="further run.py options for every run")
     arguments = parser.parse_intermixed_args(argv)
@@ -42,9 +41,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _make(arguments: argparse.Namespace) -> int:
-    result = run_sweep(
-        overrides(arguments.seeds, arguments.options), SweepOptions(jobs=arguments.jobs)
-    )
+    launcher, options = choose_launcher(arguments.options, jobs=arguments.jobs)
+    result = run_sweep(overrides(arguments.seeds, options), launcher)
     if result.exit_code != 0:
         return result.exit_code
     folders = [str(result.states[k].job.folder) for k in result.indices]

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
 from typing import Any
 
 from experiments.row import Row
-from experiments.running import Plan
+from experiments.running import Plan, lacks_test, options_of_test
 
 __all__ = ["dry_run", "gpu_hours", "problems"]
 
@@ -31,9 +32,14 @@ def gpu_hours(row: Row, config: dict[str, Any]) -> float:
 
 
 def dry_run(plans: Sequence[Plan], toy: bool) -> str:
-    """Return the commands of some tables with their state and cost; a shared run counts once."""
+    """Return the commands of some tables with their state and cost; a shared run counts once.
+
+    The commands can be pasted into a shell. A run whose measures need a test has that as well;
+    a test takes minutes and is not in the cost.
+    """
     lines = []
     seen: set[str] = set()
+    tests: set[str] = set()
     total = 0.0
     counts = {"finished": 0, "to resume": 0, "to run": 0}
     unit = "minutes on one CPU thread" if toy else "GPU hours"
@@ -46,18 +52,37 @@ def dry_run(plans: Sequence[Plan], toy: bool) -> str:
             again = identity in seen
             seen.add(identity)
             state = "finished" if run.finished else "to resume" if run.started else "to run"
+            there = "" if state == "to run" else f" ({run.folder})"
             cost = row.setting.toy_minutes if toy else gpu_hours(row, run.config)
+            remark = ""
+            test = lacks_test(plan.table, run) or (plan.table.tested and not run.finished)
+            if test:
+                tests.add(identity)
+                remark = ", its test is to run" if run.finished else ", then its test"
             if again:
-                lines.append(f"# {row.key}: the same run as above")
+                lines.append(f"# {row.key}: the same run as above{remark}")
             else:
                 counts[state] += 1
-                total += 0.0 if run.finished else cost
-                lines.append(f"# {row.key}: {state}, about {cost:.0f} {unit}")
-            lines.append(f"python run.py {' '.join(run.options)}")
+                if not run.finished:
+                    total += cost
+                    remark += f", about {_rounded(cost)} {unit}"
+                lines.append(f"# {row.key}: {state}{there}{remark}")
+            lines.append(_command(run.options))
+            if test and run.folder is not None:
+                lines.append(_command(options_of_test(run)))
     done = ", ".join(f"{count} {state}" for state, count in counts.items())
-    lines.append(f"{len(seen)} runs: {done}; about {total:.0f} {unit} to go")
+    done += f", {len(tests)} to test" if tests else ""
+    lines.append(f"{len(seen)} runs: {done}; about {_rounded(total)} {unit} to go")
     lines += [f"note: {problem}" for problem in problems(plans)]
     return "\n".join(lines)
+
+
+def _rounded(cost: float) -> str:
+    return f"{cost:.1f}" if cost < 10 else f"{cost:.0f}"
+
+
+def _command(options: Sequence[str]) -> str:
+    return f"python run.py {shlex.join(options)}"
 
 
 def problems(plans: Sequence[Plan]) -> list[str]:

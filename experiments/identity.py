@@ -50,6 +50,11 @@ class PlannedRun:
         return ranks_per_node(DictConfig(self.config))
 
     @property
+    def nodes(self) -> int:
+        """Machines."""
+        return int(self.config["trainer"]["num_nodes"])
+
+    @property
     def needs_gpu(self) -> bool:
         """Whether it is to train on GPUs, as far as there are any."""
         return bool(self.config["trainer"]["accelerator"] in ("gpu", "cuda", "auto"))

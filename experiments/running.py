@@ -7,18 +7,33 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from corrlight.engine.job_view import JobView
-from corrlight.engine.jobs import Job, Resources, run_jobs, visible_gpus
-from corrlight.engine.sweep import SweepOptions, run_sweep
-from corrlight.reporting.runs import read_run
+from corrlight.engine.jobs import Job, visible_gpus
+from corrlight.engine.launcher import compose_launcher, launcher_of, split_overrides
+from corrlight.engine.sweep import SweepOptions, SweepResult, run_sweep
 from experiments.collection import made_at_other_commit, tested_measures
 from experiments.identity import Locator, PlannedRun
 from experiments.table import Table
 
-__all__ = ["FAILED", "INTERRUPTED", "Plan", "logger_options", "make_runs", "plan_table"]
+if TYPE_CHECKING:
+    from corrlight.engine.slurm import SlurmOptions
 
-FAILED, INTERRUPTED = 1, 130
+__all__ = [
+    "INTERRUPTED",
+    "Plan",
+    "choose_launcher",
+    "lacks_test",
+    "logger_options",
+    "make_runs",
+    "options_of_test",
+    "plan_table",
+]
+
+INTERRUPTED = 130
+# What a job of one thread is called in the options of each launcher.
+_THREADS = {"local": "threads", "slurm": "cpus"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,12 +60,40 @@ def plan_table(
     return Plan(table, runs)
 
 
+def choose_launcher(
+    options: Sequence[str], *, jobs: int | None = None, one_thread: bool = False
+) -> tuple[SweepOptions | SlurmOptions, list[str]]:
+    """Return the launcher that ``options`` ask for, and the options of the runs.
+
+    Args:
+        options: Of the command line, such as ``launcher=slurm seed=1``.
+        jobs: Of ``--jobs``, the short form of ``launcher.jobs``.
+        one_thread: Whether a rank has one thread, unless the options give it more.
+
+    Raises:
+        ValueError: Launcher options that cannot be, or both forms of the same one.
+    """
+    given, own = split_overrides(options)
+    keys = {option.lstrip("+").partition("=")[0] for option in given}
+    if jobs is not None:
+        if "launcher.jobs" in keys:
+            raise ValueError("Expected `--jobs` or `launcher.jobs`, but got both.")
+        given.append(f"launcher.jobs={jobs}")
+    section = compose_launcher([*given, *(o for o in own if o.startswith("hydra.searchpath="))])
+    threads = _THREADS.get(section.kind)
+    if one_thread and threads is not None and f"launcher.{threads}" not in keys:
+        section[threads] = 1
+    launcher = launcher_of(section)
+    if isinstance(launcher, SweepOptions):
+        launcher.check([])
+    return launcher, own
+
+
 def make_runs(
     plans: Sequence[Plan],
     logs: Path,
+    launcher: SweepOptions | SlurmOptions,
     *,
-    jobs: int | None = None,
-    threads: int | None = None,
     rerun_stale: bool = False,
 ) -> int:
     """Train what is missing, then test where a table needs it; return the exit code.
@@ -61,8 +104,7 @@ def make_runs(
     Args:
         plans: The tables.
         logs: Folder of the tests' output.
-        jobs: Runs side by side; None leaves it to the machine.
-        threads: Of each run, likewise.
+        launcher: Where the runs are made and how many at once (:func:`choose_launcher`).
         rerun_stale: Whether runs that another commit made are made again.
 
     Raises:
@@ -72,70 +114,88 @@ def make_runs(
     code = 0
     for at_once in sorted({plan.table.at_once for plan in plans}, key=lambda n: (n is not None, n)):
         together = [plan for plan in plans if plan.table.at_once == at_once]
-        options = SweepOptions(
-            jobs=jobs if at_once is None else min(jobs or at_once, at_once), threads=threads
-        )
-        code = max(code, _train(together, options, rerun_stale, several=len(plans) > 1))
+        limited = launcher
+        if at_once is not None:
+            limited = replace(launcher, jobs=min(launcher.jobs or at_once, at_once))
+        code = max(code, _train(together, limited, rerun_stale, several=len(plans) > 1))
         if code == INTERRUPTED:
             return code
-    return max(code, _test(plans, logs))
+    return max(code, _test(plans, logs, launcher))
 
 
-def _train(plans: Sequence[Plan], options: SweepOptions, rerun_stale: bool, several: bool) -> int:
+def _train(
+    plans: Sequence[Plan],
+    launcher: SweepOptions | SlurmOptions,
+    rerun_stale: bool,
+    several: bool,
+) -> int:
     names: list[str] = []
     overrides: list[list[str]] = []
+    missing = False
     for plan in plans:
         for key, runs in plan.runs.items():
             for seed, run in enumerate(runs):
                 if run.folder is None:
                     raise ValueError(f"Row {key} cannot run: {run.problem}")
                 stale = rerun_stale and _made_elsewhere(run)
-                if run.finished and not stale:
+                if not run.finished or stale:
+                    missing = True
+                    _check_writable(run.folder.path)
+                elif not launcher.remote:
                     continue
-                _check_writable(run.folder.path)
+                # A queue is asked for the jobs of an earlier call by the name of the sweep, which
+                # has to be the same sweep then: with what has finished since.
                 name = key if len(runs) == 1 else f"{key} seed {seed}"
                 names.append(f"{plan.table.name} {name}" if several else name)
                 rerun = ["rerun=true"] if stale else []
                 overrides.append([*run.options, *logger_options(plan.table, run, name), *rerun])
-    return run_sweep(overrides, options, names=names).exit_code if overrides else 0
+    return run_sweep(overrides, launcher, names=names).exit_code if missing else 0
 
 
-def _test(plans: Sequence[Plan], logs: Path) -> int:
+def _test(plans: Sequence[Plan], logs: Path, launcher: SweepOptions | SlurmOptions) -> int:
     """Test the trained runs whose measures are not all there, with every measure there is."""
     jobs: dict[str, Job] = {}
-    gpus = bool(visible_gpus())
-    tested = [
-        (plan.table, key, run)
-        for plan in plans
-        if plan.table.tested
-        for key, runs in plan.runs.items()
-        for run in runs
-    ]
-    for table, key, run in tested:
-        if not run.finished or run.folder is None:
-            continue
-        trained = read_run(run.folder.path)
-        known = {**tested_measures(trained), **trained.metrics}
-        job = Job(
-            name=f"{key} (test)",
-            overrides=("mode=test", f"ckpt={run.folder}", "metric=full"),
-            folder=run.folder.path,
-            ranks=run.ranks,
-            gpu=gpus and run.needs_gpu,
-            finished=all(column in known for column in table.columns),
-        )
-        # Two tables may need different measures of one run.
-        earlier = jobs.get(str(run.folder), job)
-        jobs[str(run.folder)] = replace(job, finished=job.finished and earlier.finished)
+    gpus = launcher.remote or bool(visible_gpus())
+    for plan in plans:
+        for key, runs in plan.runs.items():
+            for run in runs:
+                if not plan.table.tested or not run.finished or run.folder is None:
+                    continue
+                job = Job(
+                    name=f"{key} (test)",
+                    overrides=options_of_test(run),
+                    folder=run.folder.path,
+                    ranks=run.ranks,
+                    nodes=run.nodes,
+                    gpu=gpus and run.needs_gpu,
+                    finished=not lacks_test(plan.table, run),
+                )
+                # Two tables may need different measures of one run.
+                earlier = jobs.get(str(run.folder), job)
+                jobs[str(run.folder)] = replace(job, finished=job.finished and earlier.finished)
     missing = [job for job in jobs.values() if not job.finished]
     if not missing:
         return 0
+    print(f"{len(missing)} tests; {launcher.check(missing)}; output in {logs}", flush=True)
     with JobView() as view:
-        states = run_jobs(missing, Resources.of(missing), logs, on_change=view)
-    failed = [state for state in states if state.state != "finished"]
-    for state in failed:
-        print(f"{state.job.name}: {state.state}: {state.reason} ({state.log})", file=sys.stderr)
-    return FAILED if failed else 0
+        states = launcher.run(list(jobs.values()), logs, view)
+    for state in states:
+        if state.state not in ("finished", "reused"):
+            print(f"{state.job.name}: {state.state}: {state.reason} ({state.log})", file=sys.stderr)
+    return SweepResult(tuple(states), tuple(range(len(states)))).exit_code
+
+
+def options_of_test(run: PlannedRun) -> tuple[str, ...]:
+    """Return the ``run.py`` options of the test of a run, with every measure there is."""
+    return ("mode=test", f"ckpt={run.folder}", "metric=full")
+
+
+def lacks_test(table: Table, run: PlannedRun) -> bool:
+    """Whether a finished run has yet to be tested for measures of ``table``."""
+    if not table.tested or not run.finished or run.folder is None:
+        return False
+    known = {*tested_measures(run.folder.path), *run.folder.read_json("metrics.json")}
+    return not all(column in known for column in table.columns)
 
 
 def logger_options(table: Table, run: PlannedRun, name: str) -> list[str]:
