@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import sys
 from collections.abc import Sequence
@@ -176,6 +177,9 @@ def _test(plans: Sequence[Plan], logs: Path, launcher: SweepOptions | SlurmOptio
     missing = [job for job in jobs.values() if not job.finished]
     if not missing:
         return 0
+    # A folder of their own: another command may test other rows at the same time.
+    name = hashlib.sha256("\n".join(sorted(jobs)).encode()).hexdigest()[:12]
+    logs = logs / f"tests-{name}"
     print(f"{len(missing)} tests; {launcher.check(missing)}; output in {logs}", flush=True)
     with JobView() as view:
         states = launcher.run(list(jobs.values()), logs, view)
