@@ -5,12 +5,16 @@ Run: ``python -m experiments.table_2_1``
 
 import sys
 from collections.abc import Sequence
+from functools import cache
+
+from matplotlib.figure import Figure
 
 from corrlight.engine.build import build_module
 from corrlight.engine.config import compose_config
 from experiments.collection import Collected
 from experiments.command import main
 from experiments.grid import Grid
+from experiments.picture import OURS, new_figure
 from experiments.table import Table
 from experiments.thesis_numbers import records
 
@@ -31,6 +35,7 @@ def num_parameters(detector: str, options: Sequence[str]) -> int:
     return sum(p.numel() for p in build_module(composed.config).parameters())
 
 
+@cache
 def added_parameters(method: str, detector: str = "atss") -> int:
     """Return the learnable parameters that a method adds to a detector."""
     key = METHODS[method][0].partition("=")[0]
@@ -57,12 +62,36 @@ def _grid(table: Table, collected: Collected, digits: int) -> Grid:
     )  # fmt: skip
 
 
+def _draw(table: Table, collected: Collected) -> Figure:
+    """Parameters that each method adds, a bar a method; nothing is nothing."""
+    counts = {line["method"]: added_parameters(line["method"]) for line in records("table_2_1")}
+    figure = new_figure(6.5, 1.2 + 0.3 * len(counts))
+    axis = figure.subplots()
+    axis.barh(range(len(counts)), list(counts.values()), color=OURS)
+    for place, count in enumerate(counts.values()):
+        axis.annotate(
+            f"{count:,}",
+            (count, place),
+            (4, 0),
+            textcoords="offset points",
+            va="center",
+            fontsize=8,
+        )
+    axis.set_yticks(range(len(counts)), list(counts), fontsize=8)
+    axis.invert_yaxis()
+    axis.margins(x=0.1)
+    axis.set_xlabel("learnable parameters added to ATSS-R50 (measured)", fontsize=9)
+    axis.tick_params(axis="x", labelsize=8)
+    figure.suptitle(table.title, fontsize=10)
+    return figure
+
+
 TABLE = Table(
     name="table_2_1",
     title="Table 2.1: methods that enforce correlation",
     rows=(),
     grid=_grid,
-    draw=lambda table, collected: None,
+    draw=_draw,
     notes=(
         "Measured: learnable parameters of ATSS-R50 (one anchor a cell) with the method, less "
         "those without it. A running state such as aLRP's balance is no learnable parameter.",

@@ -1,6 +1,6 @@
 """Table 5.5: comparison with the state of the art on COCO test-dev.
 
-Run: ``python -m experiments.table_5_5 [--server-result ROW=FILE] [run.py options ...]``
+Run: ``python -m experiments.table_5_5 [--server-result [ROW=]FILE] [run.py options ...]``
 
 Annotations of test-dev are not public: our numbers come from files of the evaluation server alone,
 and the AP on val2017 of the same runs stands in a column of its own.
@@ -18,9 +18,9 @@ from pathlib import Path
 from matplotlib.figure import Figure
 
 from experiments.collection import Collected
-from experiments.command import main
+from experiments.command import main, select
 from experiments.grid import DASH, Grid, number
-from experiments.picture import OURS, THESIS, new_figure
+from experiments.picture import OURS, hollow, new_figure
 from experiments.row import Row, with_spearman_rank
 from experiments.setting import SPARSE_RCNN_R101, SPARSE_RCNN_X101
 from experiments.table import Table, check_known, standard_notes, title_of, value_cell
@@ -29,11 +29,11 @@ from experiments.thesis_numbers import MEASURES, records
 _MEASURES = ("ap", "ap50", "ap75", "ap_s", "ap_m", "ap_l")
 _GROUPS = {"nms_based": "NMS-based", "nms_free": "NMS-free", "ours": "thesis"}
 # Frames a second on a V100, by method and backbone (thesis, section 5.4).
-_FPS = {
-    ("Corr-Sparse R-CNN", "ResNet-101-DCN"): "13.7",
-    ("Corr-Sparse R-CNN", "ResNeXt-101-DCN"): "6.8",
-    ("VFNet", "ResNet-101-DCN"): "12.6",
-    ("RS-Mask R-CNN+", "ResNeXt-101-DCN"): "6.4",
+FPS = {
+    ("Corr-Sparse R-CNN", "ResNet-101-DCN"): 13.7,
+    ("Corr-Sparse R-CNN", "ResNeXt-101-DCN"): 6.8,
+    ("VFNet", "ResNet-101-DCN"): 12.6,
+    ("RS-Mask R-CNN+", "ResNeXt-101-DCN"): 6.4,
 }
 # The server's own names of the measures, and those of other tools.
 _SERVER_KEYS = {
@@ -103,7 +103,7 @@ def _grid(
             line["epochs"],
             *(line[measure] for measure in _MEASURES),
             DASH,
-            _FPS.get((line["method"], line["backbone"]), DASH),
+            str(FPS.get((line["method"], line["backbone"]), DASH)),
             line["venue"] or DASH,
             "constant, from the thesis",
         )
@@ -143,25 +143,34 @@ def _grid(
 
 def _draw(
     table: Table, collected: Collected, *, server: Mapping[str, Mapping[str, float]]
-) -> Figure | None:
-    """AP on test-dev of all methods; ours where there is a server result."""
-    if not server:
-        return None
-    figure = new_figure(8.0, 5.5)
-    axis = figure.subplots()
-    bars = [
-        (f"{r['method']}, {r['backbone']}", float(r["ap"]), THESIS) for r in records("table_5_5")
-    ]
-    bars += [
-        (f"{row.name} (ours)", 100 * server[row.key]["AP"], OURS)
+) -> Figure:
+    """AP on test-dev of all methods; ours where there is a server result, never of other data."""
+    # Dots, not bars: the axis does not begin at 0.
+    published = [(f"{r['method']}, {r['backbone']}", float(r["ap"])) for r in records("table_5_5")]
+    ours = [
+        (f"{row.name} (ours)", 100 * server[row.key]["AP"])
         for row in table.rows
         if row.key in server
     ]
-    axis.barh(range(len(bars)), [ap for _, ap, _ in bars], color=[colour for *_, colour in bars])
-    axis.set_yticks(range(len(bars)), [name for name, *_ in bars], fontsize=7)
-    axis.set_xlim(min(ap for _, ap, _ in bars) - 2, max(ap for _, ap, _ in bars) + 1)
+    names = [name for name, _ in (*published, *ours)]
+    figure = new_figure(8.0, 1.2 + 0.27 * len(names))
+    axis = figure.subplots()
+    for place, (_, ap) in enumerate((*published, *ours)):
+        if place < len(published):
+            hollow(axis, ap, place)
+        else:
+            axis.plot(ap, place, "o", color=OURS)
+        axis.annotate(
+            f"{ap:.1f}", (ap, place), (7, 0), textcoords="offset points", va="center", fontsize=7
+        )
+    axis.set_yticks(range(len(names)), names, fontsize=7)
     axis.invert_yaxis()
-    axis.set_xlabel("AP on test-dev (orange: constants from the thesis)", fontsize=9)
+    axis.margins(x=0.1)
+    axis.grid(linewidth=0.4, alpha=0.5)
+    axis.tick_params(axis="x", labelsize=8)
+    also = "dots: ours, by the server" if ours else "none of ours yet"
+    axis.set_xlabel(f"AP on test-dev (hollow: constants from the thesis; {also})", fontsize=9)
+    figure.suptitle(table.title, fontsize=10)
     return figure
 
 
@@ -171,31 +180,48 @@ def add_options(parser: ArgumentParser) -> None:
         "--server-result",
         action="append",
         default=[],
-        metavar="ROW=FILE",
-        help="result of COCO's evaluation server on test-dev for one of our rows",
+        metavar="[ROW=]FILE",
+        help="result of COCO's evaluation server on test-dev for one of our rows, which has to be "
+        "named unless --rows selects just one",
     )
 
 
-def server_results(table: Table, given_files: Sequence[str]) -> dict[str, dict[str, float]]:
-    """Return the measures of the rows that a server result, ROW=FILE, is given of.
+def server_results(
+    table: Table, given_files: Sequence[str], rows: str | None = None
+) -> dict[str, dict[str, float]]:
+    """Return the measures of the rows that have a server result.
+
+    Args:
+        table: The table.
+        given_files: ROW=FILE, or FILE alone where there is just one row to select.
+        rows: Of ``--rows``.
 
     Raises:
-        ValueError: A row that does not exist, or no result in the file.
+        ValueError: A row that does not exist or is left open, or no result in the file.
         OSError: A file cannot be read.
     """
     server: dict[str, dict[str, float]] = {}
     keys = [row.key for row in table.rows]
+    selected = [row.key for row in select(table, rows).rows]
     for given in given_files:
         key, equals, path = given.partition("=")
         if not equals:
-            raise ValueError(f"Expected `--server-result` to be ROW=FILE, but got '{given}'.")
+            if len(selected) != 1:
+                raise ValueError(
+                    "Expected `--server-result` to be ROW=FILE with one of the rows "
+                    f"{', '.join(selected)}, but got '{given}'."
+                )
+            key, path = selected[0], given
         check_known("row", key, keys, table.name)
+        if key in server:
+            raise ValueError(f"Expected one `--server-result` a row, but got two of {key}.")
         server[key] = read_server_result(Path(path))
     return server
 
 
 def _choose(table: Table, arguments: Namespace) -> Table:
-    server = server_results(table, arguments.server_result)
+    # Without --rows: all tables at once have no such option.
+    server = server_results(table, arguments.server_result, getattr(arguments, "rows", None))
     return replace(table, grid=partial(_grid, server=server), draw=partial(_draw, server=server))
 
 
@@ -218,7 +244,7 @@ TABLE = Table(
         "Constants are printed in the thesis, which took them from the papers; none was measured "
         "here.",
         "Our test-dev numbers come from --server-result alone; val2017 AP is another data set, for "
-        "orientation.",
+        "orientation. Frames a second of ours are not measured.",
     ),
     add_options=add_options,
     choose=_choose,

@@ -5,10 +5,12 @@ import json
 import pytest
 
 from corrlight.engine.run_folder import RunFolder
+from experiments import table_2_1, table_5_5
 from experiments.bounds import bounds_picture
 from experiments.collection import Collected, read_results
 from experiments.picture import THESIS, standard_picture
 from experiments.table_3_2 import TABLE as BOUNDS
+from experiments.thesis_numbers import records
 from tests.experiments.test_collection import TABLE, collected
 from tests.reporting.folders import make_run
 
@@ -60,3 +62,26 @@ def test_ap_lies_between_its_bounds(tmp_path, toy):
     thesis = [[first.thesis["beta_cls"], 0.3], [second.thesis["beta_cls"], 1.3]]
     assert [point for line in marks(betas, True) for point in line] == ([] if toy else thesis)
     assert labels(figure) == (["ours"] if toy else ["ours", "thesis (COCO)"])
+
+
+@pytest.mark.parametrize("server", [{}, {"sparse_rcnn_x101_dcn-spearman": {"AP": 0.45}}])
+def test_the_published_methods_are_drawn_without_any_ap_of_other_data(tmp_path, server):
+    row = table_5_5.TABLE.row("sparse_rcnn_x101_dcn-spearman")
+    run = RunFolder(make_run(tmp_path, "run", "0", metrics={"AP": 0.123}))
+    collected = Collected(results={row.key: read_results(row, [run])}, toy=True)
+    figure = table_5_5.TABLE.draw.func(table_5_5.TABLE, collected, server=server)
+    (axis,) = figure.axes
+    published = [float(line["ap"]) for line in records("table_5_5")]
+    assert [point[0] for (point,) in marks(axis, True)] == published
+    assert [point[0] for (point,) in marks(axis, False)] == [45] * len(server)
+    assert "constants from the thesis" in axis.get_xlabel()
+    assert ("none of ours yet" in axis.get_xlabel()) == (not server)
+
+
+def test_added_parameters_are_bars_with_their_counts(monkeypatch):
+    counts = {"Using Aux Head": 2305}
+    monkeypatch.setattr(table_2_1, "added_parameters", lambda method: counts.get(method, 0))
+    figure = table_2_1.TABLE.draw(table_2_1.TABLE, Collected(results={}, toy=False))
+    (axis,) = figure.axes
+    assert [bar.get_width() for bar in axis.patches] == [2305, 0, 0, 0, 0]
+    assert [text.get_text().strip() for text in axis.texts] == ["2,305", "0", "0", "0", "0"]
