@@ -6,8 +6,8 @@ import csv
 import html
 import io
 import re
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 
 __all__ = ["DASH", "FORMATS", "Grid", "number", "render"]
 
@@ -37,6 +37,8 @@ class Grid:
         lines: Cells, as many a line as headings.
         notes: Lines below.
         text_columns: Leading columns that hold words, aligned to the left.
+        marks: What a sign behind a number means: ``{"*": "not published"}``. CSV keeps the number
+            a number and says it in the last column, which holds remarks.
     """
 
     title: str
@@ -44,6 +46,7 @@ class Grid:
     lines: tuple[tuple[str, ...], ...]
     notes: tuple[str, ...] = ()
     text_columns: int = 2
+    marks: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for line in self.lines:
@@ -90,8 +93,18 @@ def _csv(grid: Grid) -> str:
         for previous, name in zip(before, grid.header, strict=False)
     ]
     writer.writerow(names)
-    writer.writerows(grid.lines)
+    writer.writerows(_without_marks(grid, line) for line in grid.lines)
     return out.getvalue()
+
+
+def _without_marks(grid: Grid, line: Sequence[str]) -> list[str]:
+    *cells, remarks = line
+    for k, cell in enumerate(cells):
+        meaning = grid.marks.get(cell[-1:])
+        if meaning is not None and re.fullmatch(r"[\d.]+", cell[:-1]):
+            cells[k] = cell[:-1]
+            remarks = "; ".join(filter(None, (f"{grid.header[k]} {meaning}", remarks)))
+    return [*cells, remarks]
 
 
 def _latex(grid: Grid) -> str:

@@ -7,10 +7,11 @@ from dataclasses import dataclass, field, replace
 
 from experiments.setting import Setting
 
-__all__ = ["COEFFICIENTS", "NOT_PUBLISHED", "Row", "with_spearman_rank"]
+__all__ = ["COEFFICIENTS", "NOT_PUBLISHED", "NOT_PUBLISHED_MARK", "Row", "with_spearman_rank"]
 
-# Weights that the thesis and the published configurations leave out.
+# Weights that the thesis and the published configurations leave out, and what marks them.
 NOT_PUBLISHED = 0.2
+NOT_PUBLISHED_MARK = "*"
 
 COEFFICIENTS = {
     "none": "",
@@ -61,10 +62,10 @@ class Row:
 
     @property
     def weight_text(self) -> str:
-        """Lambda as printed; a star says that it was not published."""
+        """Lambda as printed; a mark says that it was not published."""
         if self.weight is None:
             return ""
-        return f"{self.weight:g}{'' if self.published else '*'}"
+        return f"{self.weight:g}{'' if self.published else NOT_PUBLISHED_MARK}"
 
     def run_options(self, toy: bool = False) -> list[str]:
         """Return the ``run.py`` options of the row, without the seed."""

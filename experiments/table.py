@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from experiments.collection import Collected, Difference, Summary
 from experiments.grid import DASH, Grid, number
-from experiments.row import COEFFICIENTS, NOT_PUBLISHED, Row
+from experiments.row import COEFFICIENTS, NOT_PUBLISHED, NOT_PUBLISHED_MARK, Row
 from experiments.setting import Setting
 
 if TYPE_CHECKING:
@@ -154,6 +154,7 @@ def standard_grid(table: Table, collected: Collected, digits: int = 1) -> Grid:
         lines=tuple(lines),
         notes=standard_notes(table, collected),
         text_columns=2 if with_weight else 1,
+        marks={NOT_PUBLISHED_MARK: "not published"},
     )
 
 
@@ -182,7 +183,7 @@ def standard_notes(table: Table, collected: Collected) -> tuple[str, ...]:
             "brackets their 95% interval (Student's t)."
         )
     if any(not result.row.published for result in shown):
-        notes.append(f"* not published: lambda {NOT_PUBLISHED} is ours.")
+        notes.append(f"{NOT_PUBLISHED_MARK} not published: lambda {NOT_PUBLISHED} is ours.")
     if any(result.row.coefficient == "spearman" for result in shown):
         notes.append(
             "Spearman is the published loss, whose soft rank at strength 1.0 makes it Pearson's "

@@ -28,6 +28,22 @@ def test_csv_has_headings_of_their_own_and_reads_back():
     assert [tuple(row) for row in rows[1:]] == list(GRID.lines)
 
 
+def test_csv_keeps_marked_numbers_numbers_and_says_the_mark_in_the_remarks():
+    grid = Grid(
+        title="",
+        header=("method", "lambda", "remarks"),
+        lines=(("a*", "0.2", ""), ("b", "0.2*", ""), ("c", "0.2*", "not run")),
+        marks={"*": "not published"},
+    )
+    rows = list(csv.reader(io.StringIO(render(grid, "csv"))))[1:]
+    assert rows == [
+        ["a*", "0.2", ""],
+        ["b", "0.2", "lambda not published"],
+        ["c", "0.2", "lambda not published; not run"],
+    ]
+    assert "0.2*" in render(grid, "md")
+
+
 def test_latex_and_html_escape_what_they_must():
     latex = render(GRID, "latex")
     assert r"A \& B" in latex
