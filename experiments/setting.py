@@ -29,7 +29,8 @@ __all__ = [
 # CPU (0.997 s and 1.976 s). The other detectors are guesses from these two.
 _SPARSE_RCNN_SECONDS = 0.125
 _ATSS_SECONDS = 0.063
-_DENSE_MINUTES = 2.0
+# Wall minutes of a toy run, measured with two side by side (docs/results_toy.md).
+_DENSE_MINUTES = 2.5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,7 +45,7 @@ class Setting:
         corr: Options of every Correlation Loss on it, such as the published grouping.
         gpu_seconds: Estimated GPU seconds (V100, 32 bit) of one training image, for ``--dry-run``;
             by default those of a dense detector.
-        toy_minutes: Estimated minutes of a toy run on one CPU thread, likewise.
+        toy_minutes: Minutes of a toy run on one CPU thread, likewise.
         nms_free: Whether it has no NMS; such rows count as converged from a lower AP50 on.
         masks: Whether its AP of the thesis is that of masks.
     """
@@ -169,7 +170,7 @@ SPARSE_RCNN = Setting(
     full=("detector=sparse_rcnn", "data=coco"),
     toy=(*_SPARSE_SMALL, *_SPARSE_EPOCHS),
     gpu_seconds=_SPARSE_RCNN_SECONDS,
-    toy_minutes=3,
+    toy_minutes=5.5,
     nms_free=True,
 )
 _STRONG = (
@@ -183,7 +184,7 @@ SPARSE_RCNN_3X = Setting(
     full=(*_STRONG, "data=coco_multiscale"),
     toy=(*_SPARSE_SMALL, "detector.net.num_proposals=60", *_SPARSE_EPOCHS),
     gpu_seconds=0.17,
-    toy_minutes=3,
+    toy_minutes=9,
     nms_free=True,
 )
 SPARSE_RCNN_R101 = Setting(
@@ -192,7 +193,7 @@ SPARSE_RCNN_R101 = Setting(
     full=(*_STRONG, "backbone=resnet101_dcn", "data=coco_multiscale_960"),
     toy=(*_SPARSE_SMALL, "detector.net.num_proposals=60", *_SPARSE_EPOCHS),
     gpu_seconds=0.3,
-    toy_minutes=3,
+    toy_minutes=9,
     nms_free=True,
 )
 SPARSE_RCNN_X101 = Setting(
@@ -206,7 +207,7 @@ SPARSE_RCNN_X101 = Setting(
         *_SPARSE_FEWER_EPOCHS,
     ),
     gpu_seconds=0.5,
-    toy_minutes=4,
+    toy_minutes=8,
     nms_free=True,
 )
 DETR = Setting(
@@ -221,7 +222,7 @@ DETR = Setting(
         "schedule.scheduler.milestones=[17]",
     ),
     gpu_seconds=0.06,
-    toy_minutes=4,
+    toy_minutes=4.5,
     nms_free=True,
 )
 YOLACT = Setting(

@@ -27,7 +27,7 @@ _SHORT = replace(
           "trainer.limit_val_batches=20"),
     toy=("detector=sparse_rcnn_small", "data=shapes", "trainer.max_epochs=1",
          "trainer.limit_train_batches=100", "trainer.limit_val_batches=2"),
-    toy_minutes=0.8,
+    toy_minutes=0.5,
 )  # fmt: skip
 _BASE = Row(setting=_SHORT, thesis=numbers("section_5_5_3_training_time", correlation_loss="no"))
 _WITH = numbers("section_5_5_3_training_time", correlation_loss="yes")
