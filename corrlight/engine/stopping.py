@@ -13,6 +13,7 @@ from lightning.fabric.strategies.launchers.subprocess_script import _ChildProces
 from lightning.pytorch.strategies.launchers import _SubprocessScriptLauncher
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 
+from corrlight.engine.jobs import STOP_SECONDS
 from corrlight.engine.run_folder import RunFolder
 
 __all__ = ["RunStopped", "StopSignals", "let_ranks_go", "stopped_by"]
@@ -20,8 +21,6 @@ __all__ = ["RunStopped", "StopSignals", "let_ranks_go", "stopped_by"]
 # SIGUSR1 and SIGUSR2 are what SLURM sends before a job's time is over, to all of its processes;
 # SIGHUP comes when a terminal is closed.
 _SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1, signal.SIGUSR2, signal.SIGHUP)
-# A process that does not come to its next batch by then (a collective that lost a rank) is ended.
-_PATIENCE_SECONDS = 60.0
 
 
 class RunStopped(SystemExit):
@@ -92,7 +91,8 @@ class StopSignals(pl.Callback):
         launcher = trainer.strategy.launcher
         if isinstance(launcher, _SubprocessScriptLauncher):
             launcher.kill(signal.SIGTERM)
-        watchdog = threading.Timer(_PATIENCE_SECONDS, os._exit, [128 + signum])
+        # One that does not come to its next batch (a collective that lost a rank) is ended.
+        watchdog = threading.Timer(STOP_SECONDS, os._exit, [128 + signum])
         watchdog.daemon = True
         watchdog.start()
         if _validates(trainer):
