@@ -44,7 +44,7 @@ def _above(text: str, backbone: str, margin: float, which: Which) -> Claim:
     return Claim(
         section="5.4",
         text=text,
-        criterion=f"AP on test-dev of {backbone} higher by {margin:g} ({best:.1f})",
+        criterion=f"{backbone} on test-dev at least {margin:g} AP above {best:.1f}",
         holds=lambda n: round(_ours(n, backbone) - best, 3) >= margin,
     )
 
