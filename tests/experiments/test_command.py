@@ -1,11 +1,11 @@
 """A table from nothing to Markdown, and what it says about wrong input."""
 
+import csv
 import json
-import time
 
 import pytest
 
-from experiments import table_5_4, table_5_5
+from experiments import table_3_1, table_5_4, table_5_5
 from experiments.command import main
 from experiments.table_5_5 import read_server_result
 from tests.experiments.tiny import TINY
@@ -23,25 +23,31 @@ def options(tmp_path):
 
 
 @pytest.mark.slow
-def test_a_table_runs_what_is_missing_once(options, tmp_path, capfd):
-    """Two rows that are really trained; the same command again starts nothing."""
-    table = table_5_4.TABLE
-    rows = ["--toy", "--rows", "atss-none,atss-concordance"]
-    assert main(table, [*rows, "--format", "md,csv,latex,html", *options]) == 0
-    capfd.readouterr()
-    metrics = {p: p.stat().st_mtime_ns for p in (tmp_path / "runs").glob("*/*/metrics.json")}
-    assert len(metrics) == 2
-    started = time.monotonic()
-    assert main(table, [*rows, *options]) == 0
-    assert time.monotonic() - started < 20
-    printed = capfd.readouterr().out
-    assert "jobs" not in printed  # No sweep was started.
-    assert {path: path.stat().st_mtime_ns for path in metrics} == metrics
-    without = next(path for path in metrics if "-none-" in str(path))
-    oLRP = json.loads(without.read_text())["oLRP"]
-    assert f" {100 * oLRP:.1f} " in printed.splitlines()[4]
+def test_a_whole_table_runs_what_is_missing_once(options, tmp_path, capfd):
+    """Table 3.1: six trainings and their tests; the same command again starts nothing."""
+    table = table_3_1.TABLE
+    assert main(table, ["--toy", "--format", "md,csv,latex,html", *options]) == 0
+    first = capfd.readouterr().out
+    results = [*(tmp_path / "runs").glob("*/*/metrics.json")]
+    results += (tmp_path / "runs").glob("*/*/test/metrics.json")
+    made = {path: path.stat().st_mtime_ns for path in results}
+    assert len(made) == 12
+    with (tmp_path / "out" / "table_3_1.csv").open(newline="") as file:
+        lines = list(csv.DictReader(file))
+    assert len(lines) == 6
+    for line in lines:
+        lower, ap, upper = (float(line[name]) for name in ("AP_lower_img", "AP", "AP_upper_img"))
+        assert 0 <= lower <= upper <= 100
+        assert 0 <= ap <= 100
+    assert any(float(line["AP50_upper_img"]) > 0 for line in lines)
     names = {path.name for path in (tmp_path / "out").iterdir()}
-    assert names >= {f"table_5_4.{end}" for end in ("md", "csv", "tex", "html", "png")}
+    assert names >= {f"table_3_1.{end}" for end in ("md", "csv", "tex", "html", "png")}
+    assert main(table, ["--toy", *options]) == 0
+    again = capfd.readouterr().out
+    assert "jobs" not in again  # No sweep was started,
+    assert "tests;" not in again  # and no test.
+    assert again in first
+    assert {path: path.stat().st_mtime_ns for path in made} == made
 
 
 def test_a_dry_run_prints_commands_and_cost_and_makes_nothing(options, tmp_path, capsys):
@@ -97,6 +103,7 @@ def test_wrong_input_is_one_line(arguments, message, capsys, tmp_path):
     assert not list(tmp_path.iterdir())
 
 
+SERVER_ROW = "sparse_rcnn_r101_dcn-spearman"
 SUMMARY = """
  Average Precision  (AP) @[ IoU=0.50:0.95 | area=   all | maxDets=100 ] = 0.496
  Average Precision  (AP) @[ IoU=0.50      | area=   all | maxDets=100 ] = 0.678
@@ -121,8 +128,13 @@ def test_server_results_in_every_form(tmp_path, text, capsys):
     file = tmp_path / "server.txt"
     file.write_text(text)
     assert read_server_result(file) == WANTED
-    row = "sparse_rcnn_r101_dcn-spearman"
-    arguments = ["--collect", "--server-result", f"{row}={file}", "--out", str(tmp_path / "out")]
+    arguments = [
+        "--collect",
+        "--server-result",
+        f"{SERVER_ROW}={file}",
+        "--out",
+        str(tmp_path / "out"),
+    ]
     assert main(table_5_5.TABLE, arguments) == 0
     lines = [x for x in capsys.readouterr().out.splitlines() if x.startswith("| ours")]
     with_result = [line for line in lines if "no server result" not in line]
@@ -147,15 +159,28 @@ def test_toy_rows_of_table_5_5_claim_neither_val2017_nor_its_epochs(options, cap
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        ("x.json", "ROW=FILE"),
-        ("sparse_rcnn_r101=x", "Did you mean 'sparse_rcnn_r101_dcn"),
+        (["x.json"], "ROW=FILE with one of the rows sparse_rcnn_r101_dcn-spearman, "),
+        (["sparse_rcnn_r101=x"], "Did you mean 'sparse_rcnn_r101_dcn"),
+        (["x.json", "--rows", f"{SERVER_ROW},{SERVER_ROW}_rank"], f"{SERVER_ROW}_rank, but got"),
     ],
 )
 def test_wrong_server_results_are_one_line(given, message, capsys):
-    assert main(table_5_5.TABLE, ["--collect", "--server-result", given]) == 2
+    assert main(table_5_5.TABLE, ["--collect", "--server-result", *given]) == 2
     error = capsys.readouterr().err
     assert message in error
     assert error.count("\n") == 1
+
+
+def test_a_server_result_alone_is_that_of_the_one_selected_row(tmp_path, capsys):
+    file = tmp_path / "server.json"
+    file.write_text(json.dumps(SERVER))
+    arguments = ["--rows", SERVER_ROW, "--collect", "--out", str(tmp_path / "out")]
+    assert main(table_5_5.TABLE, [*arguments, "--server-result", str(file)]) == 0
+    (line,) = (x for x in capsys.readouterr().out.splitlines() if x.startswith("| ours"))
+    assert " 49.6 " in line
+    twice = ["--server-result", str(file), "--server-result", f"{SERVER_ROW}={file}"]
+    assert main(table_5_5.TABLE, [*arguments, *twice]) == 2
+    assert f"but got two of {SERVER_ROW}." in capsys.readouterr().err
 
 
 def test_incomplete_server_results_are_refused(tmp_path):
