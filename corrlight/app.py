@@ -17,6 +17,7 @@ from corrlight.engine.config import (
     compose_config,
     config_dir,
     override_key,
+    quoted,
 )
 from corrlight.engine.run_folder import RunFolder
 from corrlight.engine.status import STATUS_FILE
@@ -42,7 +43,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if flags.config_dir:
         # As an override it reaches the jobs of a sweep and the ranks of a run as well.
         overrides.append(
-            f"hydra.searchpath=[{_quoted(f'file://{Path(flags.config_dir).resolve()}')}]"
+            f"hydra.searchpath=[{quoted(f'file://{Path(flags.config_dir).resolve()}')}]"
         )
 
     def job() -> int:
@@ -218,19 +219,13 @@ def _given(overrides: Sequence[str]) -> _Given:
         resumed = folder
         own = ["resume=true" if o.startswith("resume=") else o for o in own]
         if "paths.runs_dir" not in named:  # The folder may have moved, or is seen from elsewhere.
-            own.append(f"paths.runs_dir={_quoted(str(folder.resolve().parents[1]))}")
+            own.append(f"paths.runs_dir={quoted(str(folder.resolve().parents[1]))}")
             named["paths.runs_dir"] = ""
     # Code is not allowed by what a folder says.
     left_out = {*named, "resume", "rerun", "allow_targets"}
     kept = [o for o in stored if override_key(o) not in left_out]
     checkpoint = path / "checkpoints" / "last.ckpt" if path.is_dir() else path
     return _Given([*kept, *own], own, checkpoint, resumed)
-
-
-def _quoted(text: str) -> str:
-    """Return a text as Hydra reads it back, spaces and all."""
-    escaped = text.replace("\\", "\\\\").replace("'", "\\'")
-    return f"'{escaped}'"
 
 
 def _through_hydra(arguments: list[str], overrides: Sequence[str]) -> int:

@@ -29,6 +29,7 @@ __all__ = [
     "config_dir",
     "explain",
     "override_key",
+    "quoted",
     "to_container",
 ]
 
@@ -162,6 +163,12 @@ def override_key(override: str) -> str:
         return str(OverridesParser.create().parse_override(override).key_or_group)
     except HydraException as error:
         raise ConfigError(f"Cannot read the override '{override}': {_one_line(error)}") from error
+
+
+def quoted(text: str) -> str:
+    """Return a text as an override's value that Hydra reads back as it is, spaces and all."""
+    escaped = text.replace("\\", "\\\\").replace("'", "\\'")
+    return f"'{escaped}'"
 
 
 def explain(error: Exception, overrides: Sequence[str]) -> ConfigError:

@@ -212,7 +212,7 @@ def _diff(arguments: argparse.Namespace) -> int:
 
 def _rerun(arguments: argparse.Namespace) -> int:
     # Composing takes Hydra, which the other sub-commands need not wait for.
-    from corrlight.engine.config import override_key
+    from corrlight.engine.config import override_key, quoted
 
     entry = _find(arguments.runs, arguments.run)
     # Code is not allowed by what a folder says.
@@ -220,7 +220,12 @@ def _rerun(arguments: argparse.Namespace) -> int:
     stored = [o for o in _overrides(entry) if override_key(o) not in dropped]
     # The run's own, wherever `--runs` is: else it would be made a second time, not again.
     runs_dir = entry.folder.path.parent.parent
-    command = [*stored, f"paths.runs_dir={runs_dir}", *arguments.overrides, "rerun=true"]
+    command = [
+        *stored,
+        f"paths.runs_dir={quoted(str(runs_dir))}",
+        *arguments.overrides,
+        "rerun=true",
+    ]
     home = str(Path(__file__).resolve().parents[2])
     path = os.pathsep.join([home, *filter(None, [os.environ.get("PYTHONPATH")])])
     return _wait_for(

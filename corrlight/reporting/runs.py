@@ -11,12 +11,9 @@ from typing import Any
 
 import yaml
 
-from corrlight.engine.run_folder import NO_RESULT, flatten
+from corrlight.engine.run_folder import flatten, relevant_options
 
 __all__ = ["Run", "as_number", "group_seeds", "read_run", "run_names"]
-
-# What may differ between runs that repeat one experiment: the seed, and what changes no number.
-_NOT_THE_EXPERIMENT = frozenset((*NO_RESULT, "seed"))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,8 +84,7 @@ def group_seeds(runs: Sequence[Run]) -> list[list[Run]]:
     """
     groups: list[tuple[Any, list[Run]]] = []
     for run in runs:
-        asked_for = {k: v for k, v in run.config.items() if k not in _NOT_THE_EXPERIMENT}
-        experiment = _without_seeds(asked_for)
+        experiment = _without_seeds(relevant_options(run.config))
         for asked, group in groups:
             seeds = {other.config.get("seed") for other in group}
             if asked == experiment and run.config.get("seed") not in seeds:
@@ -102,15 +98,14 @@ def group_seeds(runs: Sequence[Run]) -> list[list[Run]]:
 def run_names(groups: Sequence[Sequence[Run]]) -> list[str]:
     """Return one name a group; equal names are followed by the settings in which they differ."""
     names = [group[0].name for group in groups]
-    flat = [dict(flatten(group[0].config)) for group in groups]
+    flat = [dict(flatten(relevant_options(group[0].config))) for group in groups]
     out = []
     for i, name in enumerate(names):
         twins = [k for k, other in enumerate(names) if other == name]
         differing = sorted(
             key
             for key in {k for t in twins for k in flat[t]}
-            if key.split(".")[0] not in _NOT_THE_EXPERIMENT - {"seed"}
-            and len({repr(flat[t].get(key)) for t in twins}) > 1
+            if len({repr(flat[t].get(key)) for t in twins}) > 1
         )
         shown = [f"{key}={flat[i].get(key)}" for key in differing[:3]]
         unique = {tuple(repr(flat[t].get(key)) for key in differing[:3]) for t in twins}

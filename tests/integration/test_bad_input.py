@@ -83,6 +83,14 @@ def test_a_checkpoint_is_for_tests_alone(options, tmp_path, capsys):
     assert not (tmp_path / "runs").exists()
 
 
+def test_a_folder_of_yaml_files_may_have_any_name(options, tmp_path, capsys):
+    folder = tmp_path / "my conf, für 'alle'"
+    (folder / "experiment").mkdir(parents=True)
+    (folder / "experiment" / "x.yaml").write_text("# @package _global_\nseed: -3\n")
+    assert main(["--config-dir", str(folder), "experiment=x", *options]) == BAD_INPUT
+    assert "Expected `seed`" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("flag", ["--config-name=x", "--config-path=x", "--package=x"])
 def test_flags_of_hydra_that_would_be_ignored_are_refused(flag, capsys):
     assert main([flag]) == BAD_INPUT

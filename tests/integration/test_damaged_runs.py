@@ -104,7 +104,8 @@ def test_a_folder_of_runs_that_cannot_be_written_is_one_line(command, tmp_path, 
 
 def test_a_moved_folder_is_resumed_where_it_is(command, finished, runs, capsys):
     """Not a new run under ``runs``, which the folder's own options would describe."""
-    folder = run_folder(runs)
+    moved = runs.rename(runs.with_name("my 'runs', moved"))
+    folder = run_folder(moved)
     (folder / "metrics.json").unlink()
     assert run_app([f"resume={folder}"]) == 0
     whole = run_folder(finished)
