@@ -133,7 +133,7 @@ def child(tmp_path, monkeypatch):
 def test_rerun_takes_the_stored_overrides(runs, child):
     assert call(runs, "rerun", "1123", "trainer.devices=2") == 7
     assert child.read_text().split("\n")[1:] == [
-        "-m", "corrlight.cli", "train", "seed=1", "corr=concordance", f"paths.runs_dir={runs}",
+        "-m", "corrlight.cli", "train", "seed=1", "corr=concordance", f"paths.runs_dir='{runs}'",
         "trainer.devices=2", "rerun=true",
     ]  # fmt: skip
 
@@ -142,7 +142,7 @@ def test_rerun_stays_in_the_folder_of_the_run(runs, tmp_path, child):
     """Named by its path, it may be of another folder of runs than the default one."""
     elsewhere = make_run(tmp_path / "elsewhere", "c", "4123456789ab")
     assert call(runs, "rerun", str(elsewhere)) == 7
-    assert f"paths.runs_dir={tmp_path / 'elsewhere'}" in child.read_text()
+    assert f"paths.runs_dir='{tmp_path / 'elsewhere'}'" in child.read_text()
 
 
 @pytest.mark.parametrize(("signum", "to_child"), [(signal.SIGINT, True), (signal.SIGTERM, False)])
