@@ -9,12 +9,15 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, get_args
 
+from corrlight.atomic import write_text
 from corrlight.data.datamodule import TestSplit
 from corrlight.engine.status import STATUS_FILE
 
 __all__ = ["close_wandb", "wandb_logger"]
 
 _STOPPED, _FAILED = 130, 1
+# In the run folder: the id of its W&B run. `rerun=true` starts in a folder without it.
+_ID_FILE = "wandb.json"
 
 
 def wandb_logger(
@@ -29,7 +32,8 @@ def wandb_logger(
 
     One W&B run a job: its measures of every epoch, the resolved configuration, the final table
     (``final`` and the summary ``final/AP``, ...), the figures of the run folder, and the
-    job's exit state.
+    job's exit state. A job that is resumed goes on with its W&B run, offline too: ``wandb sync``
+    of version 0.31 appends the later folder to the earlier one. Every test is a run of its own.
 
     Args:
         project: W&B project.
@@ -49,8 +53,11 @@ def wandb_logger(
         failed = False
 
         def log_hyperparams(self, params: Any, *args: Any, **kwargs: Any) -> None:
-            """Start the run, log the configuration, and see to its end."""
+            """Start the run or go on with it, log the configuration, and see to its end."""
+            self._wandb_init["id"] = _earlier_id(Path(save_dir))
             super().log_hyperparams(params, *args, **kwargs)
+            if not _is_test(Path(save_dir)):
+                write_text(Path(save_dir) / _ID_FILE, json.dumps({"id": self.experiment.id}) + "\n")
             # After W&B's own hook, hence before it at exit, which would close the run first.
             atexit.register(self._close)
 
@@ -111,8 +118,22 @@ def _read(path: Path) -> dict[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
+def _earlier_id(folder: Path) -> str | None:
+    """Return the id of the W&B run that a folder's job goes on with, None where it starts one."""
+    # An agent's sweep has chosen the run already, and W&B ignores another one with a warning.
+    if os.environ.get("WANDB_RUN_ID") or os.environ.get("WANDB_SWEEP_ID"):
+        return None
+    known = _read(folder / _ID_FILE).get("id")
+    return known if isinstance(known, str) else None
+
+
+def _is_test(folder: Path) -> bool:
+    """Whether this is the sub-folder of a run folder that holds a test."""
+    return folder.name in get_args(TestSplit)
+
+
 def _name(name: str | None, folder: Path) -> str:
-    if folder.name in get_args(TestSplit):  # The run folder's sub-folder.
+    if _is_test(folder):
         return f"{name or folder.parent.parent.name} ({folder.name})"
     return name or folder.parent.name
 

@@ -2,9 +2,12 @@
 
 import atexit
 import json
+import os
+from types import SimpleNamespace
 
 import pytest
 import wandb
+from lightning.pytorch.loggers import WandbLogger
 
 from corrlight.callbacks.wandb import close_wandb, wandb_logger
 from corrlight.engine.status import STATUS_FILE
@@ -107,3 +110,59 @@ def test_offline_unless_there_is_a_key_or_an_agent(tmp_path, monkeypatch, variab
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
     assert wandb_logger(save_dir=str(tmp_path))._offline is offline
+
+
+@pytest.fixture
+def started(monkeypatch):
+    """Return a function that starts a job's W&B run without W&B: its id, and the one asked for."""
+    monkeypatch.setattr(atexit, "register", lambda *args: None)
+    for name in ("WANDB_RUN_ID", "WANDB_SWEEP_ID"):
+        monkeypatch.delenv(name, raising=False)
+    new = iter(("first", "second", "third"))
+
+    def start(folder):
+        logger = wandb_logger(save_dir=str(folder))
+        run = SimpleNamespace(id=None, config={})
+
+        def experiment(logger):
+            asked = logger._wandb_init["id"]
+            # As wandb.init chooses it.
+            run.id = run.id or asked or os.environ.get("WANDB_RUN_ID") or next(new)
+            return run
+
+        monkeypatch.setattr(WandbLogger, "experiment", property(experiment))
+        logger.log_hyperparams({"seed": 0})
+        return run.id, logger._wandb_init["id"]
+
+    return start
+
+
+def test_a_job_that_goes_on_has_the_run_of_the_one_before(tmp_path, started):
+    folder = tmp_path / "atss-none-coco" / "0123456789ab"
+    assert started(folder) == ("first", None)
+    assert started(folder) == ("first", "first")
+    folder.rename(folder.with_name("0123456789ab.old1"))  # As rerun=true does.
+    assert started(folder) == ("second", None)
+
+
+def test_an_agent_chooses_the_run(tmp_path, started, monkeypatch):
+    assert started(tmp_path) == ("first", None)
+    monkeypatch.setenv("WANDB_RUN_ID", "chosen")
+    assert started(tmp_path) == ("chosen", None)
+    monkeypatch.delenv("WANDB_RUN_ID")
+    assert started(tmp_path) == ("chosen", "chosen")
+    # W&B ignores an id within a sweep, with a warning.
+    monkeypatch.setenv("WANDB_SWEEP_ID", "a1b2c3d4")
+    assert started(tmp_path) == ("second", None)
+
+
+def test_every_test_is_a_run_of_its_own(tmp_path, started):
+    folder = tmp_path / "atss-none-coco" / "0123456789ab" / "test"
+    assert started(folder) == ("first", None)
+    assert started(folder) == ("second", None)
+
+
+def test_an_id_that_cannot_be_read_is_none(tmp_path, started):
+    for k, broken in enumerate(('{"id": ', "[]", '{"id": 3}')):
+        (tmp_path / "wandb.json").write_text(broken)
+        assert started(tmp_path) == (("first", "second", "third")[k], None)
