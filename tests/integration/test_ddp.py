@@ -1,9 +1,6 @@
 """Two processes on the CPU: nothing hangs, every image counts once."""
 
 import json
-import os
-import signal
-import subprocess
 import sys
 
 import pytest
@@ -12,43 +9,23 @@ from tests.helpers.process_group import run_group
 from tests.integration.conftest import ROOT, run_folder
 
 
+def two_ranks(*overrides, **variables):
+    """Run two ranks; return the exit code and everything printed."""
+    command = [sys.executable, ROOT / "run.py", *overrides, "trainer=ddp_sim"]
+    return run_group(*command, **variables)
+
+
 @pytest.mark.slow
 def test_two_processes_train_and_evaluate_every_image_once(options, tmp_path):
     """The second process has no validation batch of its own."""
-    process = subprocess.Popen(
-        [
-            sys.executable,
-            ROOT / "run.py",
-            *options,
-            "trainer=ddp_sim",
-            "corr.sync=true",
-            "loss=alrp",
-        ],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        start_new_session=True,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-    )
-    try:
-        output, _ = process.communicate(timeout=150)
-    except subprocess.TimeoutExpired:
-        # Lightning answers SIGTERM at the end of a batch, which a hang never reaches.
-        os.killpg(process.pid, signal.SIGKILL)
-        raise
-    assert process.returncode == 0, output
+    code, output = two_ranks(*options, "corr.sync=true", "loss=alrp")
+    assert code == 0, output
     folder = run_folder(tmp_path / "runs")
     metrics = json.loads((folder / "metrics.json").read_text())
     assert metrics["num_images"] == 6
     environment = json.loads((folder / "environment.json").read_text())
     assert environment["world_size"] == 2
     assert environment["status"] == "finished"
-
-
-def two_ranks(*overrides, **variables):
-    """Run two ranks; return the exit code and everything printed."""
-    command = [sys.executable, ROOT / "run.py", *overrides, "trainer=ddp_sim"]
-    return run_group(*command, **variables)
 
 
 @pytest.mark.slow
