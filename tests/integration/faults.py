@@ -1,4 +1,4 @@
-"""A callback that makes one job of a sweep fail in the way that its seed stands for."""
+"""Callbacks that make a run fail, and that tell what its processes did."""
 
 import json
 import os
@@ -35,6 +35,49 @@ class RankFault(pl.Callback):
     def on_train_batch_end(self, trainer, pl_module, outputs, batch, batch_idx):
         if self.seed == 1 and trainer.global_rank == 0 and batch_idx == 1:
             raise RuntimeError("rank 0 pulled the plug")
+
+
+class KillAt(pl.Callback):
+    """Sends SIGKILL to its own process after a step, only while CORRLIGHT_FAULTS is set."""
+
+    def __init__(self, step: int) -> None:
+        self.step = step
+
+    def on_train_batch_end(self, trainer, pl_module, outputs, batch, batch_idx):
+        if trainer.global_step == self.step and os.environ.get("CORRLIGHT_FAULTS"):
+            os.kill(os.getpid(), signal.SIGKILL)
+
+
+class StopInValidation(pl.Callback):
+    """Sends SIGTERM to its own process within the validation of an epoch."""
+
+    def __init__(self, epoch: int) -> None:
+        self.epoch = epoch
+
+    def on_validation_batch_start(self, trainer, pl_module, batch, batch_idx, dataloader_idx=0):
+        if trainer.current_epoch == self.epoch and os.environ.get("CORRLIGHT_FAULTS"):
+            os.kill(os.getpid(), signal.SIGTERM)
+
+
+class Launches(pl.Callback):
+    """Adds a line about this process to a file: who it is, and which run it makes."""
+
+    def __init__(self, file: str, seed: int) -> None:
+        self.file, self.seed = Path(file), seed
+
+    def setup(self, trainer, pl_module, stage):
+        if stage != "fit":
+            return
+        line = {
+            "pid": os.getpid(),
+            "rank": trainer.global_rank,
+            "seed": self.seed,
+            "seeded": int(os.environ["PL_GLOBAL_SEED"]),
+            # The run id is a hash of all options that this process composed.
+            "run": Path(trainer.default_root_dir).name,
+        }
+        with self.file.open("a") as file:
+            file.write(json.dumps(line) + "\n")
 
 
 class Nan(pl.Callback):
