@@ -67,6 +67,9 @@ class DetectionModule(pl.LightningModule):
         evaluator: Collects the records of validation and test; None skips the measures.
         category_ids: The data set's category id of each label, stored in the checkpoint.
         class_names: Name of each label, stored in the checkpoint.
+
+    Raises:
+        ValueError: The criterion is for scores made in another way than the detector's.
     """
 
     def __init__(
@@ -85,6 +88,12 @@ class DetectionModule(pl.LightningModule):
         class_names: Sequence[str] = (),
     ) -> None:
         super().__init__()
+        wanted = criterion.activation
+        if wanted is not None and wanted != detector.activation:
+            raise ValueError(
+                f"Expected `criterion` to be for scores made by {detector.activation}, the "
+                f"detector's, but got one for {wanted}: another choice of `loss` fits."
+            )
         self.detector = detector
         self.assigner = assigner
         self.criterion = criterion

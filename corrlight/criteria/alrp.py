@@ -11,6 +11,7 @@ from corrlight.arguments import check_number
 from corrlight.criteria.sample import ClassificationLoss, DenseSample
 from corrlight.losses import alrp_loss
 from corrlight.losses.balance import EpochBalance
+from corrlight.structures import Activation
 
 __all__ = ["ALRPClassification"]
 
@@ -36,6 +37,8 @@ class ALRPClassification(ClassificationLoss):
 
     box_weight: ClassVar[float | None] = 1.0
 
+    activation: ClassVar[Activation | None] = "sigmoid"
+
     def __init__(self, delta: float = 1.0, initial: float = 50.0, period: int = 3665) -> None:
         super().__init__()
         self.delta = check_number("delta", delta)
@@ -45,7 +48,7 @@ class ALRPClassification(ClassificationLoss):
         self, sample: DenseSample, num_positives: Tensor, box_losses: Tensor
     ) -> dict[str, Tensor]:
         """Return ``loss_cls`` and ``loss_box`` before self-balance; see the base class."""
-        sample.check_activation("sigmoid", "aLRP Loss")
+        sample.check_activation(self.activation, "aLRP Loss")
         targets = sample.class_targets(1.0)
         # Both orders are by image, then by hypothesis: a hypothesis has one class.
         classification, localisation = alrp_loss(

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from torch import Tensor
 
 from corrlight.arguments import check_number
 from corrlight.criteria.sample import ClassificationLoss, DenseSample
 from corrlight.losses import ap_loss
+from corrlight.structures import Activation
 
 __all__ = ["APClassification"]
 
@@ -24,6 +27,8 @@ class APClassification(ClassificationLoss):
         ValueError: An argument is out of range.
     """
 
+    activation: ClassVar[Activation | None] = "sigmoid"
+
     def __init__(self, delta: float = 1.0, weight: float = 1.0) -> None:
         super().__init__()
         self.delta, self.weight = check_number("delta", delta), check_number("weight", weight)
@@ -32,6 +37,6 @@ class APClassification(ClassificationLoss):
         self, sample: DenseSample, num_positives: Tensor, box_losses: Tensor
     ) -> dict[str, Tensor]:
         """Return ``loss_cls``; see the base class."""
-        sample.check_activation("sigmoid", "AP Loss")
+        sample.check_activation(self.activation, "AP Loss")
         targets = sample.class_targets(1.0)
         return {"loss_cls": self.weight * ap_loss(sample.predictions.logits, targets, self.delta)}

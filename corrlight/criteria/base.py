@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 
 from torch import Tensor, nn
 
-from corrlight.structures import Match, Predictions, Targets
+from corrlight.structures import Activation, Match, Predictions, Targets
 
 __all__ = ["Criterion"]
 
@@ -19,6 +19,11 @@ class Criterion(nn.Module, ABC):
     be averaged over ranks is returned by :meth:`normalizers`; the module averages it and passes it
     back.
     """
+
+    @property
+    def activation(self) -> Activation | None:
+        """What the detector has to make scores with; None takes any."""
+        return None
 
     @abstractmethod
     def normalizers(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -9,6 +11,7 @@ from torch import Tensor
 from corrlight.arguments import check_number
 from corrlight.criteria.sample import ClassificationLoss, DenseSample
 from corrlight.losses.reduction import in_full_precision
+from corrlight.structures import Activation
 
 __all__ = ["CrossEntropyClassification"]
 
@@ -25,6 +28,8 @@ class CrossEntropyClassification(ClassificationLoss):
     Raises:
         ValueError: An argument is out of range.
     """
+
+    activation: ClassVar[Activation | None] = "softmax"
 
     def __init__(self, background_weight: float = 0.1, weight: float = 1.0) -> None:
         super().__init__()
@@ -45,11 +50,7 @@ class CrossEntropyClassification(ClassificationLoss):
             ValueError: The detector's activation is not softmax.
         """
         predictions = sample.predictions
-        if predictions.activation != "softmax":
-            raise ValueError(
-                "Expected predictions with the activation 'softmax' for cross-entropy, "
-                f"but got {predictions.activation!r}."
-            )
+        sample.check_activation(self.activation, "cross-entropy")
         logits = in_full_precision(predictions.logits.flatten(0, 1))
         loss = F.cross_entropy(logits, sample.labels.flatten(), reduction="none")
         return {"loss_cls": self.weight * (loss * self._weights(sample)).sum() / num_positives}

@@ -18,7 +18,7 @@ from corrlight.criteria.sample import (
     DenseSample,
 )
 from corrlight.losses import binary_cross_entropy
-from corrlight.structures import Match, Predictions, Targets
+from corrlight.structures import Activation, Match, Predictions, Targets
 
 __all__ = ["Counting", "DenseCriterion"]
 
@@ -86,6 +86,11 @@ class DenseCriterion(Criterion):
         self.box_weighting = classification.box_weighting or box_weighting
         self.quality = None if aux_head == "none" else quality
         self.quality_weight = 0.0 if aux_head == "untrained" else quality_weight
+
+    @property
+    def activation(self) -> Activation | None:
+        """What the classification loss asks for."""
+        return self.classification.activation
 
     def normalizers(
         self, predictions: Predictions, targets: Sequence[Targets], match: Match

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from torch import Tensor
 
 from corrlight.arguments import check_number, check_share
 from corrlight.criteria.sample import ClassificationLoss, DenseSample
 from corrlight.losses import sigmoid_focal_loss
+from corrlight.structures import Activation
 
 __all__ = ["FocalClassification"]
 
@@ -20,6 +23,8 @@ class FocalClassification(ClassificationLoss):
         weight: Factor of the term.
     """
 
+    activation: ClassVar[Activation | None] = "sigmoid"
+
     def __init__(self, alpha: float = 0.25, gamma: float = 2.0, weight: float = 1.0) -> None:
         super().__init__()
         check_share(alpha=alpha)
@@ -30,7 +35,12 @@ class FocalClassification(ClassificationLoss):
     def forward(
         self, sample: DenseSample, num_positives: Tensor, box_losses: Tensor
     ) -> dict[str, Tensor]:
-        """Return ``loss_cls``; see the base class."""
+        """Return ``loss_cls``; see the base class.
+
+        Raises:
+            ValueError: The detector's activation is not sigmoid.
+        """
+        sample.check_activation(self.activation, "the focal loss")
         loss = sigmoid_focal_loss(
             sample.predictions.logits.flatten(0, 1),
             sample.labels.flatten(),

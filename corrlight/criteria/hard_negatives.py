@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -9,6 +11,7 @@ from torch import Tensor
 from corrlight.arguments import check_number
 from corrlight.criteria.sample import ClassificationLoss, DenseSample
 from corrlight.losses.reduction import in_full_precision
+from corrlight.structures import Activation
 
 __all__ = ["HardNegativeCrossEntropy"]
 
@@ -26,6 +29,8 @@ class HardNegativeCrossEntropy(ClassificationLoss):
     Raises:
         ValueError: An argument is out of range.
     """
+
+    activation: ClassVar[Activation | None] = "softmax"
 
     def __init__(self, negatives_per_positive: int = 3, weight: float = 1.0) -> None:
         super().__init__()
@@ -45,7 +50,7 @@ class HardNegativeCrossEntropy(ClassificationLoss):
         Raises:
             ValueError: The detector's activation is not softmax.
         """
-        sample.check_activation("softmax", "cross-entropy")
+        sample.check_activation(self.activation, "cross-entropy")
         chosen = self.chosen(sample)
         # Only what counts is differentiated: a few hundred rows of tens of thousands.
         logits = in_full_precision(sample.predictions.logits[chosen])

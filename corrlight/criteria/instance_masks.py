@@ -12,7 +12,7 @@ from torch import Tensor
 from corrlight.arguments import check_at_least, check_choice, check_number
 from corrlight.criteria.base import Criterion
 from corrlight.losses.mask import box_regions, mask_loss, semantic_loss
-from corrlight.structures import MaskPredictions, Match, Positives, Predictions, Targets
+from corrlight.structures import Activation, MaskPredictions, Match, Positives, Predictions, Targets
 
 __all__ = ["InstanceMaskCriterion"]
 
@@ -55,6 +55,11 @@ class InstanceMaskCriterion(Criterion):
         check_choice("normalizer", normalizer, ("local", "global"))
         self.max_masks, self.normalizer = max_masks, normalizer
         self.published_channels = published_channels
+
+    @property
+    def activation(self) -> Activation | None:
+        """What the detection loss asks for."""
+        return self.detection.activation
 
     def normalizers(
         self, predictions: Predictions, targets: Sequence[Targets], match: Match

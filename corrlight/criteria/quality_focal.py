@@ -10,6 +10,7 @@ from torch import Tensor
 from corrlight.arguments import check_number
 from corrlight.criteria.sample import BoxWeighting, ClassificationLoss, DenseSample
 from corrlight.losses import quality_focal_loss
+from corrlight.structures import Activation
 
 __all__ = ["QualityFocalClassification"]
 
@@ -30,6 +31,8 @@ class QualityFocalClassification(ClassificationLoss):
 
     box_weighting: ClassVar[BoxWeighting | None] = "score"
 
+    activation: ClassVar[Activation | None] = "sigmoid"
+
     def __init__(self, beta: float = 2.0, weight: float = 1.0) -> None:
         super().__init__()
         self.beta, self.weight = check_number("beta", beta), check_number("weight", weight)
@@ -38,7 +41,7 @@ class QualityFocalClassification(ClassificationLoss):
         self, sample: DenseSample, num_positives: Tensor, box_losses: Tensor
     ) -> dict[str, Tensor]:
         """Return ``loss_cls``; see the base class."""
-        sample.check_activation("sigmoid", "the quality focal loss")
+        sample.check_activation(self.activation, "the quality focal loss")
         positives = sample.positives
         qualities = torch.zeros_like(sample.labels, dtype=torch.float32)
         qualities[positives.image_idx, positives.pred_idx] = positives.ious().detach().float()

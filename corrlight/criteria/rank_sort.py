@@ -11,6 +11,7 @@ from corrlight.arguments import check_number
 from corrlight.criteria.sample import BoxWeighting, ClassificationLoss, DenseSample
 from corrlight.losses import rank_sort_loss
 from corrlight.losses.balance import balance_to
+from corrlight.structures import Activation
 
 __all__ = ["RankSortClassification"]
 
@@ -38,6 +39,8 @@ class RankSortClassification(ClassificationLoss):
     box_weighting: ClassVar[BoxWeighting | None] = "score"
     box_weight: ClassVar[float | None] = 1.0
 
+    activation: ClassVar[Activation | None] = "sigmoid"
+
     def __init__(self, delta: float = 0.5) -> None:
         super().__init__()
         self.delta = check_number("delta", delta)
@@ -46,7 +49,7 @@ class RankSortClassification(ClassificationLoss):
         self, sample: DenseSample, num_positives: Tensor, box_losses: Tensor
     ) -> dict[str, Tensor]:
         """Return ``loss_rank`` and ``loss_sort``; see the base class."""
-        sample.check_activation("sigmoid", "Rank & Sort Loss")
+        sample.check_activation(self.activation, "Rank & Sort Loss")
         ious = sample.positives.ious().detach().clamp(min=_LEAST_TARGET)
         targets = sample.class_targets(ious)
         ranking, sorting = rank_sort_loss(sample.predictions.logits, targets, self.delta)

@@ -87,9 +87,9 @@ class DenseSample:
         targets[where] = torch.as_tensor(positive, dtype=targets.dtype, device=targets.device)
         return targets
 
-    def check_activation(self, expected: Activation, what: str) -> None:
+    def check_activation(self, expected: Activation | None, what: str) -> None:
         """Raise a ValueError unless the scores are made by the activation that ``what`` is for."""
-        if self.predictions.activation != expected:
+        if expected is not None and self.predictions.activation != expected:
             raise ValueError(
                 f"Expected predictions with the activation '{expected}' for {what}, "
                 f"but got {self.predictions.activation!r}."
@@ -107,6 +107,8 @@ class ClassificationLoss(nn.Module, ABC):
     # These take precedence over the criterion's when a recipe prescribes them.
     box_weighting: ClassVar[BoxWeighting | None] = None
     box_weight: ClassVar[float | None] = None
+    # What the detector has to make scores with; None takes any.
+    activation: ClassVar[Activation | None] = None
 
     @abstractmethod
     def forward(

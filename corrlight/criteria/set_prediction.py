@@ -12,7 +12,7 @@ from corrlight.boxes import xyxy_to_cxcywh
 from corrlight.criteria.base import Criterion
 from corrlight.criteria.sample import ClassificationLoss, DenseSample
 from corrlight.losses import giou_loss, l1_loss
-from corrlight.structures import Match, Predictions, Targets
+from corrlight.structures import Activation, Match, Predictions, Targets
 
 __all__ = ["SetPredictionCriterion"]
 
@@ -65,6 +65,11 @@ class SetPredictionCriterion(Criterion):
         self.classification, self.normalizer = classification, normalizer
         self.cls_weight, self.box_weight, self.giou_weight = cls_weight, box_weight, giou_weight
         self.box_format = box_format
+
+    @property
+    def activation(self) -> Activation | None:
+        """What the classification loss asks for."""
+        return self.classification.activation
 
     def normalizers(
         self, predictions: Predictions, targets: Sequence[Targets], match: Match
