@@ -47,7 +47,8 @@ class _Collected:
         with self.timed(f"{prefix}matching"):
             evaluation.matches()
         for metric in metrics:
-            if evaluation.masks and metric.of_positives:
+            # The attribute is optional: a metric is any callable.
+            if evaluation.masks and getattr(metric, "of_positives", False):
                 continue
             with self.timed(f"{prefix}{type(metric).__name__}"):
                 result = metric(evaluation)

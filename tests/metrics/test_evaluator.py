@@ -12,6 +12,7 @@ from corrlight.metrics import (
     DetectionEvaluator,
     GroundTruth,
     ImageRecord,
+    MetricResult,
 )
 from tests.metrics.coco_oracle import NAMES, coco_numbers, random_dataset, with_masks
 
@@ -140,6 +141,24 @@ def test_masks_carry_a_prefix(case):
     evaluator.update([replace(records[0], masks=None), *records[1:]])
     with pytest.raises(ValueError, match="Expected masks for all of"):
         evaluator.compute()
+
+
+class Count:
+    """A metric of a user: a callable, and nothing more."""
+
+    def __call__(self, evaluation):
+        return MetricResult(values={"count": len(evaluation.results)})
+
+
+def test_a_metric_may_be_any_callable_with_masks_too(case):
+    gt, dt, file = case
+    gt, shapes = with_masks(gt, dt, np.random.default_rng(0))
+    file.write_text(json.dumps(gt))
+    records, category_ids = make_records(gt, [])
+    evaluator = DetectionEvaluator(file, category_ids, [Count()], masks=True)
+    evaluator.update([replace(record, masks=[]) for record in records])
+    metrics = evaluator.compute().metrics
+    assert metrics["count"] == metrics["mask_count"] == 0
 
 
 def test_no_images(case):
