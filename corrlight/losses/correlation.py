@@ -41,7 +41,7 @@ _log = logging.getLogger(__name__)
 
 
 class CorrelationLoss:
-    """Auxiliary loss 1 - rho(scores, IoUs) of the positives (thesis Eq. 3.1 and 4.2).
+    """Auxiliary loss 1 - rho(scores, IoUs) of the positives (thesis Eq. 4.1 and 4.2).
 
     A loss callback: it has no parameters, changes no state and does not communicate. ``weight`` is
     applied by the caller, once.
@@ -160,8 +160,8 @@ def correlation_loss(
         Scalar, at least float32. Where no correlation is defined, a zero attached to the graph.
 
     Raises:
-        ValueError: For unknown options, shapes that differ, and NaN or infinite values, with their
-            number.
+        ValueError: For unknown options, anything but tensors of floats, shapes that differ, and NaN
+            or infinite values, with their number.
 
     Example:
         >>> correlation_loss(torch.tensor([0.2, 0.4, 0.9]), torch.tensor([0.2, 0.4, 0.9]))
@@ -186,6 +186,10 @@ def _evaluate(
         return torch.compiler.disable(_evaluate)(
             scores, ious, labels, coefficient, reduction, backprop, min_positives
         )
+    for name, value in (("scores", scores), ("ious", ious)):
+        if not isinstance(value, Tensor) or not value.is_floating_point():
+            got = value.dtype if isinstance(value, Tensor) else type(value).__name__
+            raise ValueError(f"Expected `{name}` to be a tensor of floats, but got {got}.")
     if scores.ndim != 1 or ious.shape != scores.shape:
         raise ValueError(
             "Expected `scores` and `ious` to be vectors of one length, "

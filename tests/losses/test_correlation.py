@@ -326,6 +326,14 @@ def test_perfect_agreement_and_disagreement():
 
 def test_inputs_are_checked():
     scores, ious = random_scores(5)
+    with pytest.raises(
+        ValueError, match="Expected `scores` to be a tensor of floats, but got list"
+    ):
+        correlation_loss([0.5, 0.2], torch.rand(2))
+    with pytest.raises(
+        ValueError, match=r"Expected `ious` to be .* of floats, but got torch\.int64"
+    ):
+        correlation_loss(torch.rand(2), torch.ones(2, dtype=torch.int64))
     with pytest.raises(ValueError, match=r"one length, but got shapes \(5,\) and \(4,\)"):
         correlation_loss(scores, ious[:4])
     with pytest.raises(ValueError, match=r"`groups` to be integers of shape \(5,\)"):
