@@ -176,15 +176,20 @@ def _one_file(
     from corrlight.metrics.raw import RawDump
 
     task = progress.add_task(name, total=1.0)
-    analysis = analyze_results(
-        name,
-        path,
-        ground_truth,
-        masks=not options.no_masks,
-        raw=RawDump.load(options.raw[number]) if options.raw else None,
-        resample=options.bootstrap > 0,
-        progress=lambda share, what: progress.update(task, completed=share, description=what),
-    )
+    try:
+        analysis = analyze_results(
+            name,
+            path,
+            ground_truth,
+            masks=not options.no_masks,
+            raw=RawDump.load(options.raw[number]) if options.raw else None,
+            resample=options.bootstrap > 0,
+            progress=lambda share, what: progress.update(task, completed=share, description=what),
+        )
+    except ValueError as error:
+        if len(options.dt) == 1 or str(path) in str(error):
+            raise
+        raise ValueError(f"{path}: {error}") from error
     progress.update(task, completed=1.0, description=name)
     return analysis
 

@@ -213,9 +213,9 @@ def test_the_second_of_two_files_is_wrong(tmp_path, capsys):
     gt, dt = files(tmp_path)
     other = tmp_path / "other.json"
     other.write_text(json.dumps([{**DT[0], "image_id": 1}]))
-    assert "image_id in detection number 0" in fails(
-        tmp_path, capsys, gt, dt, "--dt", dt, str(other)
-    )
+    message = fails(tmp_path, capsys, gt, dt, "--dt", dt, str(other))
+    assert "image_id in detection number 0" in message
+    assert str(other) in message
 
 
 @pytest.mark.parametrize(
