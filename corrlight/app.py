@@ -38,7 +38,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return run(arguments)
     from hydra._internal.utils import get_args_parser
 
-    flags = get_args_parser().parse_args(arguments)
+    flags = get_args_parser().parse_intermixed_args(arguments)
     overrides = list(flags.overrides)
     if flags.config_dir:
         # As an override it reaches the jobs of a sweep and the ranks of a run as well.
@@ -53,6 +53,8 @@ def main(argv: Sequence[str] | None = None) -> int:
                     f"Expected no --{name.replace('_', '-')} (--config-dir adds a folder of YAML "
                     "files), but got it."
                 )
+        if flags.config_dir and not Path(flags.config_dir).is_dir():
+            raise ValueError(f"Expected `--config-dir` to be a folder, but got {flags.config_dir}.")
         if flags.help or flags.hydra_help or flags.cfg or flags.info or flags.shell_completion:
             return _through_hydra(arguments, overrides)
         return _sweep(overrides) if flags.multirun else _one(overrides)

@@ -90,8 +90,11 @@ def test_a_folder_of_yaml_files_may_have_any_name(options, tmp_path, capsys):
     folder = tmp_path / "my conf, für 'alle'"
     (folder / "experiment").mkdir(parents=True)
     (folder / "experiment" / "x.yaml").write_text("# @package _global_\nseed: -3\n")
-    assert main(["--config-dir", str(folder), "experiment=x", *options]) == BAD_INPUT
+    # Among the overrides, as a user may type it.
+    assert main([options[0], "--config-dir", str(folder), "experiment=x", *options[1:]]) == BAD_INPUT
     assert "Expected `seed`" in capsys.readouterr().err
+    assert main(["--config-dir", str(folder / "none"), *options]) == BAD_INPUT
+    assert "Expected `--config-dir` to be a folder" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("flag", ["--config-name=x", "--config-path=x", "--package=x"])

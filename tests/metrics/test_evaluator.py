@@ -152,7 +152,7 @@ class Count:
 
 def test_a_metric_may_be_any_callable_with_masks_too(case):
     gt, dt, file = case
-    gt, shapes = with_masks(gt, dt, np.random.default_rng(0))
+    gt, _ = with_masks(gt, dt, np.random.default_rng(0))
     file.write_text(json.dumps(gt))
     records, category_ids = make_records(gt, [])
     evaluator = DetectionEvaluator(file, category_ids, [Count()], masks=True)
