@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import signal
 import sys
 import traceback
 from collections.abc import Callable, Sequence
@@ -86,6 +87,9 @@ def _guarded(job: Callable[[], int]) -> int:
     except KeyboardInterrupt:
         print(_how_to_go_on(test=False, rerun=False), file=sys.stderr)
         return INTERRUPTED
+    except BrokenPipeError:  # `... | head`: who read it has seen enough.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 128 + signal.SIGPIPE
     except (ConfigError, ValueError, OSError) as error:
         if os.environ.get("CORRLIGHT_TRACEBACK"):
             traceback.print_exc()

@@ -91,7 +91,8 @@ def test_a_folder_of_yaml_files_may_have_any_name(options, tmp_path, capsys):
     (folder / "experiment").mkdir(parents=True)
     (folder / "experiment" / "x.yaml").write_text("# @package _global_\nseed: -3\n")
     # Among the overrides, as a user may type it.
-    assert main([options[0], "--config-dir", str(folder), "experiment=x", *options[1:]]) == BAD_INPUT
+    given = [options[0], "--config-dir", str(folder), "experiment=x", *options[1:]]
+    assert main(given) == BAD_INPUT
     assert "Expected `seed`" in capsys.readouterr().err
     assert main(["--config-dir", str(folder / "none"), *options]) == BAD_INPUT
     assert "Expected `--config-dir` to be a folder" in capsys.readouterr().err
