@@ -106,10 +106,10 @@ def _bars(axis: "Axes", name: str, value: "Value") -> None:
             axis.text(place, top, f"{gain:+.1f}", ha="center", va="bottom", fontsize=9)
     axis.set_xticks(range(len(_BARS)), [pair[0].setting.name for pair in _BARS], fontsize=8)
     axis.set_ylabel("AP (times 100)", fontsize=8)
-    axis.margins(y=0.12)
+    axis.margins(y=0.3)  # The legend stands above the bars.
     axis.bar(0, 0, color=THESIS, label="without")
     axis.bar(0, 0, color=OURS, label="with Correlation Loss")
-    axis.legend(fontsize=7, loc="lower right")
+    axis.legend(fontsize=7, loc="upper right")
     axis.set_title(f"(b) {name}", fontsize=9)
     axis.tick_params(labelsize=8)
 

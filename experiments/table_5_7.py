@@ -68,10 +68,11 @@ def _draw(table: Table, collected: Collected) -> Figure | None:
             ]
             points = [(weight, summary) for weight, summary in points if summary.mean is not None]
             if len(points) > 1 and any(row.coefficient == name for row in rows):
+                deviations = [100 * (summary.deviation or 0.0) for _, summary in points]
                 axis.errorbar(
                     [weight for weight, _ in points],
                     [100 * (summary.mean or 0.0) for _, summary in points],
-                    yerr=[100 * (summary.deviation or 0.0) for _, summary in points],
+                    yerr=deviations if any(deviations) else None,  # Of one seed there is none.
                     fmt=style,
                     color=colour,
                     label=f"ours, {name}",
