@@ -7,10 +7,9 @@ import json
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 from corrlight.atomic import write_text
-from corrlight.data.datamodule import TestSplit
 from corrlight.engine.status import STATUS_FILE
 
 __all__ = ["close_wandb", "wandb_logger"]
@@ -41,11 +40,13 @@ def wandb_logger(
             so.
         group: Table or sweep that the run belongs to; by default the sweep that started it.
         tags: Further labels.
-        save_dir: The run folder; W&B's own files go below.
+        save_dir: The run folder, or that of a test; W&B's own files go below.
         offline: None means offline unless ``WANDB_API_KEY`` is set or a W&B agent started the job,
             whose sweep waits for the measures; ``wandb sync`` uploads later.
     """
     from lightning.pytorch.loggers import WandbLogger as LightningWandbLogger
+
+    folder = Path(save_dir).resolve()
 
     class WandbLogger(LightningWandbLogger):
         """Closes its run with the job's results and exit state."""
@@ -54,10 +55,14 @@ def wandb_logger(
 
         def log_hyperparams(self, params: Any, *args: Any, **kwargs: Any) -> None:
             """Start the run or go on with it, log the configuration, and see to its end."""
-            self._wandb_init["id"] = _earlier_id(Path(save_dir))
+            is_test = params.get("mode") == "test"
+            if is_test:
+                self._wandb_init["name"] = f"{name or folder.parent.parent.name} ({folder.name})"
+            else:
+                self._wandb_init["id"] = _earlier_id(folder)
             super().log_hyperparams(params, *args, **kwargs)
-            if not _is_test(Path(save_dir)):
-                write_text(Path(save_dir) / _ID_FILE, json.dumps({"id": self.experiment.id}) + "\n")
+            if not is_test:
+                write_text(folder / _ID_FILE, json.dumps({"id": self.experiment.id}) + "\n")
             # After W&B's own hook, hence before it at exit, which would close the run first.
             atexit.register(self._close)
 
@@ -67,13 +72,13 @@ def wandb_logger(
             self.failed = self.failed or status == "failed"
 
         def _close(self) -> None:
-            close_wandb(self.experiment, Path(save_dir), failed=self.failed)
+            close_wandb(self.experiment, folder, failed=self.failed)
 
     if offline is None:
         # An agent's own key may stand in the user's .netrc.
         offline = not (os.environ.get("WANDB_API_KEY") or os.environ.get("WANDB_SWEEP_ID"))
     return WandbLogger(
-        name=_name(name, Path(save_dir).resolve()),
+        name=name or folder.parent.name,
         save_dir=save_dir,
         offline=offline,
         project=project,
@@ -125,17 +130,6 @@ def _earlier_id(folder: Path) -> str | None:
         return None
     known = _read(folder / _ID_FILE).get("id")
     return known if isinstance(known, str) else None
-
-
-def _is_test(folder: Path) -> bool:
-    """Whether this is the sub-folder of a run folder that holds a test."""
-    return folder.name in get_args(TestSplit)
-
-
-def _name(name: str | None, folder: Path) -> str:
-    if _is_test(folder):
-        return f"{name or folder.parent.parent.name} ({folder.name})"
-    return name or folder.parent.name
 
 
 def _sweep() -> str | None:

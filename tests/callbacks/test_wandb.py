@@ -82,15 +82,6 @@ def test_a_failed_test_does_not_report_the_results_of_an_earlier_one(logged):
     assert "final/AP" not in summary
 
 
-@pytest.mark.parametrize(("name", "shown"), [(None, "atss-none-coco"), ("row", "row")])
-def test_a_test_has_its_own_name(tmp_path, name, shown):
-    folder = tmp_path / "atss-none-coco" / "0123456789ab"
-    for split in ("test", "test-dev"):
-        logger = wandb_logger(name=name, save_dir=str(folder / split))
-        assert logger._wandb_init["name"] == f"{shown} ({split})"
-    assert wandb_logger(name=name, save_dir=str(folder))._wandb_init["name"] == shown
-
-
 def test_name_and_group_come_from_the_folder_and_the_sweep(tmp_path, monkeypatch):
     monkeypatch.setenv(STATUS_FILE, str(tmp_path / "sweep-0a1b" / "3.status.json"))
     logger = wandb_logger(save_dir=str(tmp_path / "atss-none-coco" / "0123456789ab"))
@@ -119,9 +110,10 @@ def started(monkeypatch):
     for name in ("WANDB_RUN_ID", "WANDB_SWEEP_ID"):
         monkeypatch.delenv(name, raising=False)
     new = iter(("first", "second", "third"))
+    shown = []
 
-    def start(folder):
-        logger = wandb_logger(save_dir=str(folder))
+    def start(folder, mode="train", name=None):
+        logger = wandb_logger(name=name, save_dir=str(folder))
         run = SimpleNamespace(id=None, config={})
 
         def experiment(logger):
@@ -131,9 +123,11 @@ def started(monkeypatch):
             return run
 
         monkeypatch.setattr(WandbLogger, "experiment", property(experiment))
-        logger.log_hyperparams({"seed": 0})
+        logger.log_hyperparams({"mode": mode})
+        shown.append(logger._wandb_init["name"])
         return run.id, logger._wandb_init["id"]
 
+    start.names = shown
     return start
 
 
@@ -156,10 +150,13 @@ def test_an_agent_chooses_the_run(tmp_path, started, monkeypatch):
     assert started(tmp_path) == ("second", None)
 
 
-def test_every_test_is_a_run_of_its_own(tmp_path, started):
-    folder = tmp_path / "atss-none-coco" / "0123456789ab" / "test"
-    assert started(folder) == ("first", None)
-    assert started(folder) == ("second", None)
+@pytest.mark.parametrize(("name", "shown"), [(None, "atss-none-coco"), ("row", "row")])
+def test_every_test_is_a_run_of_its_own(tmp_path, started, name, shown):
+    folder = tmp_path / "atss-none-coco" / "0123456789ab"
+    assert started(folder, name=name) == ("first", None)
+    assert started(folder / "test-best", "test", name) == ("second", None)
+    assert started(folder / "test-best", "test", name) == ("third", None)
+    assert started.names == [shown, f"{shown} (test-best)", f"{shown} (test-best)"]
 
 
 def test_an_id_that_cannot_be_read_is_none(tmp_path, started):
