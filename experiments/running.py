@@ -185,7 +185,9 @@ def _test(plans: Sequence[Plan], logs: Path, launcher: SweepOptions | SlurmOptio
         states = launcher.run(list(jobs.values()), logs, view)
     for state in states:
         if state.state not in ("finished", "reused"):
-            print(f"{state.job.name}: {state.state}: {state.reason} ({state.log})", file=sys.stderr)
+            # Unlike a training, a test has no checkpoint to go on from.
+            reason = state.reason if state.state == "failed" else "the same command tests it"
+            print(f"{state.job.name}: {state.state}: {reason} ({state.log})", file=sys.stderr)
     return SweepResult(tuple(states), tuple(range(len(states)))).exit_code
 
 

@@ -101,14 +101,21 @@ def test_a_queue_is_asked_for_the_same_sweep_again(options, tmp_path, monkeypatc
 
 
 @pytest.mark.parametrize(
-    ("ends", "code"), [(("stopped", None), 130), (("failed", 1), 1)], ids=["ctrl-c", "failed"]
+    ("ends", "code", "reason"),
+    [
+        (("stopped", None), 130, "stopped: the same command tests it"),
+        (("failed", 1), 1, "failed: why"),
+    ],
+    ids=["ctrl-c", "failed"],
 )
-def test_tests_that_do_not_end_are_named(options, tmp_path, monkeypatch, capsys, ends, code):
+def test_tests_that_do_not_end_are_named(
+    options, tmp_path, monkeypatch, capsys, ends, code, reason
+):
     recorder = record(monkeypatch, SweepOptions, test_ends=ends)
     arguments = ["--toy", "--rows", "atss-none", "--out", str(tmp_path / "out"), *options]
     assert main(TABLE, [*arguments, "launcher.jobs=2"]) == code
     assert [launcher for launcher, _ in recorder.calls] == [SweepOptions(jobs=2, threads=1)] * 2
-    assert f"atss-none (test): {ends[0]}: why" in capsys.readouterr().err
+    assert f"atss-none (test): {reason} (" in capsys.readouterr().err
 
 
 def test_the_toys_one_thread_can_be_overridden():
