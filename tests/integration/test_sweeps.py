@@ -8,12 +8,15 @@ import sys
 import time
 
 import pytest
+import yaml
 
 from corrlight.app import run as run_app
+from tests.helpers.process_group import run_group
 from tests.integration.conftest import ROOT
 
+ALLOW = "allow_targets=[tests.integration.faults]"
 FAULT = [
-    "allow_targets=[tests.integration.faults]",
+    ALLOW,
     "+callbacks.fault._target_=tests.integration.faults.Fault",
     "+callbacks.fault.seed=${seed}",
 ]
@@ -25,25 +28,9 @@ def small(options):
     return [*options, "data.num_train=8", "~callbacks.pictures"]
 
 
-def sweep(*overrides, timeout=280, **variables):
+def sweep(*overrides, **variables):
     """Run ``python run.py -m``; return the exit code and everything printed."""
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT), **variables}
-    environment.pop("LOCAL_RANK", None)
-    process = subprocess.Popen(
-        [sys.executable, ROOT / "run.py", "-m", *overrides],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        start_new_session=True,
-        env=environment,
-    )
-    try:
-        output, _ = process.communicate(timeout=timeout)
-    except subprocess.TimeoutExpired:
-        os.killpg(process.pid, signal.SIGTERM)
-        process.wait(60)
-        raise
-    return process.returncode, output
+    return run_group(sys.executable, ROOT / "run.py", "-m", *overrides, **variables)
 
 
 def metrics_by_seed(runs):
@@ -53,6 +40,30 @@ def metrics_by_seed(runs):
         assert environment["seed"] not in found
         found[environment["seed"]] = json.loads(file.read_text())
     return found
+
+
+def launches(file):
+    """Return the options that make every process of every job add a line to ``file``."""
+    return [
+        "+callbacks.launches._target_=tests.integration.faults.Launches",
+        f"+callbacks.launches.file={file}",
+        "+callbacks.launches.seed=${seed}",
+    ]
+
+
+def assert_both_ranks_of_every_job_started_once(file, runs, seeds):
+    lines = [json.loads(line) for line in file.read_text().splitlines()]
+    started = sorted((line["seed"], line["rank"]) for line in lines)
+    assert started == [(seed, rank) for seed in seeds for rank in (0, 1)]
+    assert len({line["pid"] for line in lines}) == len(lines)
+    folders = {path.parent.name: path.parent for path in runs.glob("[!.]*/*/config.yaml")}
+    assert len(folders) == len(seeds)
+    for line in lines:
+        # The folder's name is a hash of the configuration that this very process composed.
+        config = yaml.safe_load((folders[line["run"]] / "config.yaml").read_text())
+        environment = json.loads((folders[line["run"]] / "environment.json").read_text())
+        assert line["seed"] == line["seeded"] == config["seed"] == environment["seed"]
+        assert environment["world_size"] == 2
 
 
 @pytest.mark.slow
@@ -79,50 +90,46 @@ def test_a_sweep_survives_an_error_a_kill_and_a_full_disk(small, tmp_path):
     logs = list((runs / ".sweeps").glob("sweep-*/3.log"))
     assert "Resuming from" in logs[0].read_text()
     alone = tmp_path / "alone"
-    for seed in (1, 2, 3):
+    for seed in range(6):
         assert run_app([*small, f"seed={seed}", f"paths.runs_dir={alone}"]) == 0
-    whole = metrics_by_seed(runs)
-    assert set(whole) == set(range(6))
-    for seed, expected in metrics_by_seed(alone).items():
-        assert whole[seed] == expected
+    expected = metrics_by_seed(alone)
+    assert set(expected) == set(range(6))
+    assert metrics_by_seed(runs) == expected
+    assert len({json.dumps(metrics) for metrics in expected.values()}) == 6
 
 
 @pytest.mark.slow
 def test_two_ranks_a_job_and_one_failing_on_rank_0_alone(small, tmp_path):
-    runs = tmp_path / "runs"
+    runs, file = tmp_path / "runs", tmp_path / "launches"
     fault = [option.replace("faults.Fault", "faults.RankFault") for option in FAULT]
     code, output = sweep(
-        *small, *fault, "trainer=ddp_sim", "seed=0,1,2", "launcher.jobs=2", "schedule.max_epochs=1"
-    )
+        *small, *fault, *launches(file), "trainer=ddp_sim", "seed=0,1,2", "launcher.jobs=2",
+        "schedule.max_epochs=1",
+    )  # fmt: skip
     assert code == 1, output
     assert "job 2 failed: seed=1: RuntimeError: rank 0 pulled the plug" in output
     assert set(metrics_by_seed(runs)) == {0, 2}
-    folders = [path for path in runs.glob("*/*") if not path.parent.name.startswith(".")]
-    assert len(folders) == 3
-    for folder in folders:
-        config = (folder / "config.yaml").read_text()
-        environment = json.loads((folder / "environment.json").read_text())
-        assert f"\nseed: {environment['seed']}\n" in config
-        assert environment["world_size"] == 2
+    assert_both_ranks_of_every_job_started_once(file, runs, (0, 1, 2))
 
 
 @pytest.mark.slow
 def test_an_experiment_that_asks_for_a_sweep_starts_every_job_once(small, tmp_path):
+    runs, file = tmp_path / "runs", tmp_path / "launches"
     folder = tmp_path / "mine" / "experiment"
     folder.mkdir(parents=True)
     (folder / "grid.yaml").write_text(
         "# @package _global_\nhydra: {mode: MULTIRUN, sweeper: {params: {seed: '0,1'}}}\n"
     )
-    done = subprocess.run(
-        [sys.executable, ROOT / "run.py", "--config-dir", folder.parent, *small,
-         "experiment=grid", "trainer=ddp_sim", "schedule.max_epochs=1", "launcher.jobs=2"],
-        capture_output=True, text=True, timeout=120, env={**os.environ, "OMP_NUM_THREADS": "1"},
+    code, output = run_group(
+        sys.executable, ROOT / "run.py", "--config-dir", folder.parent, *small, ALLOW,
+        *launches(file), "experiment=grid", "trainer=ddp_sim", "schedule.max_epochs=1",
+        "launcher.jobs=2",
     )  # fmt: skip
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert set(metrics_by_seed(tmp_path / "runs")) == {0, 1}
-    assert done.stdout.count("  running  ") >= 2
-    logs = list((tmp_path / "runs" / ".sweeps").glob("sweep-*/*.log"))
+    assert code == 0, output
+    assert set(metrics_by_seed(runs)) == {0, 1}
+    logs = list((runs / ".sweeps").glob("sweep-*/*.log"))
     assert sorted(log.name for log in logs) == ["1.log", "2.log"]
+    assert_both_ranks_of_every_job_started_once(file, runs, (0, 1))
 
 
 @pytest.mark.slow
