@@ -15,11 +15,6 @@ import pytest
 from tests.integration.conftest import ROOT, run_folder
 
 CONTRIBUTING = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
-CORRLIGHT = (
-    "import sys; from importlib.metadata import entry_points;"
-    "(script,) = entry_points(group='console_scripts', name='corrlight');"
-    "sys.exit(script.load()())"
-)
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
@@ -35,26 +30,28 @@ def wheel(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def python(wheel, tmp_path_factory):
-    """The interpreter of an environment of the wheel and, from this one, what it depends on."""
+def scripts(wheel, tmp_path_factory):
+    """The ``bin`` of an environment with the wheel and, from this one, what it depends on."""
     folder = tmp_path_factory.mktemp("clean") / "env"
-    venv.create(folder, symlinks=True)
+    venv.create(folder, symlinks=True, with_pip=True)
+    install = [folder / "bin" / "python", "-m", "pip", "install", "--no-index", "--no-deps", wheel]
+    done = subprocess.run(install, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
     (packages,) = folder.glob("lib/python*/site-packages")
-    with zipfile.ZipFile(wheel) as archive:
-        archive.extractall(packages)
-    # A line of a .pth file adds the folder alone: the checkout's own .pth in it is not read.
+    # A line of a .pth file adds a folder at the end: the wheel comes first, and the checkout's own
+    # .pth in that folder is not read.
     (packages / "dependencies.pth").write_text(sysconfig.get_path("purelib") + "\n")
-    return folder / "bin" / "python"
+    return folder / "bin"
 
 
 @pytest.fixture
-def corrlight(python, tmp_path, data_dir):
+def corrlight(scripts, tmp_path):
     """Run the wheel's command in an empty folder."""
 
     def run(*arguments):
         environment = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"}
         return subprocess.run(
-            [python, "-c", CORRLIGHT, *arguments],
+            [scripts / "corrlight", *arguments],
             cwd=tmp_path, capture_output=True, text=True, timeout=120,
             env=environment | {"OMP_NUM_THREADS": "1"},
         )  # fmt: skip
@@ -76,10 +73,15 @@ def test_it_holds_the_package_and_all_configuration(wheel):
     assert {name.split("/")[0] for name in others} == {f"{wheel.stem.split('-py3')[0]}.dist-info"}
 
 
-def test_it_is_what_the_environment_imports(python, tmp_path):
-    code = "import corrlight; print(corrlight.__file__)"
-    done = subprocess.run([python, "-c", code], cwd=tmp_path, capture_output=True, text=True)
-    assert done.stdout.startswith(str(python.parents[1])), done.stderr
+def test_it_is_what_the_environment_imports(scripts, tmp_path):
+    # Like a script, -I leaves the current folder out of the path.
+    code = "import corrlight, sys; print(corrlight.__file__, sys.prefix, sep='\\n')"
+    done = subprocess.run(
+        [scripts / "python", "-I", "-c", code], cwd=tmp_path, capture_output=True, text=True
+    )
+    file, prefix = done.stdout.splitlines()
+    assert prefix == str(scripts.parent)
+    assert file.startswith(f"{prefix}/lib/"), done.stderr
 
 
 def test_it_trains_and_analyses(corrlight, small, tmp_path, data_dir):
@@ -105,9 +107,12 @@ def test_it_takes_configurations_and_a_loss_of_the_user(corrlight, small, tmp_pa
         "defaults: [{override /corr: none}]\n"
         "hydra: {mode: MULTIRUN, sweeper: {params: {seed: '3,4'}}}\n"
     )
-    options = ["--config-dir", "mine", "experiment=grid", *small, *shlex.split(line)]
-    done = corrlight("train", *options)
+    own = [*small, *shlex.split(line)]
+    done = corrlight("train", *own, "corr=none", "seed=3")
     assert done.returncode == 0, done.stdout + done.stderr
+    done = corrlight("train", "--config-dir", "mine", "experiment=grid", *own)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "2 jobs, 1 of them finished before" in done.stdout
     seeds = set()
     for folder in (tmp_path / "runs").glob("atss*/*"):
         assert "train/loss_gap" in (folder / "metrics.csv").read_text()
