@@ -10,6 +10,7 @@ from typing import Any
 
 import lightning.pytorch as pl
 from lightning.fabric.strategies.launchers.subprocess_script import _ChildProcessObserver
+from lightning.pytorch.callbacks import WeightAveraging
 from lightning.pytorch.strategies.launchers import _SubprocessScriptLauncher
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 
@@ -67,6 +68,7 @@ class StopSignals(pl.Callback):
         self.folder = folder
         self.received: int | None = None
         self._trainer: pl.Trainer | None = None
+        self._stand_ins: list[WeightAveraging] = []
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Take the signals over; Lightning restores the earlier handlers at the end."""
@@ -114,6 +116,15 @@ class StopSignals(pl.Callback):
             self._save_before_validation(trainer)
             raise RunStopped(self.received)
 
+    def on_validation_epoch_start(self, trainer: pl.Trainer, *args: Any) -> None:
+        """Note the averages that now stand in for the weights that are trained."""
+        averaging = [c for c in trainer.callbacks if isinstance(c, WeightAveraging)]  # type: ignore[attr-defined]
+        self._stand_ins = [c for c in averaging if c._average_model is not None]
+
+    def on_validation_epoch_end(self, trainer: pl.Trainer, *args: Any) -> None:
+        """Forget them: the trained weights are back."""
+        self._stand_ins = []
+
     def on_validation_batch_start(self, trainer: pl.Trainer, *args: Any) -> None:
         """Stop within the validation of an epoch; the state before it is saved."""
         if self.received is not None and trainer.state.fn == "fit":
@@ -134,12 +145,16 @@ class StopSignals(pl.Callback):
 
     def _save_before_validation(self, trainer: pl.Trainer) -> None:
         """Write the state before a validation on the main process; the others write nothing."""
+        for averages in self._stand_ins:
+            averages._swap_models(trainer.lightning_module)
         checkpoint = trainer._checkpoint_connector.dump_checkpoint(False)
         # The loops' state of a validation that has begun: a resumed run makes it from its start.
         begun = {"ready": 1, "started": 1, "processed": 0, "completed": 0}
         progress = checkpoint["loops"]["fit_loop"]["epoch_loop.val_loop.batch_progress"]
         progress.update(total=dict(begun), current=dict(begun), is_last_batch=False)
         trainer.strategy.save_checkpoint(checkpoint, self.folder.last_checkpoint)
+        for averages in self._stand_ins:
+            averages._swap_models(trainer.lightning_module)
 
 
 def _validates(trainer: pl.Trainer) -> bool:

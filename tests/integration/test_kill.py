@@ -108,7 +108,6 @@ def test_averaged_weights_are_resumed_as_well(whole, whole_ema, tmp_path, data_d
     assert results(runs) == whole_ema
 
 
-@pytest.mark.xfail(strict=True, reason="last.ckpt takes the averages for the trained weights")
 def test_averaged_weights_survive_a_stop_in_a_validation(whole_ema, tmp_path, data_dir):
     """There the averages stand in for the weights that are trained."""
     runs, log = tmp_path / "runs", tmp_path / "log"
