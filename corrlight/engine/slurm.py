@@ -185,8 +185,6 @@ class Training:
         cpus = os.environ.get("SLURM_CPUS_PER_TASK")
         threads = int(cpus) // self.ranks if cpus else 1
         variables = job_environment(self.report, max(1, threads))
-        # Lightning would take the tasks of SLURM for its ranks.
-        variables.pop("SLURM_NTASKS", None)
         if environment.num_nodes > 1:
             number = int(environment.raw_job_id)
             variables |= {

@@ -17,6 +17,7 @@ from corrlight.engine.environment import describe_environment
 from corrlight.engine.identity import ranks_per_node
 from corrlight.engine.known_data import note_data
 from corrlight.engine.prepare import Run, is_main_process
+from corrlight.engine.replay import replay
 from corrlight.engine.results import write_results
 from corrlight.engine.stopping import RunStopped, let_ranks_go, stopped_by
 from corrlight.engine.testing import rounded_seconds
@@ -45,6 +46,8 @@ def run_train(run: Run, composed: ComposedConfig) -> dict[str, Any]:
     main = is_main_process()
     if run.finished and not config.rerun:
         log.info("This run is finished: %s (rerun=true makes it again).", folder)
+        if main:
+            replay(trainer.loggers, folder, to_container(config))
         metrics: dict[str, Any] = folder.read_json("metrics.json")
         return metrics
     try:
