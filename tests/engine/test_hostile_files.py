@@ -199,7 +199,9 @@ def test_a_run_folder_cannot_allow_code(tmp_path, capsys, sign, command):
     # The data are made first: an allowed call would fail with another message.
     stored = [f"{sign}allow_targets=[shutil]", "data._target_=shutil.copyfile"]
     (folder / "overrides.yaml").write_text(yaml.safe_dump(stored))
-    assert main([f"{command}={folder}", f"paths.data_dir={tmp_path / 'data'}"]) == 2
+    mode = "test" if command == "ckpt" else "train"
+    given = [f"{command}={folder}", f"mode={mode}", f"paths.data_dir={tmp_path / 'data'}"]
+    assert main(given) == 2
     assert "Expected `_target_` to name something of" in capsys.readouterr().err
 
 

@@ -164,18 +164,21 @@ def test_a_forked_worker_does_not_keep_the_folder(tmp_path):
     folder.lock()
     assert RunFolder(tmp_path).held
     reader, writer = os.pipe()
+    from_child, to_parent = os.pipe()
     child = os.fork()
     if child == 0:
         os.close(writer)
+        os.write(to_parent, b".")
         os.read(reader, 1)  # Until the parent ends it.
         os._exit(0)
     try:
+        os.read(from_child, 1)
         folder.unlock()
         assert not RunFolder(tmp_path).held
         RunFolder(tmp_path).lock()
     finally:
-        os.close(writer)
-        os.close(reader)
+        for end in (writer, reader, from_child, to_parent):
+            os.close(end)
         os.waitpid(child, 0)
 
 
