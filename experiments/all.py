@@ -52,7 +52,7 @@ def _make(known: Mapping[str, Table], arguments: argparse.Namespace) -> int:
         [table if table.choose is None else table.choose(table, arguments) for table in chosen],
         arguments,
     )
-    if not arguments.dry_run:
+    if not (names or arguments.dry_run):
         grid = claims_grid(
             arguments.toy, arguments.seeds, arguments.options, arguments.server_result
         )
