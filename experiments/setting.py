@@ -30,7 +30,7 @@ __all__ = [
 _SPARSE_RCNN_SECONDS = 0.125
 _ATSS_SECONDS = 0.063
 # Wall minutes of a toy run, measured with two side by side (docs/results_toy.md).
-_DENSE_MINUTES = 2.5
+_DENSE_MINUTES = 2.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -170,7 +170,7 @@ SPARSE_RCNN = Setting(
     full=("detector=sparse_rcnn", "data=coco"),
     toy=(*_SPARSE_SMALL, *_SPARSE_EPOCHS),
     gpu_seconds=_SPARSE_RCNN_SECONDS,
-    toy_minutes=5.5,
+    toy_minutes=3.5,
     nms_free=True,
 )
 _STRONG = (
@@ -184,7 +184,7 @@ SPARSE_RCNN_3X = Setting(
     full=(*_STRONG, "data=coco_multiscale"),
     toy=(*_SPARSE_SMALL, "detector.net.num_proposals=60", *_SPARSE_EPOCHS),
     gpu_seconds=0.17,
-    toy_minutes=9,
+    toy_minutes=5.5,
     nms_free=True,
 )
 SPARSE_RCNN_R101 = Setting(
@@ -193,7 +193,7 @@ SPARSE_RCNN_R101 = Setting(
     full=(*_STRONG, "backbone=resnet101_dcn", "data=coco_multiscale_960"),
     toy=(*_SPARSE_SMALL, "detector.net.num_proposals=60", *_SPARSE_EPOCHS),
     gpu_seconds=0.3,
-    toy_minutes=9,
+    toy_minutes=5.5,
     nms_free=True,
 )
 SPARSE_RCNN_X101 = Setting(
@@ -207,7 +207,7 @@ SPARSE_RCNN_X101 = Setting(
         *_SPARSE_FEWER_EPOCHS,
     ),
     gpu_seconds=0.5,
-    toy_minutes=8,
+    toy_minutes=5,
     nms_free=True,
 )
 DETR = Setting(
@@ -222,7 +222,7 @@ DETR = Setting(
         "schedule.scheduler.milestones=[17]",
     ),
     gpu_seconds=0.06,
-    toy_minutes=4.5,
+    toy_minutes=4,
     nms_free=True,
 )
 YOLACT = Setting(
@@ -233,5 +233,6 @@ YOLACT = Setting(
     # As published: one term an image, summed over the images of a GPU.
     corr=("corr.group_by=image", "corr.reduction=sum"),
     gpu_seconds=0.035,
+    toy_minutes=2.5,
     masks=True,
 )
