@@ -1,19 +1,14 @@
 """Wrong input is one line on stderr, an exit code, and no trace on the disk."""
 
 import json
-import os
 import shutil
-import signal
-import subprocess
-import sys
-import time
 
 import pytest
 
 from corrlight.app import BAD_INPUT, main
 from corrlight.app import run as run_app
 from corrlight.data.shapes import ShapesOptions, write_shapes
-from tests.integration.conftest import ROOT, run_folder, run_py
+from tests.integration.conftest import run_folder
 
 SMALL = ShapesOptions(num_train=4, num_val=2, image_size=64)
 
@@ -211,35 +206,6 @@ def test_a_file_that_is_no_coco_json(tmp_path, capsys):
         (tmp_path / "annotations" / f"{name}.json").write_text("[1, 2")
     assert run_app(["data=coco_custom", f"data.root={tmp_path}"]) == BAD_INPUT
     assert "to be a JSON file" in capsys.readouterr().err
-
-
-@pytest.mark.slow
-def test_killed_in_the_middle_of_an_epoch_and_resumed(options, tmp_path):
-    """SIGKILL, then the same command: as if resumed from that checkpoint without the kill."""
-    command = [*options, "schedule.max_epochs=3", "data.num_train=32"]
-    killed = subprocess.Popen(
-        [sys.executable, ROOT / "run.py", *command],
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-        stdout=subprocess.DEVNULL,
-    )
-    deadline = time.monotonic() + 100
-    while time.monotonic() < deadline and killed.poll() is None:
-        if list((tmp_path / "runs").glob("*/*/checkpoints/last.ckpt")):
-            break
-        time.sleep(0.02)
-    time.sleep(0.3)  # Into the next epoch.
-    killed.send_signal(signal.SIGKILL)
-    killed.wait()
-    folder = run_folder(tmp_path / "runs")
-    assert (folder / "checkpoints" / "last.ckpt").is_file()
-    assert not (folder / "metrics.json").exists()
-    done = run_py(*command)
-    assert done.returncode == 0, done.stderr
-    assert "Resuming from" in done.stdout + done.stderr
-    resumed = (folder / "metrics.json").read_text()
-    whole = tmp_path / "whole"
-    assert run_py(*command, f"paths.runs_dir={whole}").returncode == 0
-    assert resumed == (run_folder(whole) / "metrics.json").read_text()
 
 
 def test_a_cut_off_checkpoint_is_named_and_the_folder_left_alone(options, tmp_path, capsys):
