@@ -57,7 +57,7 @@ def run_train(run: Run, composed: ComposedConfig) -> dict[str, Any]:
     if main:
         folder.write_yaml("config.yaml", to_container(config))
         folder.write_yaml("overrides.yaml", list(composed.overrides))
-        environment = _start_environment(run)
+        environment = {**_start_environment(run), "choices": dict(composed.choices)}
         folder.write_json("environment.json", environment)
         for logger in trainer.loggers:
             logger.log_hyperparams(to_container(config))

@@ -19,6 +19,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from corrlight.arguments import check_choice
 from corrlight.engine.run_folder import NO_RESULT, RunFolder, flatten
 from corrlight.engine.status import format_seconds
 from corrlight.reporting.runs import as_number
@@ -28,6 +29,7 @@ __all__ = ["Entry", "find_entries", "main"]
 _MEASURES = ("AP", "AP50", "AP75", "beta_img", "beta_cls")
 # What every run folder has, and nothing else is likely to.
 _FILES = ("config.yaml", "overrides.yaml")
+_STATES = ("finished", "running", "stopped", "failed", "broken")
 _COLOURS = {"finished": "green", "failed": "red", "stopped": "yellow", "broken": "red"}
 
 
@@ -56,6 +58,12 @@ class Entry:
     def name(self) -> str:
         """``<name>/<run id>``, which all sub-commands take."""
         return f"{self.folder.path.parent.name}/{self.folder.path.name}"
+
+    @property
+    def choices(self) -> dict[str, str]:
+        """The chosen file of every group of the configuration, such as ``{"corr": "none"}``."""
+        choices = self.environment.get("choices")
+        return choices if isinstance(choices, dict) else {}
 
     @classmethod
     def read(cls, path: Path) -> Entry:
@@ -320,6 +328,8 @@ def _matches(entry: Entry, text: str) -> bool:
         return text in entry.name
     if key == "state":
         return entry.state == value
+    if key in entry.choices:
+        return entry.choices[key] == value
     flat = _flat(entry.config)
     if key == "corr":
         return value == flat.get("corr.coefficient", "none")
@@ -331,7 +341,10 @@ def _check_filters(filters: Sequence[str], entries: Sequence[Entry]) -> None:
     keys = [text.partition("=")[0] for text in filters if "=" in text]
     if not (keys and entries):
         return
-    known = {"state", "corr"}.union(*(_flat(entry.config) for entry in entries))
+    for text in filters:
+        if text.startswith("state="):
+            check_choice("state", text.partition("=")[2], _STATES)
+    known = {"state", "corr"}.union(*({*_flat(e.config), *e.choices} for e in entries))
     for key in keys:
         if key not in known and f"{key}.name" not in known:
             close = difflib.get_close_matches(key, known, n=1)

@@ -59,6 +59,20 @@ def test_states_come_from_the_folders_alone(runs):
     folder.unlock()
 
 
+def test_groups_are_filtered_by_the_choice_that_was_made(runs, capsys):
+    """A loss of the user's own has no coefficient, and is not none."""
+    folder = make_run(runs, "c", "4123456789ab")
+    folder.write_yaml("config.yaml", {"seed": 0, "corr": {"_target_": "mine.Gap"}})
+    folder.write_json(
+        "environment.json", {"status": "finished", "choices": {"corr": "gap", "data": "shapes"}}
+    )
+    for filters, count in ((["corr=gap"], 1), (["corr=none"], 0), (["data=shapes"], 1)):
+        assert call(runs, "list", *filters) == 0
+        assert f"{count} run" in capsys.readouterr().out
+    assert call(runs, "list", "state=finshed") == 2
+    assert "Expected `state` to be one of 'finished'" in capsys.readouterr().err
+
+
 def test_list_shows_measures_and_filters(runs, capsys):
     assert call(runs, "list") == 0
     text = capsys.readouterr().out
