@@ -46,7 +46,9 @@ def _make(arguments: argparse.Namespace) -> int:
     if result.exit_code != 0:
         return result.exit_code
     folders = [str(result.states[k].job.folder) for k in result.indices]
-    return compare([*folders, "--out", str(arguments.out)])
+    code = compare([*folders, "--out", str(arguments.out)])
+    print(f"table and figure in {arguments.out}; everything of a run in {folders[0]} and beside it")
+    return code
 
 
 if __name__ == "__main__":
