@@ -179,12 +179,12 @@ class Recorder(pl.Callback):
         """Tell the sweep that started this process how far it is."""
         if not trainer.is_global_zero:
             return
-        mine = self.rows[self._first_epoch :]
-        seconds = [float(row["seconds"]) for row in mine]
+        # The median: an epoch that was resumed in its middle is short.
+        seconds = [float(row["seconds"]) for row in self.rows]
         epochs = trainer.max_epochs
         left = None
         if seconds and epochs is not None and epochs > 0:
-            left = (epochs - epochs_done) * sum(seconds) / len(seconds)
+            left = (epochs - epochs_done) * float(np.median(seconds))
         measured = [row["val/AP"] for row in self.rows if row.get("val/AP") not in (None, "")]
         report_status(
             JobStatus(
