@@ -32,11 +32,11 @@ class Run:
 
     @property
     def name(self) -> str:
-        """``<name>`` of ``runs/<name>/<run id>``, marked for its sub-folder ``test``."""
+        """``<name>`` of ``runs/<name>/<run id>``, marked for a sub-folder of a test, such as ``test-best``."""
         path = self.path.resolve()
-        tested = path.name == "test"
+        tested = path.name.startswith("test")  # An id has no letter t.
         named = self.config.get("name") or (path.parent if tested else path).parent.name
-        return f"{named} (test)" if tested else str(named)
+        return f"{named} ({path.name})" if tested else str(named)
 
     def value(self, measure: str) -> float | None:
         """Return a measure as stored, or None where it is undefined or was not measured."""
