@@ -32,7 +32,7 @@ class Run:
 
     @property
     def name(self) -> str:
-        """``<name>`` of ``runs/<name>/<run id>``, marked for a sub-folder of a test, such as ``test-best``."""
+        """``<name>`` of ``runs/<name>/<run id>``, marked in a folder of a test (``test-best``)."""
         path = self.path.resolve()
         tested = path.name.startswith("test")  # An id has no letter t.
         named = self.config.get("name") or (path.parent if tested else path).parent.name
