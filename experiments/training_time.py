@@ -87,6 +87,7 @@ def _draw(table: Table, collected: Collected) -> "Figure | None":
         if printed is not None and not collected.toy:
             hollow(axis, printed, place)
     axis.set_yticks(range(len(rows)), [row.name for row in rows], fontsize=8)
+    axis.margins(x=0.1, y=0.15)
     axis.invert_yaxis()
     axis.set_xlim(left=0)
     axis.set_xlabel("seconds of a training iteration")
