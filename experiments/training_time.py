@@ -87,9 +87,9 @@ def _draw(table: Table, collected: Collected) -> "Figure | None":
         if printed is not None and not collected.toy:
             hollow(axis, printed, place)
     axis.set_yticks(range(len(rows)), [row.name for row in rows], fontsize=8)
-    axis.margins(x=0.1, y=0.15)
+    axis.margins(y=0.15)
     axis.invert_yaxis()
-    axis.set_xlim(left=0)
+    axis.set_xlim(0, 1.1 * axis.get_xlim()[1])
     axis.set_xlabel("seconds of a training iteration")
     axis.grid(linewidth=0.4, alpha=0.5)
     axis.tick_params(axis="x", labelsize=8)
