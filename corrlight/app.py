@@ -19,6 +19,7 @@ from corrlight.engine.config import (
     config_dir,
     override_key,
     quoted,
+    split_overrides,
 )
 from corrlight.engine.run_folder import RunFolder
 from corrlight.engine.status import STATUS_FILE
@@ -76,7 +77,7 @@ def _one(overrides: Sequence[str]) -> int:
     composed = compose_config(given.overrides)
     if composed.multirun:
         return _sweep(given.own)
-    if any(override_key(o).partition(".")[0] == "launcher" for o in given.own):
+    if split_overrides(given.own)[0]:
         raise ValueError("Expected `launcher` only with -m or a table, whose jobs it starts.")
     return _run(composed, given)
 

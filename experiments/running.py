@@ -10,9 +10,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from corrlight.engine.config import split_overrides
 from corrlight.engine.job_view import JobView
 from corrlight.engine.jobs import Job, visible_gpus
-from corrlight.engine.launcher import compose_launcher, launcher_of, split_overrides
+from corrlight.engine.launcher import compose_launcher, launcher_of
 from corrlight.engine.sweep import SweepOptions, SweepResult, run_sweep
 from experiments.collection import made_at_other_commit, tested_measures
 from experiments.identity import Locator, PlannedRun

@@ -26,16 +26,14 @@ __all__ = [
     "check_allowed",
     "check_logging",
     "compose_config",
+    "compose_full",
     "config_dir",
     "explain",
     "override_key",
     "quoted",
+    "split_overrides",
     "to_container",
 ]
-
-
-# Overrides that say how a job is started, not what it is.
-_OF_LAUNCH = ("hydra.mode=", "launcher=", "launcher.")
 
 
 class ConfigError(ValueError):
@@ -91,12 +89,7 @@ def compose_config(overrides: Sequence[str] = (), folder: Path | None = None) ->
         ConfigError: An unknown group, option or value, with the nearest valid one; or a file that
             sets ``allow_targets``, which only an override may.
     """
-    GlobalHydra.instance().clear()
-    with initialize_config_dir(str(folder or config_dir()), version_base="1.3"):
-        try:
-            full = compose("train", overrides=list(overrides), return_hydra_config=True)
-        except (HydraException, OmegaConfBaseException) as error:
-            raise explain(error, overrides) from error
+    full = compose_full(overrides, folder)
     choices = {
         group: str(choice)
         for group, choice in full.hydra.runtime.choices.items()
@@ -111,8 +104,32 @@ def compose_config(overrides: Sequence[str] = (), folder: Path | None = None) ->
     except OmegaConfBaseException as error:
         raise ConfigError(_one_line(error)) from error
     check_allowed(full, overrides)
-    own = tuple(o for o in overrides if not o.startswith(_OF_LAUNCH))
+    own = tuple(o for o in split_overrides(overrides)[1] if not o.startswith("hydra.mode="))
     return ComposedConfig(full, choices, own, multirun=mode == RunMode.MULTIRUN)
+
+
+def compose_full(overrides: Sequence[str], folder: Path | None = None) -> DictConfig:
+    """Return everything that ``overrides`` compose: the task, its launcher and Hydra's own part.
+
+    Raises:
+        ConfigError: As :func:`compose_config`.
+    """
+    GlobalHydra.instance().clear()
+    with initialize_config_dir(str(folder or config_dir()), version_base="1.3"):
+        try:
+            return compose("train", overrides=list(overrides), return_hydra_config=True)
+        except (HydraException, OmegaConfBaseException) as error:
+            raise explain(error, overrides) from error
+
+
+def split_overrides(overrides: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Return the overrides of the launcher, which change no run, and those of the runs."""
+    of_launcher = [override for override in overrides if _group(override) == "launcher"]
+    return of_launcher, [override for override in overrides if override not in of_launcher]
+
+
+def _group(override: str) -> str:
+    return override.lstrip("+~").partition("=")[0].partition(".")[0]
 
 
 def to_container(config: DictConfig) -> dict[str, Any]:
@@ -138,12 +155,10 @@ def check_allowed(config: DictConfig, overrides: Sequence[str]) -> None:
 
 def check_logging(overrides: Sequence[str]) -> None:
     """Raise :class:`ConfigError` if a file has Hydra log, which opens whatever file it names."""
-    GlobalHydra.instance().clear()
-    with initialize_config_dir(str(config_dir()), version_base="1.3"):
-        try:
-            full = compose("train", overrides=list(overrides), return_hydra_config=True)
-        except (HydraException, OmegaConfBaseException):
-            return  # Hydra says what is wrong, and shows nothing.
+    try:
+        full = compose_full(overrides)
+    except ConfigError:
+        return  # Hydra says what is wrong, and shows nothing.
     for name in ("hydra_logging", "job_logging"):
         unwanted = set(full.hydra.get(name) or {}) & {"handlers", "formatters", "filters"}
         if unwanted:

@@ -6,19 +6,15 @@ from collections.abc import Sequence
 from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
-from hydra import compose, initialize_config_dir
-from hydra.core.global_hydra import GlobalHydra
-from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import OmegaConfBaseException
 
-from corrlight.engine.config import config_dir, explain
+from corrlight.engine.config import compose_full
 from corrlight.engine.sweep import SweepOptions
 
 if TYPE_CHECKING:
     from corrlight.engine.slurm import SlurmOptions
 
-__all__ = ["compose_launcher", "launcher_of", "split_overrides"]
+__all__ = ["compose_launcher", "launcher_of"]
 
 
 def launcher_of(section: DictConfig) -> SweepOptions | SlurmOptions:
@@ -49,26 +45,11 @@ def compose_launcher(overrides: Sequence[str]) -> DictConfig:
     """Return the section ``launcher`` that ``overrides`` compose.
 
     Args:
-        overrides: Those of the launcher (:func:`split_overrides`) and, where its file is not among
+        overrides: Those of the launcher (``split_overrides``) and, where its file is not among
             ours, ``hydra.searchpath``.
 
     Raises:
         ConfigError: An unknown launcher, option or value, with the nearest valid one.
     """
-    GlobalHydra.instance().clear()
-    with initialize_config_dir(str(config_dir()), version_base="1.3"):
-        try:
-            section: DictConfig = compose("train", overrides=list(overrides)).launcher
-        except (HydraException, OmegaConfBaseException) as error:
-            raise explain(error, overrides) from error
+    section: DictConfig = compose_full(overrides).launcher
     return section
-
-
-def split_overrides(overrides: Sequence[str]) -> tuple[list[str], list[str]]:
-    """Return the overrides of the launcher, which change no run, and those of the runs."""
-    of_launcher = [override for override in overrides if _group(override) == "launcher"]
-    return of_launcher, [override for override in overrides if override not in of_launcher]
-
-
-def _group(override: str) -> str:
-    return override.lstrip("+~").partition("=")[0].partition(".")[0]

@@ -5,8 +5,8 @@ import re
 import pytest
 from omegaconf import OmegaConf
 
-from corrlight.engine.config import ConfigError
-from corrlight.engine.launcher import compose_launcher, launcher_of, split_overrides
+from corrlight.engine.config import ConfigError, split_overrides
+from corrlight.engine.launcher import compose_launcher, launcher_of
 from corrlight.engine.slurm import SlurmOptions
 from corrlight.engine.sweep import SweepOptions
 

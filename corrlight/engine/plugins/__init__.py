@@ -15,8 +15,8 @@ from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
 from corrlight.engine.allowlist import check_targets
-from corrlight.engine.config import check_allowed, config_dir, explain
-from corrlight.engine.launcher import launcher_of, split_overrides
+from corrlight.engine.config import check_allowed, config_dir, explain, split_overrides
+from corrlight.engine.launcher import launcher_of
 from corrlight.engine.sweep import SweepResult, run_sweep
 
 __all__ = ["SweepTask", "multirun", "register_launcher"]
