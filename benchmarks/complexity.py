@@ -16,9 +16,9 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks.raw_outputs import batch_of
+from corrlight.config.allowlist import instantiate
+from corrlight.config.compose import config_dir
 from corrlight.convert.expected import compose_detector
-from corrlight.engine.allowlist import instantiate
-from corrlight.engine.config import config_dir
 
 
 def full_size() -> list[str]:

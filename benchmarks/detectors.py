@@ -37,9 +37,9 @@ def work(detector: str, corr: str, threads: int) -> None:
     import torch
 
     from benchmarks.worker import serve
-    from corrlight.engine.allocator import keep_freed_memory
-    from corrlight.engine.build import build_module
-    from corrlight.engine.config import compose_config
+    from corrlight.config.build import build_module
+    from corrlight.config.compose import compose_config
+    from corrlight.ops.allocator import keep_freed_memory
     from corrlight.structures import Batch, Positives, Targets
 
     keep_freed_memory()  # As every run does.

@@ -17,9 +17,9 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 import numpy as np
 import torch
 
+from corrlight.config.build import build_module
 from corrlight.convert import convert_checkpoint
 from corrlight.convert.expected import compose_detector
-from corrlight.engine.build import build_module
 from corrlight.engine.checkpoint import load_weights
 from corrlight.structures import Batch, Targets
 

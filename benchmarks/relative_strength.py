@@ -59,7 +59,7 @@ def of_run(folder: Path, num_batches: int = 25) -> list[Pair]:
     """Return scores and IoUs of the positives of training batches of a run's last checkpoint."""
     from omegaconf import OmegaConf
 
-    from corrlight.engine.build import build_data, build_module
+    from corrlight.config.build import build_data, build_module
 
     config = OmegaConf.load(folder / "config.yaml")
     assert OmegaConf.is_dict(config)

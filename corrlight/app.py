@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from corrlight.engine.config import (
+from corrlight.config.compose import (
     ComposedConfig,
     ConfigError,
     check_logging,
@@ -21,8 +21,8 @@ from corrlight.engine.config import (
     quoted,
     split_overrides,
 )
-from corrlight.engine.run_folder import RunFolder
-from corrlight.engine.status import STATUS_FILE
+from corrlight.runs.folder import RunFolder
+from corrlight.runs.status import STATUS_FILE
 
 __all__ = ["main", "run"]
 
@@ -103,7 +103,7 @@ def _sweep(overrides: Sequence[str]) -> int:
     if os.environ.get(STATUS_FILE) or int(os.environ.get("LOCAL_RANK", "0")):
         # A job or a rank that starts a sweep would start itself again, without end.
         raise ValueError("Expected one run in a job of a sweep, but got hydra.mode=MULTIRUN.")
-    from corrlight.engine.plugins import multirun
+    from corrlight.sweeps.plugins import multirun
 
     return multirun(overrides)
 
@@ -112,8 +112,9 @@ def _run(composed: ComposedConfig, given: _Given) -> int:
     # torch and lightning take seconds to import: a misspelt option should not wait for them.
     from lightning.fabric.utilities.exceptions import MisconfigurationException
 
+    from corrlight.config.ranks import is_main_process
     from corrlight.engine.agreement import RankMismatchError
-    from corrlight.engine.prepare import is_main_process, prepare
+    from corrlight.engine.prepare import prepare
     from corrlight.engine.stopping import RunStopped
     from corrlight.engine.test import run_test
     from corrlight.engine.train import RunFolderError, run_train

@@ -37,7 +37,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
         return analyze(rest)
     if command == "runs":
-        from corrlight.reporting.browse import main as runs
+        from corrlight.runs.command import main as runs
 
         return runs(rest)
     if command == "convert":

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-__all__ = ["JsonFileError", "iterate_list", "read_json"]
+__all__ = ["JsonFileError", "as_number", "iterate_list", "read_json"]
 
 # Records that are parsed before they are handed on: enough to be fast, few enough to be small.
 _PIECE = 20_000
@@ -126,3 +127,10 @@ def _text(path: Path, kind: str = "JSON file") -> str:
 
 def _no_json(path: str | Path, reason: str) -> JsonFileError:
     return JsonFileError(f"Expected {path} to be a JSON file, but {reason}.", reason)
+
+
+def as_number(value: Any) -> float | None:
+    """Return a number of a JSON file, or None where there is no finite one."""
+    if not isinstance(value, int | float) or isinstance(value, bool):
+        return None
+    return float(value) if math.isfinite(value) else None

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import lightning.pytorch as pl
@@ -22,33 +21,12 @@ from corrlight.losses.base import CountingLossCallback, LossCallback
 from corrlight.metrics.records import image_records
 from corrlight.optim import OptimizerFactory, SchedulerFactory, parameter_groups
 from corrlight.postprocess.base import Postprocessor
-from corrlight.structures import Batch, Detections, Match, Positives, Predictions
+from corrlight.structures import Batch, Detections, Match, Positives, Predictions, StepOutput
 
 if TYPE_CHECKING:
     from corrlight.metrics.evaluator import DetectionEvaluator, EvaluationResult
 
-__all__ = ["DetectionModule", "StepOutput"]
-
-
-@dataclass(frozen=True, slots=True)
-class StepOutput:
-    """What one batch gives, the same in training, validation and test.
-
-    Attributes:
-        loss: Total, a scalar: every term plus ``weight`` times every loss callback.
-        terms: Weighted scalar terms by name; with several stages prefixed by ``stage<i>/``.
-        counts: What the loss callbacks counted, by name.
-        predictions: One a stage.
-        positives: One a stage.
-        detections: One an image in input pixels; empty in training.
-    """
-
-    loss: Tensor
-    terms: dict[str, Tensor]
-    counts: dict[str, Tensor]
-    predictions: list[Predictions]
-    positives: list[Positives]
-    detections: list[Detections]
+__all__ = ["DetectionModule"]
 
 
 class DetectionModule(pl.LightningModule):

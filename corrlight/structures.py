@@ -27,6 +27,7 @@ __all__ = [
     "Positives",
     "Predictions",
     "ScoreOverride",
+    "StepOutput",
     "Targets",
 ]
 
@@ -292,3 +293,24 @@ class Detections:
         return replace(
             self, boxes=scale_boxes(self.boxes, targets.valid_size, targets.original_size)
         )
+
+
+@dataclass(frozen=True, slots=True)
+class StepOutput:
+    """What one batch gives, the same in training, validation and test.
+
+    Attributes:
+        loss: Total, a scalar: every term plus ``weight`` times every loss callback.
+        terms: Weighted scalar terms by name; with several stages prefixed by ``stage<i>/``.
+        counts: What the loss callbacks counted, by name.
+        predictions: One a stage.
+        positives: One a stage.
+        detections: One an image in input pixels; empty in training.
+    """
+
+    loss: Tensor
+    terms: dict[str, Tensor]
+    counts: dict[str, Tensor]
+    predictions: list[Predictions]
+    positives: list[Positives]
+    detections: list[Detections]

@@ -13,9 +13,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from experiments.claims import claims_grid
-from experiments.command import add_common_options, make_tables, report
-from experiments.grid import render
-from experiments.table import Table, check_known
+from experiments.harness.command import add_common_options, make_tables, report
+from experiments.harness.grid import render
+from experiments.harness.table import Table, check_known
 
 
 def tables() -> dict[str, Table]:

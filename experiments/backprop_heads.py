@@ -5,11 +5,11 @@ Run: ``python -m experiments.backprop_heads [--toy] [--dry-run] [run.py options 
 
 import sys
 
-from experiments.command import main
-from experiments.row import Row, with_spearman_rank
-from experiments.setting import SPARSE_RCNN
-from experiments.table import Table
-from experiments.thesis_numbers import numbers
+from experiments.harness.command import main
+from experiments.harness.row import Row, with_spearman_rank
+from experiments.harness.setting import SPARSE_RCNN
+from experiments.harness.table import Table
+from experiments.harness.thesis_numbers import numbers
 
 _BASE = Row(setting=SPARSE_RCNN)
 

@@ -10,10 +10,10 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from corrlight.engine.sweep import run_sweep
 from corrlight.reporting.compare import main as compare
-from experiments.command import add_jobs_option, report
-from experiments.running import choose_launcher
+from corrlight.sweeps.sweep import run_sweep
+from experiments.harness.command import add_jobs_option, report
+from experiments.harness.running import choose_launcher
 
 CHOICES = ("none", "concordance")
 

@@ -7,11 +7,11 @@ import sys
 from typing import TYPE_CHECKING
 
 from experiments import table_5_1, table_5_3, table_5_4
-from experiments.collection import Collected
-from experiments.command import main
-from experiments.picture import OURS, THESIS, new_figure
-from experiments.row import Row, with_spearman_rank
-from experiments.table import Table, measure_of, title_of
+from experiments.harness.collection import Collected
+from experiments.harness.command import main
+from experiments.harness.picture import OURS, THESIS, new_figure
+from experiments.harness.row import Row, with_spearman_rank
+from experiments.harness.table import Table, measure_of, title_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

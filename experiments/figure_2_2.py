@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING
 
 from corrlight.reporting.compare import score_iou_panel
 from corrlight.reporting.figures import score_iou_figure
-from experiments.collection import Collected
-from experiments.command import main
-from experiments.row import Row
-from experiments.setting import ATSS, ATSS_CENTERNESS
-from experiments.table import Table
+from experiments.harness.collection import Collected
+from experiments.harness.command import main
+from experiments.harness.row import Row
+from experiments.harness.setting import ATSS, ATSS_CENTERNESS
+from experiments.harness.table import Table
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

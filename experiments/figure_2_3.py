@@ -11,11 +11,11 @@ import torch
 from torch import Tensor
 
 from corrlight.losses import concordance, pearson, spearman
-from experiments.collection import Collected
-from experiments.command import main
-from experiments.grid import Grid
-from experiments.picture import new_figure
-from experiments.table import Table
+from experiments.harness.collection import Collected
+from experiments.harness.command import main
+from experiments.harness.grid import Grid
+from experiments.harness.picture import new_figure
+from experiments.harness.table import Table
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

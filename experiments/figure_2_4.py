@@ -7,10 +7,10 @@ import sys
 from typing import TYPE_CHECKING
 
 from corrlight.losses import concordance
-from experiments.collection import Collected
-from experiments.command import main
 from experiments.figure_2_3 import coefficient_grid, draw_points
-from experiments.table import Table
+from experiments.harness.collection import Collected
+from experiments.harness.command import main
+from experiments.harness.table import Table
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -15,11 +15,11 @@ from corrlight.metrics import Evaluation
 from corrlight.metrics.functional import coco_evaluate
 from corrlight.postprocess import NMSPostprocessor
 from corrlight.structures import Predictions
-from experiments.collection import Collected
-from experiments.command import main
-from experiments.grid import Grid
-from experiments.picture import new_figure
-from experiments.table import Table
+from experiments.harness.collection import Collected
+from experiments.harness.command import main
+from experiments.harness.grid import Grid
+from experiments.harness.picture import new_figure
+from experiments.harness.table import Table
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

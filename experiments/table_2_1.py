@@ -9,14 +9,14 @@ from functools import cache
 
 from matplotlib.figure import Figure
 
-from corrlight.engine.build import build_module
-from corrlight.engine.config import compose_config
-from experiments.collection import Collected
-from experiments.command import main
-from experiments.grid import Grid
-from experiments.picture import OURS, new_figure
-from experiments.table import Table
-from experiments.thesis_numbers import records
+from corrlight.config.build import build_module
+from corrlight.config.compose import compose_config
+from experiments.harness.collection import Collected
+from experiments.harness.command import main
+from experiments.harness.grid import Grid
+from experiments.harness.picture import OURS, new_figure
+from experiments.harness.table import Table
+from experiments.harness.thesis_numbers import records
 
 # The thesis' method, and what turns it on: the same detector with and without is counted.
 METHODS: dict[str, tuple[str, ...]] = {

@@ -5,10 +5,10 @@ Run: ``python -m experiments.table_3_1 [--toy] [--dry-run] [run.py options ...]`
 
 import sys
 
-from experiments.bounds import bound_columns, bounds_picture
-from experiments.command import main
-from experiments.row import Row
-from experiments.setting import (
+from experiments.harness.bounds import bound_columns, bounds_picture
+from experiments.harness.command import main
+from experiments.harness.row import Row
+from experiments.harness.setting import (
     ATSS,
     ATSS_ALRP,
     ATSS_AP,
@@ -17,8 +17,8 @@ from experiments.setting import (
     ATSS_RS,
     Setting,
 )
-from experiments.table import Table
-from experiments.thesis_numbers import numbers
+from experiments.harness.table import Table
+from experiments.harness.thesis_numbers import numbers
 
 # Setting, and its line in the thesis.
 ATSS_LINES: tuple[tuple[Setting, str, str], ...] = (

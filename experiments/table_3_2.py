@@ -5,13 +5,13 @@ Run: ``python -m experiments.table_3_2 [--toy] [--dry-run] [run.py options ...]`
 
 import sys
 
-from experiments.bounds import bound_columns, bounds_picture
-from experiments.command import main
-from experiments.row import Row
-from experiments.setting import DETR, SPARSE_RCNN, Setting
-from experiments.table import Table
+from experiments.harness.bounds import bound_columns, bounds_picture
+from experiments.harness.command import main
+from experiments.harness.row import Row
+from experiments.harness.setting import DETR, SPARSE_RCNN, Setting
+from experiments.harness.table import Table
+from experiments.harness.thesis_numbers import numbers
 from experiments.table_3_1 import ATSS_LINES
-from experiments.thesis_numbers import numbers
 
 _LINES: tuple[tuple[Setting, str, str, str], ...] = (
     (SPARSE_RCNN, "sparse_rcnn", "focal", "none"),

@@ -7,11 +7,11 @@ import sys
 from argparse import ArgumentParser, Namespace
 from dataclasses import replace
 
-from experiments.command import main
-from experiments.row import with_spearman_rank
-from experiments.setting import YOLACT
-from experiments.table import Table, family
-from experiments.thesis_numbers import by_coefficient
+from experiments.harness.command import main
+from experiments.harness.row import with_spearman_rank
+from experiments.harness.setting import YOLACT
+from experiments.harness.table import Table, family
+from experiments.harness.thesis_numbers import by_coefficient
 
 # Spearman's weight: the text of section 5.2.3, and the published configuration.
 SPEARMAN = {"text": 0.5, "config": 0.2}

@@ -5,11 +5,11 @@ Run: ``python -m experiments.table_5_4 [--toy] [--dry-run] [run.py options ...]`
 
 import sys
 
-from experiments.command import main
-from experiments.row import NOT_PUBLISHED, Row
-from experiments.setting import ATSS, ATSS_CENTERNESS, ATSS_QFL, ATSS_RS, Setting
-from experiments.table import Table
-from experiments.thesis_numbers import numbers
+from experiments.harness.command import main
+from experiments.harness.row import NOT_PUBLISHED, Row
+from experiments.harness.setting import ATSS, ATSS_CENTERNESS, ATSS_QFL, ATSS_RS, Setting
+from experiments.harness.table import Table
+from experiments.harness.thesis_numbers import numbers
 
 # Setting, its line in the thesis, concordance's weight (None was not published).
 _LINES: tuple[tuple[Setting, str, str, float | None], ...] = (

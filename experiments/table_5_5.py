@@ -17,14 +17,14 @@ from pathlib import Path
 
 from matplotlib.figure import Figure
 
-from experiments.collection import Collected
-from experiments.command import main, select
-from experiments.grid import DASH, Grid, number
-from experiments.picture import OURS, hollow, new_figure
-from experiments.row import Row, with_spearman_rank
-from experiments.setting import SPARSE_RCNN_R101, SPARSE_RCNN_X101
-from experiments.table import Table, check_known, standard_notes, title_of, value_cell
-from experiments.thesis_numbers import MEASURES, records
+from experiments.harness.collection import Collected
+from experiments.harness.command import main, select
+from experiments.harness.grid import DASH, Grid, number
+from experiments.harness.picture import OURS, hollow, new_figure
+from experiments.harness.row import Row, with_spearman_rank
+from experiments.harness.setting import SPARSE_RCNN_R101, SPARSE_RCNN_X101
+from experiments.harness.table import Table, check_known, standard_notes, title_of, value_cell
+from experiments.harness.thesis_numbers import MEASURES, records
 
 _MEASURES = ("ap", "ap50", "ap75", "ap_s", "ap_m", "ap_l")
 _GROUPS = {"nms_based": "NMS-based", "nms_free": "NMS-free", "ours": "thesis"}

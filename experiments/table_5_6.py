@@ -5,11 +5,11 @@ Run: ``python -m experiments.table_5_6 [--toy] [--dry-run] [run.py options ...]`
 
 import sys
 
-from experiments.command import main
-from experiments.row import with_spearman_rank
-from experiments.setting import ATSS, SPARSE_RCNN
-from experiments.table import Table, family
-from experiments.thesis_numbers import by_coefficient
+from experiments.harness.command import main
+from experiments.harness.row import with_spearman_rank
+from experiments.harness.setting import ATSS, SPARSE_RCNN
+from experiments.harness.table import Table, family
+from experiments.harness.thesis_numbers import by_coefficient
 
 TABLE = Table(
     name="table_5_6",

@@ -7,13 +7,13 @@ import sys
 
 from matplotlib.figure import Figure
 
-from experiments.collection import Collected
-from experiments.command import main
-from experiments.picture import OURS, THESIS, new_figure
-from experiments.row import Row, with_spearman_rank
-from experiments.setting import ATSS, ATSS_RS, SPARSE_RCNN, YOLACT, Setting
-from experiments.table import Table, measure_of, title_of
-from experiments.thesis_numbers import numbers
+from experiments.harness.collection import Collected
+from experiments.harness.command import main
+from experiments.harness.picture import OURS, THESIS, new_figure
+from experiments.harness.row import Row, with_spearman_rank
+from experiments.harness.setting import ATSS, ATSS_RS, SPARSE_RCNN, YOLACT, Setting
+from experiments.harness.table import Table, measure_of, title_of
+from experiments.harness.thesis_numbers import numbers
 
 # The last column: what the thesis tried. The text adds that outside of it performance drops.
 _WEIGHTS = (0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.7, 1.0)

@@ -9,15 +9,15 @@ from collections.abc import Mapping
 
 from matplotlib.figure import Figure
 
-from corrlight.engine.run_folder import RunFolder
-from experiments.collection import Collected
-from experiments.command import main
-from experiments.grid import DASH, Grid, number
-from experiments.picture import OURS, THESIS, new_figure
-from experiments.row import Row, with_spearman_rank
-from experiments.setting import SPARSE_RCNN
-from experiments.table import Table, standard_notes, title_of
-from experiments.thesis_numbers import records
+from corrlight.runs.folder import RunFolder
+from experiments.harness.collection import Collected
+from experiments.harness.command import main
+from experiments.harness.grid import DASH, Grid, number
+from experiments.harness.picture import OURS, THESIS, new_figure
+from experiments.harness.row import Row, with_spearman_rank
+from experiments.harness.setting import SPARSE_RCNN
+from experiments.harness.table import Table, standard_notes, title_of
+from experiments.harness.thesis_numbers import records
 
 _BASE = Row(setting=SPARSE_RCNN)
 _LOSS = Row(setting=SPARSE_RCNN, coefficient="spearman", weight=0.2, baseline=_BASE.key)

@@ -7,14 +7,14 @@ import sys
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from experiments.collection import Collected, Summary
-from experiments.command import main
-from experiments.grid import DASH, Grid
-from experiments.picture import OURS, hollow, legend, new_figure
-from experiments.row import Row, with_spearman_rank
-from experiments.setting import SPARSE_RCNN
-from experiments.table import Table, title_of
-from experiments.thesis_numbers import numbers
+from experiments.harness.collection import Collected, Summary
+from experiments.harness.command import main
+from experiments.harness.grid import DASH, Grid
+from experiments.harness.picture import OURS, hollow, legend, new_figure
+from experiments.harness.row import Row, with_spearman_rank
+from experiments.harness.setting import SPARSE_RCNN
+from experiments.harness.table import Table, title_of
+from experiments.harness.thesis_numbers import numbers
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

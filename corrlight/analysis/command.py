@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from rich.progress import Progress
 
     from corrlight.analysis.results_file import Analysis
-    from corrlight.metrics.ground_truth import GroundTruth
+    from corrlight.coco.ground_truth import GroundTruth
 
 __all__ = ["main"]
 
@@ -144,7 +144,7 @@ def _analyze(options: argparse.Namespace) -> None:
 def _ground_truth(
     options: argparse.Namespace, files: Sequence[Path], progress: Progress
 ) -> tuple[GroundTruth, list[str]]:
-    from corrlight.metrics.ground_truth import GroundTruth
+    from corrlight.coco.ground_truth import GroundTruth
 
     task = progress.add_task(f"reading {options.gt.name}", total=1)
     masks = None if not options.no_masks and any(map(_has_masks, files)) else False
@@ -173,7 +173,7 @@ def _one_file(
     progress: Progress,
 ) -> Analysis:
     from corrlight.analysis.results_file import analyze_results
-    from corrlight.metrics.raw import RawDump
+    from corrlight.metrics.raw.dump import RawDump
 
     task = progress.add_task(name, total=1.0)
     try:

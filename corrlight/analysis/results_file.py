@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from corrlight.coco.types import Array
 from corrlight.metrics import (
     Calibration,
     ClassCorrelation,
@@ -20,7 +21,7 @@ from corrlight.metrics import (
     Results,
     ScoreBounds,
 )
-from corrlight.metrics.base import Array, Number
+from corrlight.metrics.base import Number
 from corrlight.metrics.functional import (
     CalibrationBins,
     calibration,
@@ -34,7 +35,7 @@ from corrlight.metrics.functional.coco_evaluate import threshold_index
 from corrlight.metrics.functional.resampling import ResampledMeasures
 from corrlight.metrics.matching import AREA_RANGES, RECALL_THRESHOLDS
 from corrlight.metrics.measure import measure
-from corrlight.metrics.raw import RawDump
+from corrlight.metrics.raw.dump import RawDump
 
 __all__ = ["Analysis", "FigureData", "analyze_results"]
 
@@ -179,7 +180,7 @@ def _image_bounds(
     if raw.candidates is None:
         warnings.append(f"the dump of {path} has no candidates: no image-level bounds")
         return {}
-    from corrlight.metrics.raw_bounds import raw_bounds
+    from corrlight.metrics.raw.bounds import raw_bounds
 
     bounds = raw_bounds(
         raw, ground_truth, lambda share: progress(0.6 + 0.25 * share, "post-processing the dump")

@@ -3,7 +3,7 @@
 from corrlight.backbones.deformable import DeformableConv
 from corrlight.backbones.fpn import FPN
 from corrlight.backbones.norm import FrozenNorm
-from corrlight.backbones.pyramid_conv import PyramidConv
 from corrlight.backbones.resnet import ResNet
+from corrlight.ops.pyramid_conv import PyramidConv
 
 __all__ = ["FPN", "DeformableConv", "FrozenNorm", "PyramidConv", "ResNet"]

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from corrlight.arguments import check_choice
-from corrlight.backbones.pyramid_conv import PyramidConv
+from corrlight.ops.pyramid_conv import PyramidConv
 
 __all__ = ["FPN"]
 

@@ -11,8 +11,7 @@ import torch
 from torch.optim import Optimizer
 
 from corrlight.atomic import write_text
-from corrlight.module import StepOutput
-from corrlight.structures import Batch
+from corrlight.structures import Batch, StepOutput
 
 __all__ = ["NonFiniteGuard"]
 

@@ -12,7 +12,7 @@ from lightning.pytorch.callbacks import RichProgressBar
 from rich import get_console
 from rich.text import Text
 
-from corrlight.engine.status import format_seconds
+from corrlight.runs.status import format_seconds
 
 __all__ = ["EpochProgress", "format_seconds"]
 

@@ -11,9 +11,8 @@ import numpy as np
 from torch import Tensor
 
 from corrlight.arguments import check_at_least, check_share
-from corrlight.module import StepOutput
 from corrlight.reporting.pictures import Scene, contact_sheet, save_image
-from corrlight.structures import Batch, Detections, Targets
+from corrlight.structures import Batch, Detections, StepOutput, Targets
 
 __all__ = ["DetectionPictures", "spread_over_batches"]
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from corrlight.atomic import write_text
-from corrlight.engine.status import STATUS_FILE
+from corrlight.runs.status import STATUS_FILE
 
 __all__ = ["close_wandb", "wandb_logger"]
 

@@ -9,10 +9,10 @@ import torch
 from omegaconf import DictConfig, OmegaConf
 from torch import Tensor
 
+from corrlight.config.allowlist import instantiate
+from corrlight.config.build import build_module
+from corrlight.config.compose import compose_config
 from corrlight.detectors.toolbox_names import NameTable
-from corrlight.engine.allowlist import instantiate
-from corrlight.engine.build import build_module
-from corrlight.engine.config import compose_config
 
 __all__ = [
     "ClassRows",

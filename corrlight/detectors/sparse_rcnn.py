@@ -13,8 +13,8 @@ from corrlight.backbones import FPN, ResNet
 from corrlight.boxes import DeltaCoder, cxcywh_to_xyxy
 from corrlight.detectors.base import Detector
 from corrlight.detectors.dynamic_head import DynamicHead
-from corrlight.detectors.roi_align import FeatureTable, roi_align
 from corrlight.detectors.toolbox_names import NameTable
+from corrlight.ops.roi_align import FeatureTable, roi_align
 from corrlight.structures import Activation, Batch, Predictions
 
 __all__ = ["SparseRCNN"]

@@ -1,1 +1,1 @@
-"""Runs: configuration, run folder, training."""
+"""Training and testing a run."""

@@ -10,7 +10,7 @@ from typing import Any
 import lightning.pytorch as pl
 import torch.distributed as dist
 
-from corrlight.engine.run_folder import flatten
+from corrlight.runs.identity import flatten
 
 __all__ = ["RankAgreement", "RankMismatchError", "check_agreement"]
 

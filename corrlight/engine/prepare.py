@@ -2,30 +2,24 @@
 
 from __future__ import annotations
 
-import logging
-import os
-import warnings
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import lightning.pytorch as pl
 from omegaconf import DictConfig, OmegaConf
 
-from corrlight.engine.allocator import keep_freed_memory
-from corrlight.engine.allowlist import instantiate
-from corrlight.engine.build import build_data, build_module, build_trainer_parts, instantiate_all
-from corrlight.engine.checkpoint import AtomicCheckpointIO
-from corrlight.engine.checks import check_options, check_ranks
-from corrlight.engine.config import ComposedConfig, to_container
-from corrlight.engine.identity import follow_torchrun, identify
-from corrlight.engine.last_epoch import ValidateLastEpoch
-from corrlight.engine.recorder import EpochSeed, Recorder
-from corrlight.engine.run_folder import RunFolder
-from corrlight.engine.stopping import StopSignals
+from corrlight.config.build import build_data, build_module, instantiate_all
+from corrlight.config.checks import check_options, check_ranks
+from corrlight.config.compose import ComposedConfig, to_container
+from corrlight.config.ranks import follow_torchrun
+from corrlight.engine.trainer import make_trainer
 from corrlight.metrics.evaluator import DetectionEvaluator
+from corrlight.ops.allocator import keep_freed_memory
+from corrlight.runs.folder import RunFolder
+from corrlight.runs.locate import identify
+from corrlight.runs.recorder import Recorder
 
-__all__ = ["Run", "is_main_process", "make_trainer", "prepare"]
+__all__ = ["Run", "prepare"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,55 +99,3 @@ def _evaluator(config: DictConfig, data: Any, allow: list[str]) -> DetectionEval
         masks=bool(config.data.get("load_masks")) and annotated,
         annotated=annotated,
     )
-
-
-def make_trainer(
-    config: DictConfig,
-    folder: RunFolder,
-    recorder: Recorder,
-    allow: list[str],
-    extras: Sequence[pl.Callback] = (),
-) -> pl.Trainer:
-    """Return the trainer of ``config`` with our callbacks and ``extras``, writing to ``folder``."""
-    parts = build_trainer_parts(config, str(folder.path), allow)
-    for name in ("lightning.pytorch.utilities.rank_zero", "lightning.pytorch.accelerators.cuda"):
-        logging.getLogger(name).setLevel(logging.WARNING)
-    # Few workers are a choice here: small data is decoded once and kept.
-    warnings.filterwarnings("ignore", ".*does not have many workers.*")
-    warnings.filterwarnings("ignore", ".*is smaller than the logging interval.*")
-    # Every rank logs the measures of the one evaluation.
-    warnings.filterwarnings("ignore", ".*when logging on epoch level in distributed setting.*")
-    warnings.filterwarnings("ignore", ".*isinstance.treespec, LeafSpec.*")
-    warnings.filterwarnings("ignore", ".*Checkpoint directory .* exists and is not empty.*")
-    return instantiate(
-        config.trainer,
-        allow,
-        callbacks=[
-            EpochSeed(config.seed),
-            ValidateLastEpoch(),
-            *parts.callbacks,
-            *extras,
-            recorder,
-            StopSignals(folder),
-        ],
-        logger=parts.logger,
-        default_root_dir=str(folder.path),
-        plugins=[AtomicCheckpointIO()],
-        use_distributed_sampler=False,
-        num_sanity_val_steps=0,
-        enable_model_summary=False,
-    )
-
-
-def is_main_process() -> bool:
-    """Return whether this process writes: rank 0, known before any process group exists.
-
-    Lightning's launcher, torchrun and srun each name the rank in other variables.
-    """
-    environment = os.environ
-    if "LOCAL_RANK" in environment:
-        node = environment.get("GROUP_RANK", environment.get("NODE_RANK", "0"))
-        return int(environment["LOCAL_RANK"]) == 0 and int(node) == 0
-    if "SLURM_NTASKS" in environment:
-        return int(environment.get("SLURM_PROCID", "0")) == 0
-    return int(environment.get("NODE_RANK", "0")) == 0

@@ -14,8 +14,8 @@ from lightning.pytorch.callbacks import WeightAveraging
 from lightning.pytorch.strategies.launchers import _SubprocessScriptLauncher
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 
-from corrlight.engine.jobs import STOP_SECONDS
-from corrlight.engine.run_folder import RunFolder
+from corrlight.runs.ending import STOP_SECONDS
+from corrlight.runs.folder import RunFolder
 
 __all__ = ["RunStopped", "StopSignals", "let_ranks_go", "stopped_by"]
 

@@ -11,15 +11,19 @@ from typing import Any
 
 import lightning.pytorch as pl
 
+from corrlight.config.compose import to_container
+from corrlight.config.ranks import is_main_process
+from corrlight.engine.bounds_and_dump import BoundsAtTest, RawDumper
 from corrlight.engine.checkpoint import LAST, PREVIOUS, load_weights
-from corrlight.engine.config import to_container
-from corrlight.engine.environment import describe_environment
-from corrlight.engine.prepare import Run, is_main_process, make_trainer
-from corrlight.engine.results import write_results
-from corrlight.engine.run_folder import RunFolder, relevant_options
+from corrlight.engine.prepare import Run
 from corrlight.engine.stopping import stopped_by
-from corrlight.engine.testing import BoundsAtTest, RawDumper, rounded_seconds, write_submission
+from corrlight.engine.trainer import make_trainer
 from corrlight.metrics.image_bounds import ImageBounds
+from corrlight.runs.environment import describe_environment
+from corrlight.runs.folder import RunFolder
+from corrlight.runs.identity import relevant_options
+from corrlight.runs.results import rounded_seconds, write_results
+from corrlight.runs.submission import write_submission
 
 __all__ = ["run_test"]
 

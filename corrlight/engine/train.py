@@ -9,18 +9,17 @@ from typing import Any
 import lightning.pytorch as pl
 from lightning.pytorch.strategies.launchers import _SubprocessScriptLauncher
 
+from corrlight.config.build import effective_lr
+from corrlight.config.compose import ComposedConfig, to_container
+from corrlight.config.ranks import is_main_process, ranks_per_node
 from corrlight.engine.agreement import RankAgreement
-from corrlight.engine.build import effective_lr
 from corrlight.engine.checkpoint import discard_unreadable, readable_checkpoint
-from corrlight.engine.config import ComposedConfig, to_container
-from corrlight.engine.environment import describe_environment
-from corrlight.engine.identity import ranks_per_node
-from corrlight.engine.known_data import note_data
-from corrlight.engine.prepare import Run, is_main_process
-from corrlight.engine.replay import replay
-from corrlight.engine.results import write_results
+from corrlight.engine.prepare import Run
 from corrlight.engine.stopping import RunStopped, let_ranks_go, stopped_by
-from corrlight.engine.testing import rounded_seconds
+from corrlight.runs.environment import describe_environment
+from corrlight.runs.known_data import note_data
+from corrlight.runs.replay import replay
+from corrlight.runs.results import rounded_seconds, write_results
 
 __all__ = ["RunFolderError", "run_train"]
 

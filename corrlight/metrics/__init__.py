@@ -5,15 +5,17 @@ What needs torch is imported when it is first asked for: results files are measu
 
 from typing import TYPE_CHECKING, Any
 
-from corrlight.metrics.base import ImageRecord, Metric, MetricResult
+from corrlight.coco.ground_truth import GroundTruth
+from corrlight.coco.results import Results
+from corrlight.coco.types import ImageRecord
+from corrlight.metrics.base import MetricResult
 from corrlight.metrics.calibration import Calibration
 from corrlight.metrics.class_correlation import ClassCorrelation
 from corrlight.metrics.coco_evaluate import CocoEvaluate
 from corrlight.metrics.evaluation import Evaluation
-from corrlight.metrics.ground_truth import GroundTruth
 from corrlight.metrics.image_correlation import ImageCorrelation
+from corrlight.metrics.metric import Metric
 from corrlight.metrics.olrp import Olrp
-from corrlight.metrics.results import Results
 from corrlight.metrics.score_bounds import ScoreBounds
 
 if TYPE_CHECKING:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import numpy as np
 
 from corrlight.arguments import check_at_least
-from corrlight.metrics.base import Metric, MetricResult
+from corrlight.metrics.base import MetricResult
 from corrlight.metrics.evaluation import Evaluation
 from corrlight.metrics.functional.calibration import calibration
 from corrlight.metrics.functional.score_iou_pairs import score_iou_pairs
+from corrlight.metrics.metric import Metric
 
 __all__ = ["Calibration"]
 

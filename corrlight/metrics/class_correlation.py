@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from corrlight.metrics.base import Metric, MetricResult, none_if_nan
+from corrlight.metrics.base import MetricResult, none_if_nan
 from corrlight.metrics.evaluation import Evaluation
 from corrlight.metrics.functional.class_correlation import class_correlation
 from corrlight.metrics.functional.grouped_correlation import (
@@ -10,6 +10,7 @@ from corrlight.metrics.functional.grouped_correlation import (
     check_coefficient,
     measure_name,
 )
+from corrlight.metrics.metric import Metric
 
 __all__ = ["ClassCorrelation"]
 

@@ -11,8 +11,9 @@ from typing import Any, Self
 import numpy as np
 from pycocotools import mask as mask_utils
 
-from corrlight.metrics.base import Array, ImageRecord, Rle
-from corrlight.metrics.ground_truth import GroundTruth
+from corrlight.coco.ground_truth import GroundTruth
+from corrlight.coco.results import PositiveTable, Results
+from corrlight.coco.types import Array, ImageRecord, Rle
 from corrlight.metrics.matching import (
     AREA_RANGES,
     MAX_DETECTIONS,
@@ -22,7 +23,6 @@ from corrlight.metrics.matching import (
     mask_pairs,
     match,
 )
-from corrlight.metrics.results import PositiveTable, Results
 
 __all__ = ["Evaluation"]
 

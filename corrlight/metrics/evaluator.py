@@ -9,16 +9,18 @@ from typing import Any
 
 import torch.distributed as dist
 
-from corrlight.metrics.base import ImageRecord, Metric, Number
+from corrlight.coco.ground_truth import GroundTruth
+from corrlight.coco.results import check_record
+from corrlight.coco.types import ImageRecord
+from corrlight.metrics.base import Number
 from corrlight.metrics.class_correlation import ClassCorrelation
 from corrlight.metrics.coco_evaluate import CocoEvaluate
 from corrlight.metrics.evaluation import Evaluation
 from corrlight.metrics.functional.score_iou_pairs import ScoreIouPairs, score_iou_pairs
-from corrlight.metrics.ground_truth import GroundTruth
 from corrlight.metrics.image_correlation import ImageCorrelation
 from corrlight.metrics.measure import measure
+from corrlight.metrics.metric import Metric
 from corrlight.metrics.olrp import Olrp
-from corrlight.metrics.results import check_record
 
 __all__ = ["DetectionEvaluator", "EvaluationResult"]
 

@@ -17,8 +17,8 @@ from corrlight.metrics.records import image_records
 from corrlight.structures import Batch, Positives, ScoreOverride
 
 if TYPE_CHECKING:
-    from corrlight.module import StepOutput
     from corrlight.postprocess.base import Postprocessor
+    from corrlight.structures import StepOutput
 
 __all__ = ["ImageBounds", "reranked_override"]
 

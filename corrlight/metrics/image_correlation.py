@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from corrlight.metrics.base import Metric, MetricResult, Number
+from corrlight.metrics.base import MetricResult, Number
 from corrlight.metrics.evaluation import Evaluation
 from corrlight.metrics.functional.grouped_correlation import (
     CoefficientName,
@@ -10,6 +10,7 @@ from corrlight.metrics.functional.grouped_correlation import (
     measure_name,
 )
 from corrlight.metrics.functional.image_correlation import image_correlation
+from corrlight.metrics.metric import Metric
 
 __all__ = ["ImageCorrelation"]
 

@@ -19,7 +19,7 @@ from itertools import pairwise
 import numpy as np
 from pycocotools import mask as mask_utils
 
-from corrlight.metrics.base import Array, Rle
+from corrlight.coco.types import Array, Rle
 
 __all__ = [
     "AREA_RANGES",

@@ -10,8 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from corrlight.metrics.base import Metric, Number
+from corrlight.metrics.base import Number
 from corrlight.metrics.evaluation import Evaluation
+from corrlight.metrics.metric import Metric
 
 __all__ = ["Measured", "measure"]
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from corrlight.metrics.base import Metric, MetricResult, none_if_nan
+from corrlight.metrics.base import MetricResult, none_if_nan
 from corrlight.metrics.evaluation import Evaluation
 from corrlight.metrics.functional.olrp import olrp
 from corrlight.metrics.matching import AREA_RANGES
+from corrlight.metrics.metric import Metric
 
 __all__ = ["Olrp"]
 

@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from corrlight.metrics.base import ImageRecord
+from corrlight.coco.types import ImageRecord
 from corrlight.structures import Batch, Positives, Predictions
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from corrlight.module import StepOutput
     from corrlight.postprocess.base import Postprocessor
+    from corrlight.structures import StepOutput
 
 __all__ = ["image_records", "ranking_scores"]
 

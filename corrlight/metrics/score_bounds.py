@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from corrlight.metrics.base import Metric, MetricResult, none_if_nan
+from corrlight.metrics.base import MetricResult, none_if_nan
 from corrlight.metrics.evaluation import Evaluation
 from corrlight.metrics.functional.score_bounds import score_bounds
+from corrlight.metrics.metric import Metric
 
 __all__ = ["ScoreBounds"]
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,9 +10,10 @@ from typing import Any
 
 import yaml
 
-from corrlight.engine.run_folder import flatten, relevant_options
+from corrlight.json_files import as_number
+from corrlight.runs.identity import flatten, relevant_options
 
-__all__ = ["Run", "as_number", "group_seeds", "read_run", "run_names"]
+__all__ = ["Run", "group_seeds", "read_run", "run_names"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,13 +41,6 @@ class Run:
     def value(self, measure: str) -> float | None:
         """Return a measure as stored, or None where it is undefined or was not measured."""
         return as_number(self.metrics.get(measure))
-
-
-def as_number(value: Any) -> float | None:
-    """Return a number of a JSON file, or None where there is no finite one."""
-    if not isinstance(value, int | float) or isinstance(value, bool):
-        return None
-    return float(value) if math.isfinite(value) else None
 
 
 def read_run(path: str | Path) -> Run:

@@ -15,7 +15,7 @@ from corrlight.reporting.runs import read_run
 from corrlight.reporting.tables import run_table
 
 if TYPE_CHECKING:
-    from corrlight.engine.config import ComposedConfig
+    from corrlight.config.compose import ComposedConfig
     from corrlight.engine.prepare import Run
 
 __all__ = ["print_metrics", "print_run", "write_figures"]

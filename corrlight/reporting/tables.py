@@ -13,7 +13,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from corrlight.reporting.runs import Run, as_number, group_seeds, run_names
+from corrlight.json_files import as_number
+from corrlight.reporting.runs import Run, group_seeds, run_names
 
 if TYPE_CHECKING:
     from rich.table import Table as RichTable

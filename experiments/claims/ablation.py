@@ -7,7 +7,7 @@ import statistics
 from experiments import table_5_7, table_5_8
 from experiments.claims.claim import Claim, NotMeasuredError, Numbers, OurNumbers
 from experiments.claims.conditions import DETECTORS
-from experiments.thesis_numbers import records
+from experiments.harness.thesis_numbers import records
 
 __all__ = ["ABLATION"]
 

@@ -8,7 +8,7 @@ from corrlight.losses import concordance, pearson
 from experiments import figure_2_3, figure_3_1, table_2_1
 from experiments.claims.claim import Claim, NotMeasuredError, Numbers, ThesisNumbers
 from experiments.claims.conditions import ATSS_KEYS, ENFORCING, TABLES, all_gain, values
-from experiments.thesis_numbers import records
+from experiments.harness.thesis_numbers import records
 
 __all__ = ["ANALYSIS"]
 

@@ -6,9 +6,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
-from experiments.collection import Collected
-from experiments.row import Row
-from experiments.table import Table, measure_of
+from experiments.harness.collection import Collected
+from experiments.harness.row import Row
+from experiments.harness.table import Table, measure_of
 
 __all__ = [
     "TOLERANCE",

@@ -14,9 +14,9 @@ from experiments.claims.claim import Claim, OurNumbers, ThesisNumbers
 from experiments.claims.comparison import COMPARISON, CONCLUSION
 from experiments.claims.conditions import TABLES
 from experiments.claims.state_of_the_art import STATE_OF_THE_ART
-from experiments.command import collect, report
-from experiments.grid import FORMATS, Grid, render
-from experiments.identity import Locator
+from experiments.harness.command import collect, report
+from experiments.harness.grid import FORMATS, Grid, render
+from experiments.harness.identity import Locator
 
 __all__ = ["CLAIMS", "claims_grid", "main"]
 

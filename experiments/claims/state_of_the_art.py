@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 
 from experiments import table_5_5
 from experiments.claims.claim import TOLERANCE, Claim, NotMeasuredError, Numbers, OurNumbers
-from experiments.thesis_numbers import records
+from experiments.harness.thesis_numbers import records
 
 __all__ = ["STATE_OF_THE_ART"]
 

@@ -6,8 +6,8 @@ import torchvision
 from safetensors.torch import save_file
 
 from corrlight.backbones import DeformableConv, FrozenNorm, ResNet
-from corrlight.engine.allowlist import instantiate
-from corrlight.engine.config import compose_config
+from corrlight.config.allowlist import instantiate
+from corrlight.config.compose import compose_config
 
 
 def _randomise(model):

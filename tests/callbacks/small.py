@@ -7,8 +7,7 @@ import torch
 from lightning.pytorch.callbacks import ProgressBar
 from torch.utils.data import DataLoader
 
-from corrlight.module import StepOutput
-from corrlight.structures import Batch, Detections, Targets
+from corrlight.structures import Batch, Detections, StepOutput, Targets
 
 MEAN, STD = (100.0, 110.0, 120.0), (50.0, 60.0, 70.0)
 PIXEL = (10.0, 200.0, 90.0)  # of every image

@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from corrlight.callbacks import NonFiniteGuard
-from corrlight.engine.build import build_module
-from corrlight.engine.config import compose_config
+from corrlight.config.build import build_module
+from corrlight.config.compose import compose_config
 from tests.callbacks.small import Batches, make_trainer
 
 

@@ -10,7 +10,7 @@ import wandb
 from lightning.pytorch.loggers import WandbLogger
 
 from corrlight.callbacks.wandb import close_wandb, wandb_logger
-from corrlight.engine.status import STATUS_FILE
+from corrlight.runs.status import STATUS_FILE
 from tests.callbacks.wandb_file import keys, records
 
 

@@ -6,9 +6,9 @@ import pytest
 import yaml
 from omegaconf import OmegaConf
 
-from corrlight.engine.allowlist import check_targets
-from corrlight.engine.build import build_module
-from corrlight.engine.config import compose_config, config_dir
+from corrlight.config.allowlist import check_targets
+from corrlight.config.build import build_module
+from corrlight.config.compose import compose_config, config_dir
 
 FILES = sorted(config_dir().rglob("*.yaml"))
 LEAVES = [

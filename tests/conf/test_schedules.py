@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import torch
 
+from corrlight.config.allowlist import instantiate
+from corrlight.config.compose import compose_config
 from corrlight.data import Sample
-from corrlight.engine.allowlist import instantiate
-from corrlight.engine.config import compose_config
 
 # Optimiser, rate, momentum, weight decay, images, clip, warm-up steps and ratio, decays, epochs.
 SGD, ADAMW = "torch.optim.SGD", "torch.optim.AdamW"

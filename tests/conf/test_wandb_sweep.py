@@ -5,7 +5,7 @@ from pathlib import Path
 import yaml
 from wandb.sdk.launch.sweeps.utils import create_sweep_command, create_sweep_command_args
 
-from corrlight.engine.config import compose_config, config_dir
+from corrlight.config.compose import compose_config, config_dir
 
 SWEEP = yaml.safe_load((config_dir() / "wandb_sweep.yaml").read_text())
 CHOICES = {

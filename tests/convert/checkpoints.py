@@ -4,10 +4,10 @@ from functools import cache
 
 import torch
 
+from corrlight.config.build import build_module
+from corrlight.config.compose import config_dir
 from corrlight.convert.expected import compose_detector
 from corrlight.detectors.toolbox_names import to_toolbox_names
-from corrlight.engine.build import build_module
-from corrlight.engine.config import config_dir
 
 NUM_CLASSES = 5
 SMALL = sorted(p.stem for p in (config_dir() / "detector").glob("*_small.yaml"))

@@ -5,10 +5,10 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from corrlight.backbones import ResNet
+from corrlight.config.build import build_module
 from corrlight.convert import convert_checkpoint
 from corrlight.convert.expected import class_rows, compose_detector, expected_detector
 from corrlight.detectors.toolbox_names import to_toolbox_names
-from corrlight.engine.build import build_module
 from corrlight.engine.checkpoint import load_checkpoint, load_weights
 from tests.convert.checkpoints import NUM_CLASSES, SMALL, overrides_of, small_module, toolbox_state
 

@@ -6,8 +6,8 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from corrlight.config.compose import config_dir
 from corrlight.convert import convert_checkpoint
-from corrlight.engine.config import config_dir
 from tests.helpers.paths import fixtures_root
 from tests.helpers.published_model import detector_of
 

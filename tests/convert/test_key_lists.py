@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from corrlight.config.compose import config_dir
 from corrlight.convert.expected import class_rows, compose_detector, expected_detector
 from corrlight.detectors.toolbox_names import from_toolbox_names, to_toolbox_names
-from corrlight.engine.config import config_dir
 
 FOLDER = Path(__file__).parents[1] / "data" / "convert"
 LISTS = sorted(p.stem for p in FOLDER.glob("*.json"))

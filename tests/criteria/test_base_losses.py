@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from corrlight.engine.build import build_module
-from corrlight.engine.config import compose_config, config_dir
+from corrlight.config.build import build_module
+from corrlight.config.compose import compose_config, config_dir
 from corrlight.structures import Batch, Targets
 
 # The others are for detectors with a softmax, which ATSS is not.

@@ -12,8 +12,8 @@ from corrlight.data import (
     Resize,
     ShapesDataModule,
 )
-from corrlight.engine.build import build_data
-from corrlight.engine.config import compose_config
+from corrlight.config.build import build_data
+from corrlight.config.compose import compose_config
 
 PATHS = ("train", "annotations/train.json", "val", "annotations/val.json")
 

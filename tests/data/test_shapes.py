@@ -13,7 +13,7 @@ from corrlight.data import SHAPE_CLASSES, ShapesOptions, load_annotations, write
 from corrlight.data.images import image_problems
 from corrlight.data.scene import draw_scene
 from corrlight.data.silhouettes import shape_layer
-from corrlight.engine.config import config_dir
+from corrlight.config.compose import config_dir
 
 SMALL = ShapesOptions(num_train=12, num_val=5, image_size=64, seed=3)
 

@@ -5,8 +5,8 @@ import functools
 import torch
 
 from corrlight.backbones import FPN, ResNet
-from corrlight.engine.build import build_module
-from corrlight.engine.config import compose_config
+from corrlight.config.build import build_module
+from corrlight.config.compose import compose_config
 from corrlight.structures import Batch, Targets
 
 OBJECTS = [[4.0, 5, 40, 44], [50, 20, 90, 60]]

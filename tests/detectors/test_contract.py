@@ -10,8 +10,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from corrlight.engine.build import build_module
-from corrlight.engine.config import compose_config, config_dir
+from corrlight.config.build import build_module
+from corrlight.config.compose import compose_config, config_dir
 from corrlight.module import DetectionModule
 from corrlight.structures import Batch, Predictions, Targets
 

@@ -3,9 +3,9 @@
 import pytest
 import torch
 
+from corrlight.config.build import build_module
+from corrlight.config.compose import compose_config
 from corrlight.detectors import ATSS, PAA, FoveaBox, RetinaNet
-from corrlight.engine.build import build_module
-from corrlight.engine.config import compose_config
 from corrlight.structures import Batch
 from tests.detectors.build import batch_of, build, full_size
 

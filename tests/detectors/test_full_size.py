@@ -4,8 +4,8 @@ import pytest
 import torch
 
 from corrlight.backbones import FPN, ResNet
+from corrlight.config.compose import config_dir
 from corrlight.detectors import ATSS, PAA
-from corrlight.engine.config import config_dir
 from tests.detectors.build import full_size
 
 # Parameters of mmdetection 3.3.0 with 80 classes, auxiliary heads included.

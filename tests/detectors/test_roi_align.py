@@ -4,7 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torchvision.ops import roi_align as torchvision_roi_align
 
-from corrlight.detectors.roi_align import FeatureTable, roi_align
+from corrlight.ops.roi_align import FeatureTable, roi_align
 
 STRIDES = (4, 8, 16)
 

@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 import torch
 
-from corrlight.engine.build import build_module, instantiate_all
-from corrlight.engine.config import compose_config
+from corrlight.coco.ground_truth import GroundTruth
+from corrlight.coco.results import Results
+from corrlight.config.build import build_module, instantiate_all
+from corrlight.config.compose import compose_config
 from corrlight.metrics import Evaluation
-from corrlight.metrics.ground_truth import GroundTruth
-from corrlight.metrics.results import Results
 from corrlight.structures import Positives
 
 TEXT = (Path(__file__).parents[2] / "CONTRIBUTING.md").read_text(encoding="utf-8")

@@ -2,9 +2,9 @@
 
 import pytest
 
-from corrlight.engine.sweep import SweepResult
+from corrlight.sweeps.sweep import SweepResult
 from experiments import all as everything
-from experiments import running
+from experiments.harness import running
 from tests.experiments.tiny import TINY
 
 

@@ -7,7 +7,7 @@ from experiments import table_5_5
 from experiments.claims import CLAIMS, main
 from experiments.claims.claim import OurNumbers, ThesisNumbers
 from experiments.claims.conditions import TABLES
-from experiments.collection import Collected, Results
+from experiments.harness.collection import Collected, Results
 
 
 def verdicts(numbers):

@@ -3,11 +3,11 @@
 import pytest
 import torch
 
-from corrlight.engine.build import build_data, build_module, instantiate_all
-from corrlight.engine.config import compose_config, to_container
-from experiments.row import COEFFICIENTS
-from experiments.setting import Setting
-from experiments.thesis_numbers import records
+from corrlight.config.build import build_data, build_module, instantiate_all
+from corrlight.config.compose import compose_config, to_container
+from experiments.harness.row import COEFFICIENTS
+from experiments.harness.setting import Setting
+from experiments.harness.thesis_numbers import records
 from tests.experiments.all_tables import NAMES, TABLES, distinct_rows
 
 # What the issue asks for; a module more is welcome, one less is not.

@@ -5,10 +5,10 @@ import pytest
 from scipy import stats
 
 from corrlight.metrics.functional import coco_evaluate
-from experiments.collection import Collected
 from experiments.figure_2_3 import TABLE as FIGURE_2_3
 from experiments.figure_2_3 import points
 from experiments.figure_3_1 import evaluate, precision_at, survivors
+from experiments.harness.collection import Collected
 from experiments.table_2_1 import METHODS, added_parameters
 
 EMPTY = Collected(results={}, toy=False)

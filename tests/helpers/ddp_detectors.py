@@ -7,8 +7,8 @@ from typing import Any
 import torch
 from torch.nn.parallel import DistributedDataParallel
 
-from corrlight.engine.build import build_module
-from corrlight.engine.config import compose_config, config_dir
+from corrlight.config.build import build_module
+from corrlight.config.compose import compose_config, config_dir
 from corrlight.structures import Batch, Targets
 from tests.helpers.sync_ranks import Step
 

@@ -17,11 +17,11 @@ import pytest
 import torch
 from torch import Tensor
 
+from corrlight.config.build import build_module
 from corrlight.convert import convert_checkpoint
 from corrlight.convert.expected import compose_detector
 from corrlight.detectors.base import Detector
 from corrlight.detectors.toolbox_names import from_toolbox_names
-from corrlight.engine.build import build_module
 from corrlight.engine.checkpoint import load_weights
 from corrlight.structures import Batch, Targets
 from tests.helpers.fixture_data import load_arrays, load_batch

@@ -9,7 +9,7 @@ from corrlight.app import BAD_INPUT, main
 from corrlight.app import run as run_app
 from corrlight.callbacks import RunCheckpoint
 from experiments import table_5_1
-from experiments.command import main as run_table
+from experiments.harness.command import main as run_table
 from tests.integration.conftest import run_folder
 
 DAMAGES = {

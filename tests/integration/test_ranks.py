@@ -9,14 +9,14 @@ import torch.distributed as dist
 import torch.multiprocessing as mp
 from lightning.fabric.plugins.environments import LightningEnvironment
 
+from corrlight.config.build import build_data, build_module
+from corrlight.config.compose import compose_config
 from corrlight.data.shapes import ShapesOptions, write_shapes
-from corrlight.engine.build import build_data, build_module
-from corrlight.engine.config import compose_config
-from corrlight.engine.results import write_results
-from corrlight.engine.run_folder import RunFolder
 from corrlight.metrics import DetectionEvaluator, ImageCorrelation
 from corrlight.metrics.class_correlation import ClassCorrelation
 from corrlight.metrics.coco_evaluate import CocoEvaluate
+from corrlight.runs.folder import RunFolder
+from corrlight.runs.results import write_results
 
 NUM_IMAGES = (5, 7, 16)
 

@@ -7,7 +7,7 @@ from functools import partial
 import pytest
 
 from corrlight.app import run as run_app
-from corrlight.engine.config import config_dir
+from corrlight.config.compose import config_dir
 from tests.helpers.two_ranks import on_two_ranks
 from tests.integration.conftest import run_folder
 

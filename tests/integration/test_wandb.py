@@ -5,7 +5,7 @@ import sys
 import pytest
 import yaml
 
-from corrlight.engine.config import config_dir
+from corrlight.config.compose import config_dir
 from tests.callbacks.wandb_file import keys, records
 from tests.helpers.process_group import run_group
 from tests.integration.conftest import ROOT, run_folder

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from corrlight.arguments import check_at_least
-from corrlight.metrics.base import Array
+from corrlight.coco.types import Array
 
 __all__ = ["CalibrationBins", "calibration"]
 

@@ -9,7 +9,7 @@ from typing import Literal, get_args
 import numpy as np
 import numpy.typing as npt
 
-from corrlight.metrics.base import Array
+from corrlight.coco.types import Array
 
 __all__ = [
     "CoefficientName",

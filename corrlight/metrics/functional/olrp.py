@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from corrlight.metrics.base import Array, mean_or_none
+from corrlight.coco.types import Array
+from corrlight.metrics.base import mean_or_none
 from corrlight.metrics.evaluation import Evaluation
 from corrlight.metrics.matching import AREA_RANGES
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from corrlight.metrics.base import Array
+from corrlight.coco.types import Array
 from corrlight.metrics.evaluation import Evaluation
 from corrlight.metrics.functional.coco_evaluate import threshold_index
 from corrlight.metrics.functional.grouped_correlation import grouped_correlation

@@ -8,7 +8,8 @@ from typing import Literal, get_args
 import numpy as np
 import numpy.typing as npt
 
-from corrlight.metrics.base import Array, mean_or_none
+from corrlight.coco.types import Array
+from corrlight.metrics.base import mean_or_none
 from corrlight.metrics.evaluation import Evaluation
 from corrlight.metrics.functional.coco_evaluate import interpolated_precision, threshold_index
 from corrlight.metrics.matching import IOU_THRESHOLDS, RECALL_THRESHOLDS

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from corrlight.metrics.base import Array
+from corrlight.coco.types import Array
 from corrlight.metrics.evaluation import Evaluation
 
 __all__ = ["ScoreIouPairs", "score_iou_pairs"]

@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 
+from corrlight.coco.results import PositiveTable
 from corrlight.metrics import Evaluation
 from corrlight.metrics.functional import class_correlation, coco_evaluate, olrp
 from corrlight.metrics.functional.resampling import (
@@ -8,7 +9,6 @@ from corrlight.metrics.functional.resampling import (
     bootstrap_weights,
     interval,
 )
-from corrlight.metrics.results import PositiveTable
 from tests.metrics.coco_oracle import random_dataset
 
 

@@ -1,0 +1,1 @@
+"""COCO files as tables: annotations, results, masks."""

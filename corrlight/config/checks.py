@@ -1,0 +1,96 @@
+"""Options that are wrong whatever the parts of a run say; checking them imports no torch."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Mapping
+
+from omegaconf import DictConfig, OmegaConf
+
+from corrlight.arguments import check_choice, check_number
+from corrlight.config.ranks import ranks_per_node
+
+__all__ = ["check_options", "check_ranks"]
+
+_COUNTS = (
+    "trainer.max_epochs", "trainer.num_nodes", "trainer.check_val_every_n_epoch",
+    "trainer.accumulate_grad_batches", "data.batch_size", "schedule.reference_batch_size",
+)  # fmt: skip
+_SECTIONS = (
+    "detector", "data", "schedule", "trainer", "paths", "schedule.optimizer", "detector.net",
+    "detector.assigner", "detector.criterion", "detector.postprocessor",
+)  # fmt: skip
+# Of named parts, each a section of its own; null switches one off.
+_PARTS = ("callbacks", "metric", "test_metric", "loss_callbacks")
+# Processes that any machine takes: more than its cores only try a setting of many GPUs out.
+_RANKS_ON_CPU = 8
+
+
+def check_options(config: DictConfig) -> None:
+    """Check what no part checks by itself, before anything is built.
+
+    Raises:
+        ValueError: The message names the option.
+    """
+    plain = OmegaConf.to_container(config, resolve=True)
+    assert isinstance(plain, dict)
+    for name in _SECTIONS:
+        _section(name, OmegaConf.select(config, name))
+    for group in _PARTS:
+        for key, part in _section(group, plain.get(group) or {}).items():
+            _section(f"{group}.{key}", {} if part is None else part)
+    check_choice("mode", config.mode, ("train", "test"))
+    if type(config.seed) is not int or config.seed < 0:
+        raise ValueError(f"Expected `seed` to be a number of at least 0, but got {config.seed!r}.")
+    if not isinstance(config.paths.get("runs_dir"), str):
+        raise ValueError(
+            f"Expected `paths.runs_dir` to be a folder, but got {config.paths.get('runs_dir')!r}."
+        )
+    for name in _COUNTS:
+        count = OmegaConf.select(config, name)
+        if type(count) is not int or count < 1:
+            raise ValueError(f"Expected `{name}` to be at least 1, but got {count!r}.")
+    check_number("lr", config.schedule.get("lr"), above=0)
+    # Parameters stay float32: the other modes of Lightning cannot convert our batches.
+    check_choice(
+        "trainer.precision", config.trainer.precision, ("32-true", "bf16-mixed", "16-mixed")
+    )
+    if config.trainer.limit_val_batches in (0, False):
+        raise ValueError(
+            "Expected `trainer.limit_val_batches` to be positive, since the last epoch is "
+            f"validated, but got {config.trainer.limit_val_batches!r}."
+        )
+    clip = config.trainer.gradient_clip_val
+    if clip is not None and not (isinstance(clip, (int, float)) and 0 < clip < math.inf):
+        raise ValueError(
+            f"Expected `trainer.gradient_clip_val` to be positive or null, but got {clip!r}."
+        )
+
+
+def check_ranks(config: DictConfig) -> None:
+    """Check that this machine can run the ranks, and that they can share a batch.
+
+    Raises:
+        ValueError: The message names the option.
+    """
+    import torch
+
+    ranks, most = ranks_per_node(config), max(_RANKS_ON_CPU, os.cpu_count() or 1)
+    if ranks > most and (config.trainer.accelerator == "cpu" or not torch.cuda.is_available()):
+        raise ValueError(
+            f"Expected `trainer.devices` to be at most {most} without GPUs, where every one is a "
+            f"process of its own, but got {ranks}."
+        )
+    everywhere = ranks * config.trainer.num_nodes
+    if config.mode == "train" and config.data.batch_size % everywhere:
+        raise ValueError(
+            f"Expected `data.batch_size` to be a multiple of the {everywhere} ranks that share "
+            f"it, but got {config.data.batch_size}."
+        )
+
+
+def _section(name: str, value: object) -> Mapping[object, object]:
+    if not isinstance(value, Mapping):
+        raise ValueError(f"Expected `{name}` to be a section of options, but got {value!r}.")
+    return value

@@ -1,0 +1,1 @@
+"""Dumps of a detector before post-processing."""

@@ -1,0 +1,96 @@
+"""What makes two runs the same run: the options that may change a number, and the id."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from corrlight import RESULTS_VERSION
+
+__all__ = ["NO_RESULT", "flatten", "relevant_options", "run_id"]
+
+# Sections of the configuration that change no number of a run.
+NO_RESULT = (
+    "paths", "logger", "name", "tags", "mode", "ckpt", "resume", "rerun", "allow_targets",
+    "optimized_metric", "test_metric", "dump_raw",
+)  # fmt: skip
+# Callbacks that only watch. Any other may act on the training, as early stopping and averages of
+# the weights do.
+_WATCHING = (
+    *(
+        f"corrlight.callbacks.{name}"
+        for name in ("RunCheckpoint", "EpochProgress", "DetectionPictures", "MeasurePanels")
+    ),
+    *(
+        f"lightning.pytorch.callbacks.{name}"
+        for name in (
+            "DeviceStatsMonitor", "LearningRateMonitor", "ModelSummary", "RichModelSummary",
+            "RichProgressBar", "TQDMProgressBar", "ThroughputMonitor",
+        )
+    ),
+)  # fmt: skip
+_GUARD = "corrlight.callbacks.NonFiniteGuard"
+_NO_RESULT_IN = {
+    "trainer": ("accelerator", "devices", "num_nodes", "strategy", "log_every_n_steps"),
+    "data": ("num_workers", "cache", "split", "test_dev_images", "test_dev_annotations"),
+}
+
+
+def flatten(config: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield the options of a configuration by their full names, ``corr.weight`` for example."""
+    for key, value in config.items():
+        if isinstance(value, Mapping):
+            yield from flatten(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", value
+
+
+def relevant_options(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the part of a resolved configuration that may change a number of its run."""
+    relevant = {key: value for key, value in config.items() if key not in NO_RESULT}
+    for section, names in _NO_RESULT_IN.items():
+        if isinstance(relevant.get(section), Mapping):
+            relevant[section] = {k: v for k, v in relevant[section].items() if k not in names}
+    acting = {
+        name: options
+        for name, options in (relevant.pop("callbacks", None) or {}).items()
+        if isinstance(options, Mapping) and _acts(options)
+    }
+    if acting:
+        relevant["callbacks"] = acting
+    data = relevant.get("data")
+    if isinstance(data, Mapping) and data.get("root") is not None:
+        # Other pictures may stand beside equal annotations, blurred ones for example.
+        relevant["data"] = {**data, "root": os.path.abspath(data["root"])}
+    return relevant
+
+
+def _acts(callback: Mapping[str, Any]) -> bool:
+    target = callback.get("_target_")
+    # A guard that raises lets no other run end; one that skips steps does.
+    return target not in _WATCHING and (target != _GUARD or callback.get("policy") != "raise")
+
+
+def run_id(
+    config: Mapping[str, Any], *, world_size: int, lr: float, fingerprint: Mapping[str, str]
+) -> str:
+    """Return the 12-digit id of a run: equal for runs that have to give equal numbers.
+
+    Args:
+        config: The resolved configuration.
+        world_size: Number of ranks; the global batch is split over them.
+        lr: The learning rate after scaling.
+        fingerprint: Of the data (:func:`data_fingerprint`).
+    """
+    record = {
+        "config": relevant_options(config),
+        "world_size": world_size,
+        "lr": lr,
+        "data": dict(fingerprint),
+        "results_version": RESULTS_VERSION,
+    }
+    text = json.dumps(record, sort_keys=True, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()[:12]

@@ -1,0 +1,1 @@
+"""What tables and figures are made with: rows to runs, runs to tables and pictures."""
