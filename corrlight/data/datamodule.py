@@ -209,6 +209,13 @@ class CocoDataModule(pl.LightningDataModule):
         return list(dict.fromkeys(files))
 
     @property
+    def image_folders(self) -> list[Path]:
+        """Every folder of pictures once, for the fingerprint as well."""
+        self._check_layout()
+        folders = (self.root / self._images[split] for split in ("train", "val", "test"))
+        return list(dict.fromkeys(folders))
+
+    @property
     def category_ids(self) -> tuple[int, ...]:
         """The data set's category id of each label, ascending."""
         return self._read("val").category_ids

@@ -59,6 +59,11 @@ class ShapesDataModule(CocoDataModule):
             self._folder = write_shapes(self._root, self.options, self._draw_workers)
         return self._folder
 
+    @property
+    def image_folders(self) -> list[Path]:
+        """None: what is drawn follows from options and version, the bytes of a PNG do not."""
+        return []
+
     def prepare_data(self) -> None:
         """Draw the pictures if they do not exist."""
         _ = self.root

@@ -122,7 +122,7 @@ def _open_folder(run: Run) -> str | None:
     folder.create()
     folder.lock()
     folder.remove_leftovers()
-    note_data(config, run.data.annotation_files, config.data.num_classes)
+    note_data(config, run.data.annotation_files, run.data.image_folders, config.data.num_classes)
     return _resume_checkpoint(run)
 
 

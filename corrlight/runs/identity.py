@@ -39,6 +39,13 @@ _NO_RESULT_IN = {
 }
 
 
+# Where the data are; which they are is in their fingerprint.
+_PLACES = (
+    "root",
+    *(f"{s}_{w}" for s in ("train", "val", "test") for w in ("images", "annotations")),
+)
+
+
 def flatten(config: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
     """Yield the options of a configuration by their full names, ``corr.weight`` for example."""
     for key, value in config.items():
@@ -63,7 +70,6 @@ def relevant_options(config: Mapping[str, Any]) -> dict[str, Any]:
         relevant["callbacks"] = acting
     data = relevant.get("data")
     if isinstance(data, Mapping) and data.get("root") is not None:
-        # Other pictures may stand beside equal annotations, blurred ones for example.
         relevant["data"] = {**data, "root": os.path.abspath(data["root"])}
     return relevant
 
@@ -85,12 +91,24 @@ def run_id(
         lr: The learning rate after scaling.
         fingerprint: Of the data (:func:`data_fingerprint`).
     """
+    options = relevant_options(config)
+    if isinstance(options.get("data"), Mapping):
+        options["data"] = {k: v for k, v in options["data"].items() if k not in _PLACES}
     record = {
-        "config": relevant_options(config),
+        "config": _by_value(options),
         "world_size": world_size,
-        "lr": lr,
+        "lr": _by_value(lr),
         "data": dict(fingerprint),
         "results_version": RESULTS_VERSION,
     }
     text = json.dumps(record, sort_keys=True, default=str)
     return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+def _by_value(value: Any) -> Any:
+    """Return ``value`` with whole numbers as integers: ``1`` and ``1.0`` are one option."""
+    if isinstance(value, Mapping):
+        return {key: _by_value(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_by_value(item) for item in value]
+    return int(value) if isinstance(value, float) and value.is_integer() else value

@@ -2,7 +2,7 @@
 
 A data module takes torch and Lightning to make, and a fingerprint reads every annotation file. A
 run that starts leaves both facts that its id needs beside the run folders; they are true as long
-as the annotation files have neither changed in size nor in time.
+as no annotation file was written and no picture came, went or changed its size.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from omegaconf import DictConfig
 from corrlight import RESULTS_VERSION
 from corrlight.atomic import write_text
 from corrlight.config.compose import to_container
-from corrlight.runs.fingerprint import data_fingerprint
+from corrlight.runs.fingerprint import data_fingerprint, file_stamp, picture_list
 
 __all__ = ["KnownData", "note_data", "recall_data"]
 
@@ -37,17 +37,21 @@ class KnownData:
     num_classes: int
 
 
-def note_data(config: DictConfig, files: Sequence[Path], num_classes: int) -> None:
+def note_data(
+    config: DictConfig, files: Sequence[Path], folders: Sequence[Path], num_classes: int
+) -> None:
     """Note the data of a run beside its folder; a disk that does not take it is no problem.
 
     Args:
         config: The configuration.
         files: The annotation files.
+        folders: The folders of pictures.
         num_classes: Number of classes.
     """
     record = {
-        "files": {str(path.absolute()): _stamp(path) for path in files},
-        "fingerprint": data_fingerprint(files),
+        "files": {str(path.absolute()): file_stamp(path) for path in files},
+        "folders": {str(path.absolute()): picture_list(path) for path in folders},
+        "fingerprint": data_fingerprint(files, folders),
         "num_classes": num_classes,
     }
     with contextlib.suppress(OSError):  # The next plan asks the data module once more.
@@ -58,7 +62,10 @@ def recall_data(config: DictConfig) -> KnownData | None:
     """Return what an earlier run noted of the same data, None if there is none or it changed."""
     try:
         record = json.loads(_note(config).read_text(encoding="utf-8"))
-        if any(_stamp(Path(path)) != stamp for path, stamp in record["files"].items()):
+        files, folders = record["files"].items(), record["folders"].items()
+        if any(list(file_stamp(Path(path))) != stamp for path, stamp in files):
+            return None
+        if any(picture_list(Path(path)) != listed for path, listed in folders):
             return None
         known = KnownData(dict(record["fingerprint"]), int(record["num_classes"]))
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
@@ -77,8 +84,3 @@ def _note(config: DictConfig) -> Path:
     record = [section, str(Path.cwd()), RESULTS_VERSION]
     name = hashlib.sha256(json.dumps(record, sort_keys=True).encode()).hexdigest()[:16]
     return Path(config.paths.runs_dir) / ".data" / f"{name}.json"
-
-
-def _stamp(path: Path) -> list[int]:
-    stat = path.stat()
-    return [stat.st_size, stat.st_mtime_ns]

@@ -32,7 +32,7 @@ def identify(composed: ComposedConfig, data: Any) -> RunFolder:
     Raises:
         ValueError: ``name`` is no folder name.
     """
-    return folder_of_run(composed, data_fingerprint(data.annotation_files))
+    return folder_of_run(composed, data_fingerprint(data.annotation_files, data.image_folders))
 
 
 def folder_of_run(composed: ComposedConfig, fingerprint: Mapping[str, str]) -> RunFolder:

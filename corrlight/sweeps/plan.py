@@ -131,8 +131,8 @@ def _data(config: DictConfig, prepared: dict[str, KnownData]) -> KnownData:
 
             data = build_data(config, list(config.get("allow_targets") or []))
             data.prepare_data()  # Once, before the jobs would all do it at the same time.
-            files = data.annotation_files
-            known = KnownData(data_fingerprint(files), config.data.num_classes)
+            fingerprint = data_fingerprint(data.annotation_files, data.image_folders)
+            known = KnownData(fingerprint, config.data.num_classes)
         prepared[key] = known
     return prepared[key]
 

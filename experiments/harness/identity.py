@@ -132,7 +132,7 @@ class Locator:
             if not folder.is_dir():
                 return _Data({}, num_classes, f"{folder} is not drawn yet.")
         try:
-            files = data.annotation_files
+            files, folders = data.annotation_files, data.image_folders
         except ValueError as error:
             return _Data({}, num_classes, str(error))
-        return _Data(data_fingerprint(files), num_classes)
+        return _Data(data_fingerprint(files, folders), num_classes)

@@ -21,7 +21,7 @@ def test_the_same_data_are_recalled_and_changed_ones_are_not(config, monkeypatch
     assert recall_data(config) is None
     data = build_data(config.copy())
     files = data.annotation_files
-    note_data(config, files, 8)
+    note_data(config, files, [], 8)
     known = KnownData(data_fingerprint(files), 8)
     assert recall_data(config) == known
     config.seed, config.data.num_classes = 3, 8
@@ -35,17 +35,31 @@ def test_the_same_data_are_recalled_and_changed_ones_are_not(config, monkeypatch
     stat = files[0].stat()
     os.utime(files[0], ns=(stat.st_atime_ns, stat.st_mtime_ns + 1))
     assert recall_data(config) is None
-    os.utime(files[0], ns=(stat.st_atime_ns, stat.st_mtime_ns))
+    note_data(config, files, [], 8)
     assert recall_data(config) == known
+    # The same size and the same time, but written since.
+    os.utime(files[0], ns=(stat.st_atime_ns, stat.st_mtime_ns + 1))
+    assert recall_data(config) is None
+    note_data(config, files, [], 8)
     monkeypatch.chdir(tmp_path)  # Relative folders would be others.
     assert recall_data(config) is None
 
 
+def test_pictures_that_come_are_seen(config, tmp_path):
+    files = build_data(config.copy()).annotation_files
+    pictures = tmp_path / "pictures"
+    pictures.mkdir()
+    note_data(config, files, [pictures], 8)
+    assert recall_data(config) == KnownData(data_fingerprint(files, [pictures]), 8)
+    (pictures / "new.jpg").write_bytes(b"x")
+    assert recall_data(config) is None
+
+
 @pytest.mark.parametrize(
-    "text", ["", "[]", "{}", '{"files": 3}', '{"files": {}, "fingerprint": 1}']
+    "text", ["", "[]", "{}", '{"files": 3}', '{"files": {}, "folders": {}, "fingerprint": 1}']
 )
 def test_damaged_notes_are_none(config, tmp_path, text):
-    note_data(config, build_data(config.copy()).annotation_files, 8)
+    note_data(config, build_data(config.copy()).annotation_files, [], 8)
     (note,) = (tmp_path / "runs" / ".data").iterdir()
     note.write_text(text)
     assert recall_data(config) is None
@@ -53,5 +67,5 @@ def test_damaged_notes_are_none(config, tmp_path, text):
 
 def test_a_folder_that_is_not_writable_is_no_problem(config, tmp_path):
     (tmp_path / "runs").write_text("a file")
-    note_data(config, build_data(config.copy()).annotation_files, 8)
+    note_data(config, build_data(config.copy()).annotation_files, [], 8)
     assert recall_data(config) is None

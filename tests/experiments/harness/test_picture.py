@@ -3,7 +3,6 @@
 import json
 
 import pytest
-from tests.experiments.harness.test_collection import TABLE, collected
 
 from corrlight.runs.folder import RunFolder
 from experiments import table_2_1, table_5_5
@@ -12,6 +11,7 @@ from experiments.harness.collection import Collected, read_results
 from experiments.harness.picture import THESIS, standard_picture
 from experiments.harness.thesis_numbers import records
 from experiments.table_3_2 import TABLE as BOUNDS
+from tests.experiments.harness.test_collection import TABLE, collected
 from tests.reporting.folders import make_run
 
 
