@@ -21,15 +21,13 @@ from corrlight.config.compose import (
     quoted,
     split_overrides,
 )
+from corrlight.runs.ending import BAD_INPUT, FAILED, INTERRUPTED, stop_code
 from corrlight.runs.folder import RunFolder
 from corrlight.runs.status import STATUS_FILE
 
 __all__ = ["main", "run"]
 
 log = logging.getLogger("corrlight")
-
-# Exit codes: the input was wrong; the run failed; the user stopped it.
-BAD_INPUT, FAILED, INTERRUPTED = 2, 1, 130
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -152,7 +150,7 @@ def _run(composed: ComposedConfig, given: _Given) -> int:
     except RunStopped as stopped:
         if main_process:
             print(_how_to_go_on(test, bool(config.rerun)), file=sys.stderr)
-        return 128 + stopped.signum
+        return stop_code(stopped.signum)
     except (RankMismatchError, RunFolderError):
         raise
     except MisconfigurationException as error:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-import signal
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from corrlight.runs.ending import is_stop, signal_name
 from corrlight.runs.status import JobStatus
 
 __all__ = ["Job", "JobState", "OnChange"]
@@ -72,7 +72,7 @@ class JobState:
         self.exit_code = code
         if code == 0:
             self.state, self.reason = "finished", ""
-        elif code in (130, 143):
+        elif is_stop(code):
             self.stop()
         else:
             self.state, self.reason = "failed", _reason(code, self.log)
@@ -90,7 +90,7 @@ OnChange = Callable[[Sequence[JobState], JobState | None], None]
 def _reason(code: int, log: Path) -> str:
     """Return why a process ended, one line: its signal, or the last line that it printed."""
     if code < 0:
-        return f"killed by {signal.Signals(-code).name}"
+        return f"killed by {signal_name(-code)}"
     with log.open("rb") as file:
         file.seek(max(0, log.stat().st_size - 65536))
         lines = file.read().decode("utf-8", errors="replace").splitlines()

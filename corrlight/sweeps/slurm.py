@@ -22,6 +22,7 @@ from types import FrameType
 from typing import Any, Literal
 
 from corrlight.atomic import write_text
+from corrlight.runs.ending import signal_name
 from corrlight.runs.status import read_status
 from corrlight.sweeps.drive import drive_jobs
 from corrlight.sweeps.job import Job, JobState, OnChange
@@ -163,7 +164,7 @@ class Training:
             process = start_job(self.command, output, self._environment(environment))
             code = _wait(process, asked)
         if asked and code != 0 and _requeues(environment, asked[0]):
-            print(f"asked to stop by {signal.Signals(asked[0]).name}, exit code {code}", flush=True)
+            print(f"asked to stop by {signal_name(asked[0])}, exit code {code}", flush=True)
             assert callable(requeue)
             requeue(asked[0], None)  # On the first node it does not return.
         return code

@@ -12,6 +12,7 @@ from typing import Protocol
 from rich.console import Console
 
 from corrlight.atomic import write_text
+from corrlight.runs.ending import INTERRUPTED
 from corrlight.sweeps.job import Job, JobState, OnChange
 from corrlight.sweeps.local import SweepOptions
 from corrlight.sweeps.plan import plan_jobs
@@ -57,7 +58,7 @@ class SweepResult:
         left = {state.state for state in self.states} - {"finished", "reused"}
         if "failed" in left:
             return 1
-        return 130 if left else 0
+        return INTERRUPTED if left else 0
 
 
 def run_sweep(

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from corrlight.config.compose import split_overrides
+from corrlight.runs.ending import INTERRUPTED
 from corrlight.sweeps.job import Job
 from corrlight.sweeps.launcher import compose_launcher, launcher_of
 from corrlight.sweeps.local import SweepOptions
@@ -35,7 +36,6 @@ __all__ = [
     "plan_table",
 ]
 
-INTERRUPTED = 130
 # What a job of one thread is called in the options of each launcher.
 _THREADS = {"local": "threads", "slurm": "cpus"}
 

@@ -4,7 +4,6 @@ import re
 
 import pytest
 import yaml
-from omegaconf import OmegaConf
 
 from corrlight.config.allowlist import check_targets
 from corrlight.config.build import build_module
@@ -58,38 +57,6 @@ def test_every_correlation_choice_reaches_the_module(corr):
     config = compose_config([f"corr={corr}", "detector=atss_small"]).config
     module = build_module(config)
     assert list(module.loss_callbacks) == ([] if corr == "none" else ["corr"])
-
-
-@pytest.mark.parametrize(
-    ("override", "message"),
-    [
-        ("corr=concordanc", r"`corr` .* but got 'concordanc'. Did you mean 'concordance'\?"),
-        ("corr.weigth=0.3", r"Unknown option 'corr.weigth'. Did you mean 'corr.weight'\?"),
-        ("detector=ats", r"Expected `detector` .* but got 'ats'. Did you mean 'atss'\?"),
-        ("trainer.max_epoch=3", r"'trainer.max_epoch'. Did you mean 'trainer.max_epochs'\?"),
-        ("sede=3", r"Unknown option 'sede'. Did you mean 'seed'\?"),
-        ("dtaa=coco", r"Unknown option 'dtaa'. Did you mean 'data'\?"),
-        ("seed=a=b=[", r"Cannot read the overrides"),
-        ("schedule.lrr=1", r"Unknown option 'schedule.lrr'. Did you mean 'schedule.lr'\?"),
-    ],
-)  # fmt: skip
-def test_a_misspelt_override_is_one_line_with_the_nearest_valid_one(override, message):
-    with pytest.raises(ValueError, match=message) as caught:
-        compose_config([override])
-    assert "\n" not in str(caught.value)
-
-
-def test_no_options_under_a_choice_that_is_none():
-    with pytest.raises(ValueError, match=r"Expected no options under `corr`.*'corr.weight'"):
-        compose_config(["corr=none", "corr.weight=0.2"])
-
-
-def test_spellings_of_one_run_resolve_to_one_configuration():
-    first = compose_config(["corr=concordance", "corr.weight=0.3"]).config
-    second = compose_config(["corr.weight=0.30"]).config
-    assert OmegaConf.to_container(first, resolve=True) == OmegaConf.to_container(
-        second, resolve=True
-    )
 
 
 def test_files_are_short_and_plain():

@@ -1,4 +1,3 @@
-import json
 import os
 import signal
 import sys
@@ -6,11 +5,9 @@ import time
 
 import pytest
 
-from corrlight.runs.status import JobStatus, format_seconds, read_status, report_status
 from corrlight.sweeps.job import Job
 from corrlight.sweeps.pool import run_jobs
-from corrlight.sweeps.process import job_environment
-from corrlight.sweeps.resources import Resources, visible_gpus
+from corrlight.sweeps.resources import Resources
 from corrlight.sweeps.view import job_line
 
 # Stands for run.py: does what its first argument says.
@@ -93,44 +90,6 @@ def test_every_job_has_gpus_of_its_own(tmp_path):
     assert set(texts) == {"0,1", "2,3"}
 
 
-@pytest.mark.parametrize(
-    ("count", "options", "expected"),
-    [
-        (6, {"cpus": 2}, Resources(2, 1)),
-        (1, {"cpus": 2}, Resources(1, 2)),
-        (6, {"cpus": 16, "at_once": 4}, Resources(4, 4)),
-        (3, {"cpus": 1}, Resources(1, 1)),
-        (0, {"cpus": 4}, Resources(1, 4)),
-    ],
-)
-def test_cpus_are_shared_out(count, options, expected):
-    assert Resources.of(jobs(*["fine"] * count), **options) == expected
-
-
-def test_ranks_share_the_cpus_too():
-    assert Resources.of(jobs("fine", "fine", ranks=2), cpus=8) == Resources(2, 2)
-
-
-def test_two_jobs_may_share_a_gpu():
-    both = jobs("fine", "fine", gpu=True)
-    assert Resources.of(both, gpus=["0"], cpus=4).at_once == 1
-    assert Resources.of(both, gpus=["0"], cpus=4, jobs_per_gpu=2) == Resources(2, 2, ("0", "0"))
-
-
-def test_impossible_resources_are_refused():
-    with pytest.raises(ValueError, match="Expected at least 2 GPUs for 'fine0', but 1 are"):
-        Resources.of(jobs("fine", gpu=True, ranks=2), gpus=["0"])
-    with pytest.raises(ValueError, match=r"`launcher\.threads`"):
-        Resources.of(jobs("fine"), threads=0)
-
-
-def test_visible_gpus_are_those_of_the_environment(monkeypatch):
-    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "2, 5")
-    assert visible_gpus() == ["2", "5"]
-    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
-    assert visible_gpus() == []
-
-
 def test_ctrl_c_lets_running_jobs_end_and_starts_no_other(tmp_path):
     def watch(states, changed):
         log = states[0].log
@@ -176,24 +135,6 @@ def test_the_log_of_a_job_that_outlives_its_sweep_is_kept(tmp_path):
     assert "pulled the plug" in state.reason
 
 
-def test_jobs_of_an_allocation_do_not_take_its_tasks_for_their_ranks(tmp_path, monkeypatch):
-    """A sweep within an sbatch script: Lightning refuses two ranks where SLURM counts one task."""
-    from lightning.fabric.plugins.environments import SLURMEnvironment
-    from lightning.fabric.utilities.rank_zero import _get_rank
-
-    for name in ("LOCAL_RANK", "RANK", "SLURM_JOB_NAME"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("SLURM_NTASKS", "1")
-    monkeypatch.setenv("SLURM_PROCID", "3")
-    assert SLURMEnvironment.detect()
-    assert _get_rank() == 3
-    inherited = job_environment(tmp_path / "report", 1)
-    for name in set(os.environ) - set(inherited):
-        monkeypatch.delenv(name)
-    assert not SLURMEnvironment.detect()
-    assert _get_rank() is None
-
-
 def test_what_a_job_leaves_behind_is_ended(tmp_path):
     states = run_jobs(jobs("orphan"), Resources(1, 1), tmp_path, command=COMMAND)
     assert states[0].state == "finished"
@@ -215,17 +156,3 @@ def _command(pid):
             return "" if zombie or int(pid) == os.getpid() else file.read()
     except OSError:
         return ""
-
-
-def test_status_round_trip(tmp_path, monkeypatch):
-    file = tmp_path / "1.status.json"
-    monkeypatch.setenv("CORRLIGHT_STATUS", str(file))
-    assert read_status(file) is None
-    status = JobStatus(folder="runs/a", epoch=1, epochs=3, seconds_left=4.0, ap=0.25)
-    report_status(status)
-    assert read_status(file) == status
-    file.write_text('{"folder": "x", "epo')
-    assert read_status(file) is None
-    file.write_text(json.dumps({"folder": "x", "unknown": 1}))
-    assert read_status(file) is None
-    assert format_seconds(80) == "1 min 20 s"

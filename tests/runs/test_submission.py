@@ -1,7 +1,6 @@
 import json
 import zipfile
 
-from corrlight.runs.results import rounded_seconds
 from corrlight.runs.submission import write_submission
 
 DETECTION = {"image_id": 3, "category_id": 1, "bbox": [0.0, 1.0, 2.0, 3.0], "score": 0.5}
@@ -25,7 +24,3 @@ def test_equal_detections_give_equal_bytes(tmp_path):
     first, second = (write_submission(tmp_path / n, [DETECTION], "a")[0] for n in ("x", "y"))
     assert first.read_bytes() == second.read_bytes()
     assert first.name == "detections_test-dev2017_a_results.zip"
-
-
-def test_seconds_have_a_total():
-    assert rounded_seconds({"a": 1.00004, "b": 2.0}) == {"a": 1.0, "b": 2.0, "total": 3.0}

@@ -1,0 +1,43 @@
+import pytest
+
+from corrlight.config.checks import check_options, check_ranks
+from corrlight.config.compose import compose_config
+
+
+def test_the_defaults_pass():
+    config = compose_config(["trainer=cpu"]).config
+    check_options(config)
+    check_ranks(config)
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("seed=-1", "`seed`"),
+        ("seed=1.5", "`seed`"),
+        ("mode=tset", "`mode`"),
+        ("schedule.lr=0", "`lr`"),
+        ("data.batch_size=0", "`data.batch_size`"),
+        ("trainer.precision=64-true", "`trainer.precision`"),
+        ("trainer.limit_val_batches=0", "`trainer.limit_val_batches`"),
+        ("trainer.gradient_clip_val=-1", "`trainer.gradient_clip_val`"),
+        ("paths.runs_dir=null", "`paths.runs_dir`"),
+        ("detector.assigner=3", "`detector.assigner`"),
+        ("+callbacks.mine=3", "`callbacks.mine`"),
+    ],
+)
+def test_wrong_options_are_named(override, message):
+    with pytest.raises(ValueError, match=message):
+        check_options(compose_config([override]).config)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (["trainer.devices=99"], "`trainer.devices` to be at most"),
+        (["trainer.devices=2", "data.batch_size=3"], "multiple of the 2 ranks"),
+    ],
+)
+def test_ranks_that_cannot_be(overrides, message):
+    with pytest.raises(ValueError, match=message):
+        check_ranks(compose_config(["trainer=cpu", *overrides]).config)
