@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import lightning.pytorch as pl
+import torch
 from lightning.pytorch.callbacks import ModelCheckpoint
+
+from corrlight.arguments import check_choice
+from corrlight.metrics.direction import Direction, better_direction
 
 __all__ = ["RunCheckpoint"]
 
@@ -15,26 +19,36 @@ class RunCheckpoint(ModelCheckpoint):
     """Saves ``last.ckpt`` at every epoch's end and ``best.ckpt`` by a monitored measure.
 
     Args:
-        monitor: Logged measure; higher is better but for losses and localisation errors (oLRP).
+        monitor: Logged measure.
+        mode: "max" keeps the epoch with the largest, "min" that with the smallest; None asks the
+            measure (:func:`~corrlight.metrics.direction.better_direction`).
         every_n_steps: Also save ``last.ckpt`` after every so many batches; None saves at the end
             of epochs only. A resumed run goes on with the next batch.
         **kwargs: Further arguments of Lightning's ``ModelCheckpoint``.
 
     Raises:
-        ValueError: ``every_n_steps`` below 1.
+        ValueError: ``every_n_steps`` below 1, an unknown ``mode``, or at the start of the training
+            no ``mode`` for a count.
     """
 
     def __init__(
-        self, monitor: str | None = "val/AP", every_n_steps: int | None = None, **kwargs: Any
+        self,
+        monitor: str | None = "val/AP",
+        mode: Direction | None = None,
+        every_n_steps: int | None = None,
+        **kwargs: Any,
     ) -> None:
+        if mode is not None:
+            check_choice("mode", mode, get_args(Direction))
         if every_n_steps is not None and (type(every_n_steps) is not int or every_n_steps < 1):
             raise ValueError(
                 f"Expected `every_n_steps` to be null or at least 1, but got {every_n_steps!r}."
             )
         self.every_n_steps = every_n_steps
+        self._mode_is_given = mode is not None
         super().__init__(
             monitor=monitor,
-            mode="min" if monitor is not None and _smaller_is_better(monitor) else "max",
+            mode=mode or "max",
             filename="best",
             save_last=True,
             save_top_k=1,
@@ -45,9 +59,24 @@ class RunCheckpoint(ModelCheckpoint):
         )
 
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
-        """Take the folder from the trainer."""
+        """Take the folder from the trainer, and the direction from the measure."""
+        if not self._mode_is_given and self.monitor is not None:
+            self._follow(pl_module)
         self.dirpath = str(Path(trainer.default_root_dir) / "checkpoints")
         super().setup(trainer, pl_module, stage)
+
+    def _follow(self, pl_module: pl.LightningModule) -> None:
+        assert self.monitor is not None
+        evaluator = getattr(pl_module, "evaluator", None)
+        known = [] if evaluator is None else [evaluator.metrics]
+        found = better_direction(self.monitor, *known)
+        if found is None:
+            raise ValueError(
+                f"Expected a measure that is better one way in `optimized_metric`, but got the "
+                f"count '{self.monitor}' (callbacks.checkpoint.mode=max or min says which)."
+            )
+        self.mode = found
+        self.kth_value = torch.tensor(float("inf" if found == "min" else "-inf"))
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Take over the best measure, also where the folder has moved or is spelt another way."""
@@ -84,7 +113,3 @@ class RunCheckpoint(ModelCheckpoint):
         super().on_train_epoch_end(trainer, pl_module)
         if self._last_global_step_saved != trainer.global_step:
             self._save_last_checkpoint(trainer, self._monitor_candidates(trainer))
-
-
-def _smaller_is_better(monitor: str) -> bool:
-    return monitor.startswith("train/") or "oLRP" in monitor

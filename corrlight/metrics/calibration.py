@@ -21,6 +21,8 @@ class Calibration(Metric):
         num_bins: Number of equally wide score bins.
     """
 
+    smaller_is_better = ("calibration_error",)
+
     def __init__(self, num_bins: int = 10) -> None:
         check_at_least(1, num_bins=num_bins)
         self.num_bins = num_bins

@@ -14,6 +14,11 @@ __all__ = ["Olrp"]
 class Olrp(Metric):
     """Optimal LRP error, its parts and the optimal score threshold of every class."""
 
+    smaller_is_better = (
+        *("oLRP", "oLRP_Loc", "oLRP_FP", "oLRP_FN"),
+        *(f"oLRP_{area}" for area in AREA_RANGES if area != "all"),
+    )
+
     def __call__(self, evaluation: Evaluation) -> MetricResult:
         """Return oLRP, oLRP_Loc, oLRP_FP, oLRP_FN and oLRP by size, with class counts."""
         numbers = olrp(evaluation)

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from corrlight.json_files import as_number
+from corrlight.metrics.direction import better_direction
 from corrlight.reporting.runs import Run, group_seeds, run_names
 
 if TYPE_CHECKING:
@@ -153,6 +154,10 @@ def render_rich(comparison: Comparison, title: str | None = None) -> RichTable:
     for row in comparison.rows:
         # Text, not str: a run's name may hold brackets, which are markup to rich.
         cells = [Text(cell) for cell in _cells(comparison, row)]
+        if row.is_difference:
+            colours = map(_colour, comparison.columns, row.values)
+            for cell, colour in zip(cells[-len(row.values) :], colours, strict=True):
+                cell.stylize(colour)
         table.add_row(*cells, style="bold" if row.is_difference else None)
     return table
 
@@ -209,6 +214,14 @@ def run_table(metrics: Mapping[str, Any], title: str | None = None) -> RichTable
     return table
 
 
+def _colour(column: str, value: Value) -> str:
+    """Return green for a difference that is an improvement, red for the contrary."""
+    way = better_direction(column)
+    if way is None or not value.median:
+        return ""
+    return "green" if (value.median > 0) == (way == "max") else "red"
+
+
 def _header(comparison: Comparison) -> list[str]:
     return ["run", *(["seeds"] if comparison.has_seeds else []), *comparison.columns]
 
@@ -239,6 +252,9 @@ def _caption(comparison: Comparison) -> str:
     if any(row.is_difference for row in comparison.rows):
         of = "of the medians, " if comparison.has_seeds else ""
         parts.append(f"difference {of}second minus first")
+    downwards = [c for c in comparison.columns if better_direction(c) == "min"]
+    if downwards:
+        parts.append(f"lower is better for {', '.join(downwards)}")
     if any(value.median is None for row in comparison.rows for value in row.values):
         parts.append("-: undefined or not measured")
     return "; ".join(parts) + "."

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+from corrlight.metrics.direction import better_direction
 from experiments import (
     backprop_heads,
     table_3_1,
@@ -48,7 +49,7 @@ def gain_claim(table: str, row: str, claimed: float, measure: str = "AP") -> Cla
     """Return the claim that a row is ``claimed`` better than its baseline."""
     found = TABLES[table].row(row)
     assert found is not None, row
-    lower = measure == "oLRP"
+    lower = better_direction(measure) == "min"
     wanted = max(claimed - TOLERANCE, claimed / 2)
 
     def holds(n: Numbers) -> bool:
