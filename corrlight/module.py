@@ -40,7 +40,7 @@ class DetectionModule(pl.LightningModule):
         loss_callbacks: Auxiliary losses by name; each is added as ``weight * callback(positives)``.
         optimizer: Called with the parameter groups.
         lr: Learning rate, already scaled to the batch size.
-        lr_multipliers: Factor of ``lr`` by prefix of the parameter's name.
+        lr_multipliers: Factor of ``lr`` by the name of a module or parameter.
         scheduler: Called with the optimizer and ``steps_per_epoch``; None keeps the rate constant.
         evaluator: Collects the records of validation and test; None skips the measures.
         category_ids: The data set's category id of each label, stored in the checkpoint.

@@ -24,26 +24,29 @@ def parameter_groups(
     Args:
         model: Whose parameters.
         lr: Base rate.
-        lr_multipliers: Factor of the rate by prefix of the parameter's name, such as
-            ``{"detector.backbone": 0.1}``; the longest matching prefix wins.
+        lr_multipliers: Factor of the rate by the name of a module or parameter, such as
+            ``{"detector.backbone": 0.1}``, for all that is below it; the longest name wins.
 
     Raises:
-        ValueError: A prefix that matches no trainable parameter, or no trainable parameter at all.
+        ValueError: A name without trainable parameters, a factor that is no number >= 0, or no
+            trainable parameter at all.
     """
     multipliers = dict(lr_multipliers or {})
+    for prefix, factor in multipliers.items():
+        check_number(f"lr_multipliers.{prefix}", factor)
     unused = set(multipliers)
     by_factor: dict[float, list[nn.Parameter]] = {}
     for name, parameter in model.named_parameters():
         if not parameter.requires_grad:
             continue
-        matching = [prefix for prefix in multipliers if name.startswith(prefix)]
+        matching = [p for p in multipliers if name == p or name.startswith(f"{p}.")]
         unused.difference_update(matching)
         factor = multipliers[max(matching, key=len)] if matching else 1.0
         by_factor.setdefault(factor, []).append(parameter)
     if unused:
         raise ValueError(
-            f"Expected every prefix in `lr_multipliers` to name a trainable parameter, but "
-            f"{sorted(unused)} match none."
+            "Expected every name in `lr_multipliers` to be a module with trainable parameters, "
+            f"but {sorted(unused)} are none."
         )
     if not by_factor:
         raise ValueError("Expected a model with trainable parameters, but everything is frozen.")
@@ -74,6 +77,8 @@ def warmup_multistep(
     """
     if not isinstance(milestones, Sequence) or isinstance(milestones, str):
         raise ValueError(f"Expected `milestones` to be a list of epochs, but got {milestones!r}.")
+    for epoch in milestones:
+        check_number("milestones", epoch, above=0)
     for name, value in (("warmup_steps", warmup_steps), ("gamma", gamma)):
         check_number(name, value)
     if any(b <= a for a, b in itertools.pairwise(milestones)):

@@ -30,6 +30,9 @@ def test_warm_up_is_linear_from_its_ratio():
     ("options", "message"),
     [
         ({"milestones": [3, 2]}, r"`milestones` to increase, but got \[3, 2\]"),
+        ({"milestones": ["8", "11"]}, r"`milestones` to be a finite number > 0, but got '8'"),
+        ({"milestones": [True]}, "`milestones` to be a finite number > 0, but got True"),
+        ({"milestones": "8"}, "`milestones` to be a list of epochs, but got '8'"),
         ({"milestones": [], "warmup_steps": -1}, "`warmup_steps` to be a finite number >= 0"),
         ({"milestones": [], "warmup_ratio": 0.0}, r"`warmup_ratio` to be in \(0, 1\], but got 0.0"),
     ],
@@ -46,6 +49,19 @@ def test_groups_follow_the_longest_prefix_and_leave_frozen_parameters_out():
     assert {g["lr"]: len(g["params"]) for g in groups} == {1.0: 1, 0.1: 1, 0.5: 1}
 
 
+def test_a_name_is_a_module_not_the_beginning_of_another():
+    model = nn.ModuleDict({"backbone": nn.Linear(2, 2), "backbone2": nn.Linear(3, 3)})
+    groups = parameter_groups(model, 1.0, {"backbone": 0.1})
+    sizes = {g["lr"]: sorted(p.numel() for p in g["params"]) for g in groups}
+    assert sizes == {0.1: [2, 4], 1.0: [3, 9]}
+
+
+@pytest.mark.parametrize("factor", ["0.1", -1.0, float("nan"), None])
+def test_factors_are_numbers(factor):
+    with pytest.raises(ValueError, match=r"`lr_multipliers\.a` to be a finite number"):
+        parameter_groups(nn.ModuleDict({"a": nn.Linear(1, 1)}), 1.0, {"a": factor})
+
+
 def test_groups_refuse_a_prefix_that_names_nothing():
-    with pytest.raises(ValueError, match=r"but \['c'\] match none"):
+    with pytest.raises(ValueError, match=r"but \['c'\] are none"):
         parameter_groups(nn.Linear(1, 1), 1.0, {"c": 0.1})

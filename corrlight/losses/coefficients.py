@@ -24,8 +24,7 @@ __all__ = [
     "where_defined",
 ]
 
-# An object of its own, so that an explicit 1.0 can be told from the default.
-_PUBLISHED_STRENGTH = float("1")
+_PUBLISHED_STRENGTH = 1.0
 
 
 def pearson(x: Tensor, y: Tensor) -> Tensor:
@@ -88,7 +87,7 @@ def concordance(x: Tensor, y: Tensor) -> Tensor:
 def spearman(
     x: Tensor,
     y: Tensor,
-    regularization_strength: float = _PUBLISHED_STRENGTH,
+    regularization_strength: float | None = None,
     relative_strength: float | None = None,
 ) -> Tensor:
     """Return the Pearson correlation of the soft ranks of both sides (thesis Eq. 2.2).
@@ -100,7 +99,8 @@ def spearman(
     Args:
         x: ``(P,)``.
         y: ``(P,)``.
-        regularization_strength: Strength of both soft ranks, in units of the values.
+        regularization_strength: Strength of both soft ranks, in units of the values; by default the
+            published 1.0.
         relative_strength: Instead of it, the strength in multiples of (max - min) / n of each
             side. The result then depends on neither scale, and so does the gradient.
 
@@ -116,10 +116,11 @@ def spearman(
         >>> spearman(torch.tensor([0.1, 0.2, 0.9]), torch.tensor([0.5, 0.6, 0.7]), 1e-3)
         tensor(1.)
     """
-    check_number("regularization_strength", regularization_strength, above=0)
+    if regularization_strength is not None:
+        check_number("regularization_strength", regularization_strength, above=0)
     if relative_strength is not None:
         check_number("relative_strength", relative_strength, above=0)
-        if regularization_strength is not _PUBLISHED_STRENGTH:
+        if regularization_strength is not None:
             raise ValueError(
                 "Expected one of `regularization_strength` and `relative_strength`, "
                 f"but got both: {regularization_strength!r} and {relative_strength!r}."
@@ -129,7 +130,8 @@ def spearman(
         return _undefined(x, y)
     groups = Groups.whole(x)
     relative = relative_strength is not None
-    strength = regularization_strength if relative_strength is None else relative_strength
+    given = regularization_strength if relative_strength is None else relative_strength
+    strength = _PUBLISHED_STRENGTH if given is None else given
     return grouped_spearman(x, y, groups, _always(groups), strength, relative).squeeze(0)
 
 

@@ -24,6 +24,8 @@ __all__ = ["alrp_loss", "ap_loss", "rank_sort_loss"]
 # Below these sums of H, nothing is handed on (published constants).
 _LEAST_FP = 1e-10
 _LEAST_FP_ALRP = 1e-5
+# The IoU of equal boxes exceeds 1 by rounding, in half precision too.
+_LARGEST_IOU = 1 + 2**-7
 # Pairs of positives that are compared at a time: 1 MB a temporary, which the cache holds.
 _PAIRS = 1 << 17
 
@@ -64,8 +66,10 @@ def alrp_loss(
     Classification is :math:`1 - \frac{1}{P} \sum_i rank^+(i) / rank(i)`, i itself counted fully;
     its assigned gradient also carries the localisation errors of the positives that outrank i:
     :math:`-(\sum_{j \neq i} H_{ij} e_j + FP(i)) / rank(i) / P` for i (where FP(i) > 1e-5), shared
-    among the negatives. Localisation is the mean over i of the errors e of all positives that score
-    at least as high, over rank(i), with a plain gradient for e at constant ranks.
+    among the negatives. Localisation is the mean over i, in ascending order, of the sum of the
+    errors e of i and of all positives after it, over rank(i), with a plain gradient for e at
+    constant ranks. Of positives with equal logits the later one comes later in that order, as in
+    the published code: exchanging their errors changes the localisation part.
 
     Deviation: without positives the published function raises; here both parts are 0.
 
@@ -118,7 +122,8 @@ def rank_sort_loss(logits: Tensor, targets: Tensor, delta: float = 0.5) -> tuple
         Two scalars, at least float32; computed in float64. Differentiable once.
 
     Raises:
-        ValueError: For shapes that differ, NaN or infinite logits (with their number), bad delta.
+        ValueError: For shapes that differ, NaN or infinite logits (with their number), targets
+            above 1 (by more than rounding), bad delta.
 
     Example:
         >>> rank_sort_loss(torch.tensor([0.0, 0.1, 3.0]), torch.tensor([0.5, 0.0, 0.9]))
@@ -126,6 +131,8 @@ def rank_sort_loss(logits: Tensor, targets: Tensor, delta: float = 0.5) -> tuple
     """
     delta = _checked(logits, targets, delta)
     check_finite("targets", in_full_precision(targets))
+    if targets.numel() and (largest := float(targets.max())) > _LARGEST_IOU:
+        raise ValueError(f"Expected `targets` to be IoUs of at most 1, but got {largest:g}.")
     return _RankSortLoss.apply(logits, targets, delta)
 
 
@@ -146,7 +153,8 @@ class _Examples:
         flat, targets = logits.detach().reshape(-1), targets.detach().reshape(-1)
         self.shape, self.dtype, self.delta = logits.shape, logits.dtype, delta
         positions = positions_of(targets > 0)
-        scores, self.order = flat[positions].double().sort()
+        # Stable: positives with equal logits keep their order on every device.
+        scores, self.order = flat[positions].double().sort(stable=True)
         self.positives = positions[self.order]
         self.scores = scores  # (P,) ascending
         self.targets = targets[self.positives].double()

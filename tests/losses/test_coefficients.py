@@ -169,3 +169,17 @@ def test_both_strengths_are_an_error(strength):
         spearman(x, y, regularization_strength=strength, relative_strength=2.0)
     with pytest.raises(ValueError, match="`relative_strength` to be a finite number > 0"):
         spearman(x, y, relative_strength=0.0)
+
+
+def test_both_strengths_are_refused_after_pickling_too():
+    import copy
+    import functools
+    import pickle
+
+    bound = functools.partial(spearman, relative_strength=0.5)
+    for function in (bound, pickle.loads(pickle.dumps(bound)), copy.deepcopy(bound)):
+        x, y = torch.tensor([0.1, 0.2, 0.9]), torch.tensor([0.5, 0.6, 0.7])
+        assert torch.isfinite(function(x, y))
+        with pytest.raises(ValueError, match="Expected one of `regularization_strength`"):
+            function(x, y, regularization_strength=1.0)
+    assert spearman(x, y) == spearman(x, y, 1.0)

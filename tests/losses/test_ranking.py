@@ -178,6 +178,42 @@ def test_bad_input(loss):
         loss(torch.cat([logits[:6], torch.tensor([float("nan")])]), targets, 0.5)
 
 
+@pytest.mark.parametrize("delta", [0.0, 0.5, 1.0])
+def test_alrp_localisation_follows_the_order_of_tied_positives(delta):
+    """As published: of equal logits the later comes after, and sums are taken from the end."""
+    logits, targets = torch.tensor([1.0, 1.0, 0.0]).double(), torch.tensor([1, 1, 0])
+    above_negative = 1.0 if delta == 0 else min(max(-1 / delta / 2 + 0.5, 0.0), 1.0)
+    false = 0.0 if delta == 0 else above_negative
+    rank = (2.0 if delta == 0 else 1.5) + false
+    found = {}
+    for errors in ([0.2, 0.8], [0.8, 0.2]):
+        e = torch.tensor(errors, dtype=torch.float64, requires_grad=True)
+        classification, localisation = alrp_loss(logits, targets, e, delta)
+        (slope,) = torch.autograd.grad(localisation, e)
+        # Ascending: first, second; the first is summed with the second, the second is alone.
+        expected = ((errors[0] + errors[1]) / rank + errors[1] / rank) / 2
+        assert float(localisation) == pytest.approx(expected, rel=1e-12)
+        assert slope.tolist() == pytest.approx([0.5 / rank, 1 / rank], rel=1e-12)
+        found[errors[0]] = float(classification)
+    assert found[0.2] == found[0.8]
+
+
+def test_ties_keep_their_order_however_many_there_are():
+    """An unstable sort shuffles equal values of long inputs."""
+    count = 5000
+    errors = torch.linspace(0, 1, count, dtype=torch.float64)
+    logits = torch.zeros(count, dtype=torch.float64)
+    _, localisation = alrp_loss(logits, torch.ones(count), errors, 0.0)
+    assert float(localisation) == pytest.approx(float(errors.flip(0).cumsum(0).mean()) / count)
+
+
+@pytest.mark.parametrize("largest", [1.5, 7.0])
+def test_rank_sort_targets_are_ious(largest):
+    with pytest.raises(ValueError, match=f"`targets` to be IoUs of at most 1, but got {largest:g}"):
+        rank_sort_loss(torch.zeros(2), torch.tensor([largest, 0.0]))
+    rank_sort_loss(torch.zeros(2), torch.tensor([1 + 1e-6, 0.0]))
+
+
 def test_alrp_wants_one_error_per_positive():
     logits, targets = random_case(3, 4)
     with pytest.raises(ValueError, match=r"one per positive, \(3,\), but got \(4,\)"):

@@ -7,7 +7,10 @@ one. Boxes are rows of one table of all images, candidates and positives refer t
 from __future__ import annotations
 
 import json
+import struct
+import tokenize
 import zipfile
+import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +25,13 @@ from corrlight.coco.types import Array
 
 __all__ = ["RawCandidates", "RawDump", "write_raw"]
 
+# What a damaged archive raises, whichever of its bytes is wrong: of the archive, of a compressed
+# stream, of the header of an array.
+_UNREADABLE = (
+    OSError, ValueError, EOFError, AttributeError, KeyError, NotImplementedError, RuntimeError,
+    MemoryError, OverflowError, SyntaxError, TypeError, struct.error, tokenize.TokenError,
+    zipfile.BadZipFile, zlib.error,
+)  # fmt: skip
 # Array -> its table (all arrays of a table have one length), whether it holds ids, rows or sizes
 # rather than measured numbers, and the length of a row.
 _ARRAYS: dict[str, tuple[str, bool, int]] = {
@@ -111,12 +121,16 @@ class RawDump:
             ValueError: Naming the array, if it is missing or has the wrong shape, type or range.
         """
         try:
+            # Not np.load itself: it also takes a single array and a pickle for what they are.
+            with zipfile.ZipFile(path):
+                pass
             with np.load(path, allow_pickle=False) as archive:
                 arrays = {name: archive[name] for name in archive.files}
         except FileNotFoundError:
             raise ValueError(f"Expected a dump at {path}, but there is no such file.") from None
-        except (OSError, ValueError, EOFError, AttributeError, zipfile.BadZipFile) as error:
-            raise ValueError(f"Expected {path} to be an .npz file, but got: {error}.") from None
+        except _UNREADABLE as error:
+            reason = " ".join(str(error).split()) or type(error).__name__
+            raise ValueError(f"Expected {path} to be an .npz file, but got: {reason}.") from None
         text = arrays.pop("postprocess", None)
         return cls.from_arrays(arrays, None if text is None else _options(text, path), path)
 
@@ -249,9 +263,30 @@ def _check_references(arrays: Mapping[str, Array], path: Any) -> None:
     scores = arrays.get("candidate_score")
     if scores is not None and np.any((scores < 0) | (scores > 1)):
         raise ValueError(f"Expected `candidate_score` in {path} to be in [0, 1], but it is not.")
-    images = arrays.get("image_id")
-    if images is None:
-        return
+    for name in ("image_size", "file_size"):
+        sizes = arrays.get(name)
+        if sizes is not None and np.any(sizes < 1):
+            row = int(np.argwhere(sizes < 1)[0][0])
+            raise ValueError(
+                f"Expected `{name}` in {path} to be at least 1 pixel, but got "
+                f"{sizes[row].tolist()} in row {row}."
+            )
+    for name in ("positive_iou", "positive_score"):
+        values = arrays[name]
+        # The IoU of equal boxes exceeds 1 by rounding.
+        if len(values) and (values.min() < 0 or values.max() > 1 + 1e-6):
+            row = int(np.argmax((values < 0) | (values > 1 + 1e-6)))
+            raise ValueError(
+                f"Expected `{name}` in {path} to be in [0, 1], but got {values[row]:g} in "
+                f"row {row}."
+            )
+    if "image_id" in arrays:
+        _check_image_ids(arrays, path)
+    _check_owners(arrays, path)
+
+
+def _check_image_ids(arrays: Mapping[str, Array], path: Any) -> None:
+    images = arrays["image_id"]
     if len(np.unique(images)) < len(images):
         raise ValueError(f"Expected every `image_id` in {path} once, but one comes again.")
     for name in ("positive_image_id", "box_image_id"):
@@ -261,6 +296,20 @@ def _check_references(arrays: Mapping[str, Array], path: Any) -> None:
             raise ValueError(
                 f"Expected `{name}` in {path} to be in `image_id`, but got {unknown[0]}."
             )
+
+
+def _check_owners(arrays: Mapping[str, Array], path: Any) -> None:
+    """Check that the box of every positive is one of the positive's image."""
+    if not {"positive_box", "box_image_id"} <= set(arrays):
+        return
+    owner = arrays["box_image_id"][arrays["positive_box"]]
+    wrong = owner != arrays["positive_image_id"]
+    if np.any(wrong):
+        row = int(np.argmax(wrong))
+        raise ValueError(
+            f"Expected `positive_box` in {path} to be a box of the positive's image, but row {row} "
+            f"of image {arrays['positive_image_id'][row]} names a box of image {owner[row]}."
+        )
 
 
 def _options(text: Array, path: Any) -> dict[str, Any]:
