@@ -13,13 +13,17 @@ from pathlib import Path
 
 from corrlight.config.compose import (
     ComposedConfig,
-    ConfigError,
     check_logging,
     compose_config,
     config_dir,
-    override_key,
-    quoted,
     split_overrides,
+)
+from corrlight.config.overrides import (
+    ConfigError,
+    literal_paths,
+    override_key,
+    override_value,
+    quoted,
 )
 from corrlight.runs.ending import BAD_INPUT, FAILED, INTERRUPTED, stop_code
 from corrlight.runs.folder import RunFolder
@@ -39,7 +43,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     from hydra._internal.utils import get_args_parser
 
     flags = get_args_parser().parse_intermixed_args(arguments)
-    overrides = list(flags.overrides)
+    overrides = literal_paths(flags.overrides)
     if flags.config_dir:
         # As an override it reaches the jobs of a sweep and the ranks of a run as well.
         overrides.append(
@@ -67,7 +71,7 @@ def run(overrides: Sequence[str]) -> int:
 
     A configuration that asks for a sweep (``hydra.mode: MULTIRUN`` in an experiment) is one.
     """
-    return _guarded(lambda: _one(overrides))
+    return _guarded(lambda: _one(literal_paths(overrides)))
 
 
 def _one(overrides: Sequence[str]) -> int:
@@ -205,8 +209,8 @@ def _given(overrides: Sequence[str]) -> _Given:
     So nothing has to be typed again; options given beside them win.
     """
     own = list(overrides)
-    named = {key: value for key, _, value in (o.partition("=") for o in own)}
-    target = named.get("ckpt") or named.get("resume", "")
+    named = {override_key(o): o for o in own}
+    target = next((override_value(named[key]) for key in ("ckpt", "resume") if key in named), "")
     if not target or target.lower() in ("true", "false", "null", "none"):
         return _Given(own, own)
     path = Path(target)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,9 +19,10 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, ListConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
+from corrlight.config.overrides import ConfigError, override_key
+
 __all__ = [
     "ComposedConfig",
-    "ConfigError",
     "EmptyChoiceError",
     "check_allowed",
     "check_logging",
@@ -30,15 +30,9 @@ __all__ = [
     "compose_full",
     "config_dir",
     "explain",
-    "override_key",
-    "quoted",
     "split_overrides",
     "to_container",
 ]
-
-
-class ConfigError(ValueError):
-    """A configuration that cannot be composed; the message is one line."""
 
 
 class EmptyChoiceError(ConfigError):
@@ -169,25 +163,6 @@ def check_logging(overrides: Sequence[str]) -> None:
             )
 
 
-def override_key(override: str) -> str:
-    """Return what an override sets: ``corr`` of ``corr=none`` and of ``++corr=none``.
-
-    Raises:
-        ConfigError: It cannot be read.
-    """
-    try:
-        return str(OverridesParser.create().parse_override(override).key_or_group)
-    except HydraException as error:
-        raise ConfigError(f"Cannot read the override '{override}': {_one_line(error)}") from error
-
-
-def quoted(text: str) -> str:
-    """Return a text as an override's value that Hydra reads back as it is, spaces and all."""
-    # Hydra takes a backslash for an escape only before a quote, the closing one among them.
-    escaped = re.sub(r"(\\+)(?='|$)", r"\1\1", text).replace("'", "\\'")
-    return f"'{escaped}'"
-
-
 def explain(error: Exception, overrides: Sequence[str]) -> ConfigError:
     """Return an error of one line for ``overrides`` that do not compose.
 
@@ -195,8 +170,13 @@ def explain(error: Exception, overrides: Sequence[str]) -> ConfigError:
     """
     try:
         parsed = OverridesParser.create().parse_overrides(list(overrides))
-    except HydraException as syntax:
-        return ConfigError(f"Cannot read the overrides {list(overrides)}: {_one_line(syntax)}")
+    except HydraException:
+        try:
+            for text in overrides:
+                override_key(text)
+        except ConfigError as syntax:
+            return syntax
+        return ConfigError(_one_line(error))
     hydra = GlobalHydra.instance().hydra
     assert hydra is not None
     loader = hydra.config_loader

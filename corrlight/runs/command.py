@@ -150,7 +150,7 @@ def _diff(arguments: argparse.Namespace) -> int:
 
 def _rerun(arguments: argparse.Namespace) -> int:
     # Composing takes Hydra, which the other sub-commands need not wait for.
-    from corrlight.config.compose import override_key, quoted
+    from corrlight.config.overrides import override_key, quoted
 
     entry = find_entry(arguments.runs, arguments.run)
     # Code is not allowed by what a folder says.

@@ -5,7 +5,8 @@ import re
 import pytest
 from omegaconf import OmegaConf
 
-from corrlight.config.compose import ConfigError, split_overrides
+from corrlight.config.compose import split_overrides
+from corrlight.config.overrides import ConfigError
 from corrlight.sweeps.launcher import compose_launcher, launcher_of
 from corrlight.sweeps.local import SweepOptions
 from corrlight.sweeps.slurm import SlurmOptions

@@ -17,7 +17,7 @@ from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig
 
-from corrlight.config.compose import ConfigError, override_key
+from corrlight.config.overrides import ConfigError, override_key
 from corrlight.sweeps.plugins import SweepTask
 
 __all__ = ["CorrlightLauncher", "CorrlightSweeper"]
