@@ -1,4 +1,3 @@
-import json
 import os
 import signal
 import sys
@@ -10,54 +9,16 @@ import pytest
 from corrlight.runs.command import main
 from corrlight.runs.entries import find_entries
 from corrlight.runs.folder import RunFolder
-
-
-def make_run(
-    runs, name, identity, *, seed=0, status="finished", ap=0.25, epochs=2, weight=0.2, images=6
-):
-    folder = RunFolder(runs / name / identity)
-    folder.create()
-    folder.write_yaml(
-        "config.yaml",
-        {"seed": seed, "corr": {"coefficient": "concordance", "weight": weight}, "name": None},
-    )
-    folder.write_yaml("overrides.yaml", [f"seed={seed}", "corr=concordance"])
-    folder.write_json("environment.json", {"status": status, "seed": seed, "wall_seconds": 80.0})
-    folder.write_csv("metrics.csv", [{"epoch": k} for k in range(epochs)])
-    if status == "finished":
-        folder.write_json("metrics.json", {"AP": ap, "AP50": 0.5, "num_images": images})
-    return folder
+from tests.runs.folders import make_run, some_runs
 
 
 @pytest.fixture
 def runs(tmp_path):
-    runs = tmp_path / "runs"
-    make_run(runs, "a", "0123456789ab")
-    make_run(runs, "a", "1123456789ab", seed=1, ap=0.3, weight=0.3, images=8)
-    make_run(runs, "b", "2123456789ab", status="stopped", epochs=1)
-    make_run(runs, "b", "3123456789ab", status="running")
-    (runs / ".sweeps" / "sweep-0").mkdir(parents=True)
-    return runs
+    return some_runs(tmp_path / "runs")
 
 
 def call(runs, *arguments):
     return main([*arguments, "--runs", str(runs)])
-
-
-def test_states_come_from_the_folders_alone(runs):
-    broken = RunFolder(runs / "a" / "0123456789ab").metrics_file
-    broken.write_text(broken.read_text()[:10])
-    states = {entry.name: entry.state for entry in find_entries(runs)}
-    assert states == {
-        "a/0123456789ab": "broken",
-        "a/1123456789ab": "finished",
-        "b/2123456789ab": "stopped",
-        "b/3123456789ab": "broken",
-    }
-    folder = RunFolder(runs / "b" / "3123456789ab")
-    folder.lock()
-    assert {e.name: e.state for e in find_entries(runs)}["b/3123456789ab"] == "running"
-    folder.unlock()
 
 
 def test_groups_are_filtered_by_the_choice_that_was_made(runs, capsys):
@@ -273,14 +234,3 @@ def test_no_folder_of_runs_is_one_line(tmp_path, capsys):
     error = capsys.readouterr().err
     assert error.startswith("error: Expected the folder of all runs")
     assert error.count("\n") == 1
-
-
-def test_files_of_other_content_do_not_stop_the_list(runs):
-    folder = runs / "a" / "0123456789ab"
-    (folder / "config.yaml").write_text("- 1\n- 2\n")
-    (folder / "environment.json").write_text(json.dumps([1]))
-    (folder / "metrics.csv").write_bytes(b"\xff\xfe\x00")
-    entry = next(e for e in find_entries(runs) if e.name.endswith("0123456789ab"))
-    assert (entry.config, entry.environment, entry.epochs) == ({}, {}, 0)
-    (folder / "environment.json").write_text(json.dumps({"git": "none"}))
-    assert call(runs, "list") == 0
