@@ -7,7 +7,6 @@ import time
 from typing import Any
 
 import lightning.pytorch as pl
-from lightning.pytorch.strategies.launchers import _SubprocessScriptLauncher
 
 from corrlight.config.build import effective_lr
 from corrlight.config.compose import ComposedConfig, to_container
@@ -15,7 +14,8 @@ from corrlight.config.ranks import is_main_process, ranks_per_node
 from corrlight.engine.agreement import RankAgreement
 from corrlight.engine.checkpoint import discard_unreadable, readable_checkpoint
 from corrlight.engine.prepare import Run
-from corrlight.engine.stopping import RunStopped, let_ranks_go, stopped_by
+from corrlight.engine.stopping import RunStopped, stopped_by
+from corrlight.lightning_private import forget_ranks, started_ranks
 from corrlight.runs.environment import describe_environment
 from corrlight.runs.known_data import note_data
 from corrlight.runs.replay import replay
@@ -88,7 +88,7 @@ def _fit(run: Run, resume_from: str | None, environment: dict[str, Any] | None) 
         raise stopped_by(error) from error
     finally:
         if status != "finished":
-            let_ranks_go()
+            forget_ranks()
             _end_ranks(trainer)
         if environment is not None:
             environment["status"] = status
@@ -102,8 +102,7 @@ def _fit(run: Run, resume_from: str | None, environment: dict[str, Any] | None) 
 
 def _end_ranks(trainer: pl.Trainer) -> None:
     """End the other ranks of this machine, which would wait for this one for ever."""
-    launcher = trainer.strategy.launcher
-    ranks = launcher.procs if isinstance(launcher, _SubprocessScriptLauncher) else []
+    ranks = started_ranks(trainer)
     deadline = time.monotonic() + _RANK_SECONDS
     while time.monotonic() < deadline and any(rank.poll() is None for rank in ranks):
         time.sleep(0.1)
