@@ -1,4 +1,4 @@
-"""Lightning's private parts are still there, do what we take them for, and are used in one place."""
+"""Lightning's private parts are there, do what we take them for, and are used in one place."""
 
 import ast
 import subprocess

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import threading
+import time
 from types import FrameType
 from typing import Any
 
@@ -24,11 +25,13 @@ from corrlight.lightning_private import (
 from corrlight.runs.ending import STOP_SECONDS
 from corrlight.runs.folder import RunFolder
 
-__all__ = ["RunStopped", "StopSignals", "stopped_by"]
+__all__ = ["RunStopped", "StopSignals", "end_ranks", "stopped_by"]
 
 # SIGUSR1 and SIGUSR2 are what SLURM sends before a job's time is over, to all of its processes;
 # SIGHUP comes when a terminal is closed.
 _SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1, signal.SIGUSR2, signal.SIGHUP)
+# Ranks that fail with the main process have this long to say why.
+_RANK_SECONDS = 10.0
 
 
 class RunStopped(SystemExit):
@@ -46,6 +49,18 @@ class RunStopped(SystemExit):
 def stopped_by(error: SystemExit) -> RunStopped:
     """Return what Lightning's own answers to SIGTERM (exit code 0 there) and Ctrl-C mean."""
     return RunStopped(signal.SIGTERM if isinstance(error, SIGTERMException) else signal.SIGINT)
+
+
+def end_ranks(trainer: pl.Trainer) -> None:
+    """End the other ranks of this machine, which would wait for this one for ever."""
+    forget_ranks()
+    ranks = started_ranks(trainer)
+    deadline = time.monotonic() + _RANK_SECONDS
+    while time.monotonic() < deadline and any(rank.poll() is None for rank in ranks):
+        time.sleep(0.1)
+    for rank in ranks:
+        if rank.poll() is None:
+            rank.kill()
 
 
 class StopSignals(pl.Callback):
