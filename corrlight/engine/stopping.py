@@ -22,14 +22,11 @@ from corrlight.lightning_private import (
     state_before_validation,
     swap_averages,
 )
-from corrlight.runs.ending import STOP_SECONDS
+from corrlight.runs.ending import STOP_SECONDS, STOP_SIGNALS
 from corrlight.runs.folder import RunFolder
 
 __all__ = ["RunStopped", "StopSignals", "end_ranks", "stopped_by"]
 
-# SIGUSR1 and SIGUSR2 are what SLURM sends before a job's time is over, to all of its processes;
-# SIGHUP comes when a terminal is closed.
-_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1, signal.SIGUSR2, signal.SIGHUP)
 # Ranks that fail with the main process have this long to say why.
 _RANK_SECONDS = 10.0
 
@@ -87,7 +84,7 @@ class StopSignals(pl.Callback):
         if trainer.received_sigterm:  # While it was getting ready; nothing is lost.
             raise RunStopped(signal.SIGTERM)
         if threading.current_thread() is threading.main_thread():
-            for signum in _SIGNALS:
+            for signum in STOP_SIGNALS:
                 # nohup asks to go on when the terminal is closed.
                 if signum != signal.SIGHUP or signal.getsignal(signum) != signal.SIG_IGN:
                     signal.signal(signum, self._receive)

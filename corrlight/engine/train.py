@@ -44,19 +44,19 @@ def run_train(run: Run, composed: ComposedConfig) -> dict[str, Any]:
         metrics: dict[str, Any] = folder.read_json("metrics.json")
         return metrics
     try:
-        resume_from = _open_folder(run) if main else _resume_checkpoint(run)
-    except (ValueError, OSError) as error:
-        raise RunFolderError(str(error)) from error
-    if main:
-        folder.write_yaml("config.yaml", to_container(config))
-        folder.write_yaml("overrides.yaml", list(composed.overrides))
-        environment = {**_start_environment(run), "choices": dict(composed.choices)}
-        folder.write_json("environment.json", environment)
-        for logger in trainer.loggers:
-            logger.log_hyperparams(to_container(config))
-    record = {**to_container(config), "run": folder.path.name, "resume_from": resume_from}
-    trainer.callbacks.insert(0, RankAgreement(record))  # type: ignore[attr-defined]
-    try:
+        try:
+            resume_from = _open_folder(run) if main else _resume_checkpoint(run)
+        except (ValueError, OSError) as error:
+            raise RunFolderError(str(error)) from error
+        if main:
+            folder.write_yaml("config.yaml", to_container(config))
+            folder.write_yaml("overrides.yaml", list(composed.overrides))
+            environment = {**_start_environment(run), "choices": dict(composed.choices)}
+            folder.write_json("environment.json", environment)
+            for logger in trainer.loggers:
+                logger.log_hyperparams(to_container(config))
+        record = {**to_container(config), "run": folder.path.name, "resume_from": resume_from}
+        trainer.callbacks.insert(0, RankAgreement(record))  # type: ignore[attr-defined]
         _fit(run, resume_from, environment if main else None)
         if main:
             write_results(folder, run.module.evaluation, {"num_epochs": trainer.current_epoch})

@@ -8,6 +8,7 @@ import torch
 from corrlight.app import BAD_INPUT, main
 from corrlight.app import run as run_app
 from corrlight.callbacks import RunCheckpoint
+from corrlight.runs.folder import RunFolder
 from experiments import table_5_1
 from experiments.harness.command import main as run_table
 from tests.integration.conftest import run_folder
@@ -80,6 +81,7 @@ def test_a_damaged_checkpoint_gives_way_to_the_one_before(command, finished, run
     assert "Traceback" not in error
     assert "no earlier checkpoint; rerun=true starts the run anew" in error
     assert before == {path: path.read_bytes() for path in checkpoints.iterdir()}
+    assert not RunFolder(folder).held
 
 
 @pytest.mark.parametrize("place", ["a file", "/proc/corrlight"])
