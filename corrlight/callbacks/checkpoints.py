@@ -10,6 +10,7 @@ import torch
 from lightning.pytorch.callbacks import ModelCheckpoint
 
 from corrlight.arguments import check_choice
+from corrlight.lightning_private import accumulates, in_last_batch, last_saved_step, save_last
 from corrlight.metrics.direction import Direction, better_direction
 
 __all__ = ["RunCheckpoint"]
@@ -102,14 +103,13 @@ class RunCheckpoint(ModelCheckpoint):
         batch_idx: int,
     ) -> None:
         """Save within the epoch; its last batch is left to the end of the epoch."""
-        progress = trainer.fit_loop.epoch_loop.batch_progress
         due = self.every_n_steps is not None and (batch_idx + 1) % self.every_n_steps == 0
         # Gradients that are being accumulated are in no checkpoint.
-        if due and not progress.is_last_batch and not trainer.fit_loop._should_accumulate():
-            self._save_last_checkpoint(trainer, self._monitor_candidates(trainer))
+        if due and not in_last_batch(trainer) and not accumulates(trainer):
+            save_last(self, trainer)
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Save after the epoch's validation; ``last.ckpt`` also where it is not the best."""
         super().on_train_epoch_end(trainer, pl_module)
-        if self._last_global_step_saved != trainer.global_step:
-            self._save_last_checkpoint(trainer, self._monitor_candidates(trainer))
+        if last_saved_step(self) != trainer.global_step:
+            save_last(self, trainer)

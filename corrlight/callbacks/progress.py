@@ -8,16 +8,16 @@ from collections.abc import Sequence
 from typing import Any
 
 import lightning.pytorch as pl
-from lightning.pytorch.callbacks import RichProgressBar
 from rich import get_console
 from rich.text import Text
 
+from corrlight.lightning_private import EpochBar
 from corrlight.runs.status import format_seconds
 
 __all__ = ["EpochProgress", "format_seconds"]
 
 
-class EpochProgress(RichProgressBar):
+class EpochProgress(EpochBar):
     """Lightning's rich bar, and after every epoch one line that stays.
 
     ``epoch 3/12  loss 1.234  AP 0.312  beta_cls 0.421  lr 0.02  12.3 s  ETA 1 min 50 s``
@@ -127,9 +127,9 @@ class EpochProgress(RichProgressBar):
             return None
         return epoch * max(0, trainer.max_epochs - epochs_done)
 
-    def _get_train_description(self, current_epoch: int) -> str:
-        # Lightning counts from 0 up to max_epochs - 1; the lines count from 1.
-        return _epoch_name(self.trainer).ljust(len(self.validation_description))
+    def epoch_text(self) -> str:
+        """Return the epoch as the lines name it; Lightning counts from 0 to max_epochs - 1."""
+        return _epoch_name(self.trainer)
 
     def _print(self, line: str) -> None:
         if self.progress is not None and self.is_enabled:

@@ -46,6 +46,8 @@ def wandb_logger(
     """
     from lightning.pytorch.loggers import WandbLogger as LightningWandbLogger
 
+    from corrlight.lightning_private import wandb_options
+
     folder = Path(save_dir).resolve()
 
     class WandbLogger(LightningWandbLogger):
@@ -57,9 +59,9 @@ def wandb_logger(
             """Start the run or go on with it, log the configuration, and see to its end."""
             is_test = params.get("mode") == "test"
             if is_test:
-                self._wandb_init["name"] = f"{name or folder.parent.parent.name} ({folder.name})"
+                wandb_options(self)["name"] = f"{name or folder.parent.parent.name} ({folder.name})"
             else:
-                self._wandb_init["id"] = _earlier_id(folder)
+                wandb_options(self)["id"] = _earlier_id(folder)
             super().log_hyperparams(params, *args, **kwargs)
             if not is_test:
                 write_text(folder / _ID_FILE, json.dumps({"id": self.experiment.id}) + "\n")

@@ -6,7 +6,9 @@ import json
 import os
 import pickle
 import shutil
+import struct
 import zipfile
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,6 +18,13 @@ from lightning.pytorch.plugins.io import CheckpointIO
 from safetensors import SafetensorError, safe_open
 
 from corrlight.atomic import atomic_path
+from corrlight.engine.checksums import (
+    check_intact,
+    digest_file,
+    move_digest,
+    sha256_of,
+    write_digest,
+)
 
 __all__ = [
     "LAST",
@@ -30,9 +39,12 @@ __all__ = [
 # Of the last epoch (or batch), and the one before it.
 LAST, PREVIOUS = "last.ckpt", "previous.ckpt"
 
-# What torch raises for a file that is cut off, changed, or holds more than plain data.
+# What readers of archives and pickles raise for a file that is cut off, changed, or holds more than
+# plain data. A changed pickle calls for whatever its bytes happen to mean.
 _UNREADABLE = (
-    RuntimeError, OSError, EOFError, ValueError, pickle.UnpicklingError, zipfile.BadZipFile,
+    RuntimeError, OSError, EOFError, ValueError, LookupError, TypeError, AttributeError,
+    ArithmeticError, AssertionError, ImportError, pickle.UnpicklingError, zipfile.BadZipFile,
+    struct.error, zlib.error,
 )  # fmt: skip
 
 
@@ -46,16 +58,20 @@ def load_checkpoint(path: str | Path, map_location: Any = "cpu") -> dict[str, An
 
     Raises:
         FileNotFoundError: There is no such file.
-        ValueError: The file is cut off, or holds more than tensors and plain containers.
+        ValueError: The file is cut off or damaged (:func:`check_intact`), or holds more than
+            tensors and plain containers.
     """
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(f"Expected a checkpoint file, but there is no {path}.")
-    if path.suffix == ".safetensors":
-        return _load_safetensors(path, map_location)
     try:
+        check_intact(path)
+        if path.suffix == ".safetensors":
+            return _load_safetensors(path, map_location)
         content = torch.load(path, map_location=map_location, weights_only=True)
-    except _UNREADABLE as error:
+    except torch.OutOfMemoryError:
+        raise  # Nothing is wrong with the file.
+    except (*_UNREADABLE, SafetensorError) as error:
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise ValueError(f"Cannot read the checkpoint {path}: {reason}") from error
     if not isinstance(content, dict):
@@ -65,16 +81,13 @@ def load_checkpoint(path: str | Path, map_location: Any = "cpu") -> dict[str, An
 
 def _load_safetensors(path: Path, device: Any) -> dict[str, Any]:
     content: dict[str, Any] = {}
-    try:
-        with safe_open(path, "pt", str(device)) as file:
-            for key, text in (file.metadata() or {}).items():
-                try:
-                    content[key] = json.loads(text)
-                except ValueError:
-                    content[key] = text
-            content["state_dict"] = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except (SafetensorError, OSError) as error:
-        raise ValueError(f"Cannot read the checkpoint {path}: {error}") from error
+    with safe_open(path, "pt", str(device)) as file:
+        for key, text in (file.metadata() or {}).items():
+            try:
+                content[key] = json.loads(text)
+            except ValueError:
+                content[key] = text
+        content["state_dict"] = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     return content
 
 
@@ -131,17 +144,20 @@ def discard_unreadable(folder: Path) -> None:
     last = folder / LAST
     if last.is_file():
         last.replace(folder / "unreadable.ckpt")
+        digest_file(last).unlink(missing_ok=True)
 
 
 def _keep(path: Path) -> None:
     """Make ``path`` also the previous checkpoint; there is no moment without either."""
-    link = path.with_name(f".{PREVIOUS}.link")
-    link.unlink(missing_ok=True)
-    try:
-        os.link(path, link)
-    except OSError:  # A file system without links.
-        shutil.copyfile(path, link)
-    link.replace(path.with_name(PREVIOUS))
+    previous = path.with_name(PREVIOUS)
+    # Where both names are of one file already, as after a kill between this and the renaming of
+    # the next, rename() does nothing and leaves the link: atomic_path removes it.
+    with atomic_path(previous) as link:
+        try:
+            os.link(path, link)
+        except OSError:  # A file system without links.
+            shutil.copyfile(path, link)
+    move_digest(path, previous)
 
 
 class AtomicCheckpointIO(CheckpointIO):
@@ -153,7 +169,8 @@ class AtomicCheckpointIO(CheckpointIO):
         """Write ``checkpoint``; an older file survives any failure.
 
         The ``last.ckpt`` that it replaces stays as ``previous.ckpt``, should a file system lose
-        what it said was written.
+        what it said was written. The digest beside the file is written after it; a run that is
+        killed before leaves an older one or none (:func:`check_intact`).
 
         Raises:
             OSError: The disk is full or cannot be written; the message names the file.
@@ -162,8 +179,10 @@ class AtomicCheckpointIO(CheckpointIO):
         try:
             with atomic_path(path) as temporary:
                 torch.save(checkpoint, temporary)
+                digest = sha256_of(temporary)
                 if path.name == LAST and path.is_file():
                     _keep(path)
+            write_digest(path, digest)
         except OSError as error:
             raise OSError(f"Cannot write the checkpoint {path}: {error.strerror}.") from error
         except RuntimeError as error:  # What torch's own writer says of a full disk.
@@ -179,5 +198,6 @@ class AtomicCheckpointIO(CheckpointIO):
         return load_checkpoint(path, map_location or "cpu")
 
     def remove_checkpoint(self, path: Any) -> None:
-        """Delete a checkpoint file."""
+        """Delete a checkpoint file and its digest."""
         Path(path).unlink(missing_ok=True)
+        digest_file(Path(path)).unlink(missing_ok=True)

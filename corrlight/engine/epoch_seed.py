@@ -10,6 +10,8 @@ import numpy as np
 import torch
 import torch.distributed as dist
 
+from corrlight.lightning_private import drop_train_loader, in_last_batch
+
 __all__ = ["EpochSeed"]
 
 
@@ -40,7 +42,7 @@ class EpochSeed(pl.Callback):
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
     ) -> None:
         """Store the random states of all ranks in the middle of an epoch (a collective)."""
-        if not trainer.training or trainer.fit_loop.epoch_loop.batch_progress.is_last_batch:
+        if not trainer.training or in_last_batch(trainer):
             return
         states: list[Any] = [_random_state()]
         if trainer.world_size > 1:
@@ -57,14 +59,8 @@ class EpochSeed(pl.Callback):
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Go on with the random numbers and the images of a resumed epoch."""
-        loop = trainer.fit_loop
-        if trainer.ckpt_path is not None and loop._data_fetcher is not None:
-            # Lightning made the loader to count its batches, before it read the checkpoint: it
-            # stands at the first batch of the first epoch, and its workers load that already.
-            # Without it Lightning asks for another before the first step, and restores its state.
-            loop._data_fetcher.teardown()
-            loop._data_fetcher = None
-            loop._combined_loader = None
+        if trainer.ckpt_path is not None:
+            drop_train_loader(trainer)
         if self._resumed is not None:
             _set_random_state(self._resumed)
             self._resumed = None

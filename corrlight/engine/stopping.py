@@ -5,23 +5,30 @@ from __future__ import annotations
 import os
 import signal
 import threading
+import time
 from types import FrameType
 from typing import Any
 
 import lightning.pytorch as pl
-from lightning.fabric.strategies.launchers.subprocess_script import _ChildProcessObserver
 from lightning.pytorch.callbacks import WeightAveraging
-from lightning.pytorch.strategies.launchers import _SubprocessScriptLauncher
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 
-from corrlight.runs.ending import STOP_SECONDS
+from corrlight.lightning_private import (
+    accumulates,
+    averages_in_use,
+    forget_ranks,
+    in_last_batch,
+    started_ranks,
+    state_before_validation,
+    swap_averages,
+)
+from corrlight.runs.ending import STOP_SECONDS, STOP_SIGNALS
 from corrlight.runs.folder import RunFolder
 
-__all__ = ["RunStopped", "StopSignals", "let_ranks_go", "stopped_by"]
+__all__ = ["RunStopped", "StopSignals", "end_ranks", "stopped_by"]
 
-# SIGUSR1 and SIGUSR2 are what SLURM sends before a job's time is over, to all of its processes;
-# SIGHUP comes when a terminal is closed.
-_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1, signal.SIGUSR2, signal.SIGHUP)
+# Ranks that fail with the main process have this long to say why.
+_RANK_SECONDS = 10.0
 
 
 class RunStopped(SystemExit):
@@ -41,15 +48,16 @@ def stopped_by(error: SystemExit) -> RunStopped:
     return RunStopped(signal.SIGTERM if isinstance(error, SIGTERMException) else signal.SIGINT)
 
 
-def let_ranks_go() -> None:
-    """Let ranks of this machine end before the main process, which Lightning kills otherwise.
-
-    Its observer sends SIGKILL as soon as a rank has ended with an exit code, be it in the middle of
-    a checkpoint or of an error message.
-    """
-    for thread in threading.enumerate():
-        if isinstance(thread, _ChildProcessObserver):
-            thread._child_processes = []
+def end_ranks(trainer: pl.Trainer) -> None:
+    """End the other ranks of this machine, which would wait for this one for ever."""
+    forget_ranks()
+    ranks = started_ranks(trainer)
+    deadline = time.monotonic() + _RANK_SECONDS
+    while time.monotonic() < deadline and any(rank.poll() is None for rank in ranks):
+        time.sleep(0.1)
+    for rank in ranks:
+        if rank.poll() is None:
+            rank.kill()
 
 
 class StopSignals(pl.Callback):
@@ -76,7 +84,7 @@ class StopSignals(pl.Callback):
         if trainer.received_sigterm:  # While it was getting ready; nothing is lost.
             raise RunStopped(signal.SIGTERM)
         if threading.current_thread() is threading.main_thread():
-            for signum in _SIGNALS:
+            for signum in STOP_SIGNALS:
                 # nohup asks to go on when the terminal is closed.
                 if signum != signal.SIGHUP or signal.getsignal(signum) != signal.SIG_IGN:
                     signal.signal(signum, self._receive)
@@ -89,10 +97,9 @@ class StopSignals(pl.Callback):
         self.received = signum
         trainer = self._trainer
         assert trainer is not None
-        let_ranks_go()
-        launcher = trainer.strategy.launcher
-        if isinstance(launcher, _SubprocessScriptLauncher):
-            launcher.kill(signal.SIGTERM)
+        forget_ranks()
+        for rank in started_ranks(trainer):
+            rank.send_signal(signal.SIGTERM)
         # One that does not come to its next batch (a collective that lost a rank) is ended.
         watchdog = threading.Timer(STOP_SECONDS, os._exit, [128 + signum])
         watchdog.daemon = True
@@ -103,8 +110,7 @@ class StopSignals(pl.Callback):
 
     def on_train_batch_end(self, trainer: pl.Trainer, *args: Any) -> None:
         """Stop here if any rank was asked to; the epoch's last batch leaves it to validation."""
-        last = trainer.fit_loop.epoch_loop.batch_progress.is_last_batch
-        if last or trainer.fit_loop._should_accumulate():
+        if in_last_batch(trainer) or accumulates(trainer):
             return
         if trainer.strategy.reduce_boolean_decision(self.received is not None, all=False):
             trainer.save_checkpoint(self.folder.last_checkpoint)
@@ -118,8 +124,7 @@ class StopSignals(pl.Callback):
 
     def on_validation_epoch_start(self, trainer: pl.Trainer, *args: Any) -> None:
         """Note the averages that now stand in for the weights that are trained."""
-        averaging = [c for c in trainer.callbacks if isinstance(c, WeightAveraging)]  # type: ignore[attr-defined]
-        self._stand_ins = [c for c in averaging if c._average_model is not None]
+        self._stand_ins = averages_in_use(trainer)
 
     def on_validation_epoch_end(self, trainer: pl.Trainer, *args: Any) -> None:
         """Forget them: the trained weights are back."""
@@ -134,7 +139,7 @@ class StopSignals(pl.Callback):
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException
     ) -> None:
         """Let ranks say what failed; one that lost a stopped rank within a validation stops."""
-        let_ranks_go()
+        forget_ranks()
         if (
             self.received is not None
             and _validates(trainer)
@@ -146,15 +151,11 @@ class StopSignals(pl.Callback):
     def _save_before_validation(self, trainer: pl.Trainer) -> None:
         """Write the state before a validation on the main process; the others write nothing."""
         for averages in self._stand_ins:
-            averages._swap_models(trainer.lightning_module)
-        checkpoint = trainer._checkpoint_connector.dump_checkpoint(False)
-        # The loops' state of a validation that has begun: a resumed run makes it from its start.
-        begun = {"ready": 1, "started": 1, "processed": 0, "completed": 0}
-        progress = checkpoint["loops"]["fit_loop"]["epoch_loop.val_loop.batch_progress"]
-        progress.update(total=dict(begun), current=dict(begun), is_last_batch=False)
+            swap_averages(averages, trainer.lightning_module)
+        checkpoint = state_before_validation(trainer)
         trainer.strategy.save_checkpoint(checkpoint, self.folder.last_checkpoint)
         for averages in self._stand_ins:
-            averages._swap_models(trainer.lightning_module)
+            swap_averages(averages, trainer.lightning_module)
 
 
 def _validates(trainer: pl.Trainer) -> bool:

@@ -16,7 +16,7 @@ from corrlight.config.ranks import is_main_process
 from corrlight.engine.bounds_and_dump import BoundsAtTest, RawDumper
 from corrlight.engine.checkpoint import LAST, PREVIOUS, load_weights
 from corrlight.engine.prepare import Run
-from corrlight.engine.stopping import stopped_by
+from corrlight.engine.stopping import end_ranks, stopped_by
 from corrlight.engine.trainer import make_trainer
 from corrlight.metrics.image_bounds import ImageBounds
 from corrlight.runs.environment import describe_environment
@@ -57,11 +57,15 @@ def run_test(run: Run, checkpoint: Path) -> dict[str, Any]:
     if is_main_process():
         for logger in trainer.loggers:
             logger.log_hyperparams(to_container(config))
-    started = time.perf_counter()
+    started, ended = time.perf_counter(), False
     try:
         trainer.test(module, datamodule=data, verbose=False)
+        ended = True
     except SystemExit as error:
         raise stopped_by(error) from error
+    finally:
+        if not ended:
+            end_ranks(trainer)
     metrics = {**module.evaluation.metrics, **({} if bounds is None else bounds.values)}
     if is_main_process():
         seconds = {**module.evaluation.seconds}

@@ -6,16 +6,13 @@ import logging
 import time
 from typing import Any
 
-import lightning.pytorch as pl
-from lightning.pytorch.strategies.launchers import _SubprocessScriptLauncher
-
 from corrlight.config.build import effective_lr
 from corrlight.config.compose import ComposedConfig, to_container
 from corrlight.config.ranks import is_main_process, ranks_per_node
 from corrlight.engine.agreement import RankAgreement
 from corrlight.engine.checkpoint import discard_unreadable, readable_checkpoint
 from corrlight.engine.prepare import Run
-from corrlight.engine.stopping import RunStopped, let_ranks_go, stopped_by
+from corrlight.engine.stopping import RunStopped, end_ranks, stopped_by
 from corrlight.runs.environment import describe_environment
 from corrlight.runs.known_data import note_data
 from corrlight.runs.replay import replay
@@ -24,9 +21,6 @@ from corrlight.runs.results import rounded_seconds, write_results
 __all__ = ["RunFolderError", "run_train"]
 
 log = logging.getLogger("corrlight")
-
-# Ranks that fail with the main process have this long to say why.
-_RANK_SECONDS = 10.0
 
 
 class RunFolderError(ValueError):
@@ -50,19 +44,19 @@ def run_train(run: Run, composed: ComposedConfig) -> dict[str, Any]:
         metrics: dict[str, Any] = folder.read_json("metrics.json")
         return metrics
     try:
-        resume_from = _open_folder(run) if main else _resume_checkpoint(run)
-    except (ValueError, OSError) as error:
-        raise RunFolderError(str(error)) from error
-    if main:
-        folder.write_yaml("config.yaml", to_container(config))
-        folder.write_yaml("overrides.yaml", list(composed.overrides))
-        environment = {**_start_environment(run), "choices": dict(composed.choices)}
-        folder.write_json("environment.json", environment)
-        for logger in trainer.loggers:
-            logger.log_hyperparams(to_container(config))
-    record = {**to_container(config), "run": folder.path.name, "resume_from": resume_from}
-    trainer.callbacks.insert(0, RankAgreement(record))  # type: ignore[attr-defined]
-    try:
+        try:
+            resume_from = _open_folder(run) if main else _resume_checkpoint(run)
+        except (ValueError, OSError) as error:
+            raise RunFolderError(str(error)) from error
+        if main:
+            folder.write_yaml("config.yaml", to_container(config))
+            folder.write_yaml("overrides.yaml", list(composed.overrides))
+            environment = {**_start_environment(run), "choices": dict(composed.choices)}
+            folder.write_json("environment.json", environment)
+            for logger in trainer.loggers:
+                logger.log_hyperparams(to_container(config))
+        record = {**to_container(config), "run": folder.path.name, "resume_from": resume_from}
+        trainer.callbacks.insert(0, RankAgreement(record))  # type: ignore[attr-defined]
         _fit(run, resume_from, environment if main else None)
         if main:
             write_results(folder, run.module.evaluation, {"num_epochs": trainer.current_epoch})
@@ -88,8 +82,7 @@ def _fit(run: Run, resume_from: str | None, environment: dict[str, Any] | None) 
         raise stopped_by(error) from error
     finally:
         if status != "finished":
-            let_ranks_go()
-            _end_ranks(trainer)
+            end_ranks(trainer)
         if environment is not None:
             environment["status"] = status
             environment["wall_seconds"] += round(time.perf_counter() - started, 2)
@@ -98,18 +91,6 @@ def _fit(run: Run, resume_from: str | None, environment: dict[str, Any] | None) 
             measured = getattr(run.module.evaluation, "seconds", {})
             environment["measure_seconds"] = rounded_seconds(measured)
             run.folder.write_json("environment.json", environment)
-
-
-def _end_ranks(trainer: pl.Trainer) -> None:
-    """End the other ranks of this machine, which would wait for this one for ever."""
-    launcher = trainer.strategy.launcher
-    ranks = launcher.procs if isinstance(launcher, _SubprocessScriptLauncher) else []
-    deadline = time.monotonic() + _RANK_SECONDS
-    while time.monotonic() < deadline and any(rank.poll() is None for rank in ranks):
-        time.sleep(0.1)
-    for rank in ranks:
-        if rank.poll() is None:
-            rank.kill()
 
 
 def _open_folder(run: Run) -> str | None:

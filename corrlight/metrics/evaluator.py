@@ -116,21 +116,25 @@ class DetectionEvaluator:
 
         Raises:
             ValueError: On every rank, if the records cannot be evaluated.
+            RuntimeError: On the other ranks, if rank 0 failed in any other way.
         """
         records = self.gather()
         if not _distributed():
             return self._evaluate(records)
         message: list[Any] = [None]
         result: EvaluationResult | None = None
+        failure: Exception | None = None
         if _rank() == 0:
-            # An error here must reach the others, which would wait for the result forever.
             try:
                 result = self._evaluate(records)
                 message = [replace(result, seconds={}, detections=[], score_iou=None)]
-            except ValueError as error:
-                message = [error]
+            except Exception as error:  # Of any kind: the others would wait for ever.
+                failure = error
+                message = [_told(error)]
         dist.broadcast_object_list(message, src=0)
-        if isinstance(message[0], ValueError):
+        if failure is not None:
+            raise failure
+        if isinstance(message[0], Exception):
             raise message[0]
         return result if result is not None else message[0]
 
@@ -151,6 +155,14 @@ class DetectionEvaluator:
             detections=evaluation.results.to_coco(evaluation.ground_truth),
             score_iou=score_iou_pairs(evaluation),
         )
+
+
+def _told(error: Exception) -> Exception:
+    """Return what the other ranks raise; many exceptions cannot be sent as they are."""
+    if isinstance(error, ValueError):
+        return ValueError(str(error))
+    what = " ".join(f"{type(error).__name__} {error}".split())
+    return RuntimeError(f"Rank 0 failed while it computed the measures: {what}")
 
 
 def _distributed() -> bool:

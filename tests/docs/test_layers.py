@@ -16,6 +16,7 @@ LAYERS = (
         "json_files",
         "optim",
         "learning_rate",
+        "lightning_private",
     ),
     ("coco", "ops"),
     ("losses", "backbones"),

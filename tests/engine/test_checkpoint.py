@@ -1,14 +1,21 @@
+import itertools
+import os
 import pickle
+import random
+from pathlib import Path
 
 import pytest
 import torch
 
 from corrlight.engine.checkpoint import (
     AtomicCheckpointIO,
+    discard_unreadable,
     load_checkpoint,
     load_weights,
     readable_checkpoint,
 )
+from corrlight.engine.checksums import sha256_of
+from corrlight.runs.folder import RunFolder
 
 
 class Payload:
@@ -25,7 +32,9 @@ def test_round_trip(tmp_path):
     io = AtomicCheckpointIO()
     io.save_checkpoint({"state_dict": {"a": torch.ones(2)}, "epoch": 3}, tmp_path / "x.ckpt")
     assert io.load_checkpoint(tmp_path / "x.ckpt")["epoch"] == 3
-    assert [p.name for p in tmp_path.iterdir()] == ["x.ckpt"]
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["x.ckpt", "x.ckpt.sha256"]
+    io.remove_checkpoint(tmp_path / "x.ckpt")
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_failing_save_leaves_the_old_file(tmp_path):
@@ -34,7 +43,7 @@ def test_a_failing_save_leaves_the_old_file(tmp_path):
     with pytest.raises((pickle.PicklingError, AttributeError, TypeError)):
         io.save_checkpoint({"epoch": 2, "bad": lambda: 0}, tmp_path / "x.ckpt")
     assert load_checkpoint(tmp_path / "x.ckpt") == {"epoch": 1}
-    assert [p.name for p in tmp_path.iterdir()] == ["x.ckpt"]
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["x.ckpt", "x.ckpt.sha256"]
 
 
 def test_code_in_a_checkpoint_is_not_executed(tmp_path):
@@ -70,6 +79,9 @@ def test_weights_of_another_model_are_refused(tmp_path):
         load_weights(torch.nn.Linear(2, 2), tmp_path / "none.ckpt")
 
 
+WHOLE = ["last.ckpt", "last.ckpt.sha256", "previous.ckpt", "previous.ckpt.sha256"]
+
+
 def _three_epochs(folder):
     io = AtomicCheckpointIO()
     for epoch in range(3):
@@ -79,7 +91,7 @@ def _three_epochs(folder):
 def test_the_checkpoint_before_the_last_is_kept(tmp_path):
     assert readable_checkpoint(tmp_path) == (None, "")
     _three_epochs(tmp_path)
-    assert sorted(p.name for p in tmp_path.iterdir()) == ["last.ckpt", "previous.ckpt"]
+    assert sorted(p.name for p in tmp_path.iterdir()) == WHOLE
     assert load_checkpoint(tmp_path / "previous.ckpt")["epoch"] == 1
     assert readable_checkpoint(tmp_path) == (tmp_path / "last.ckpt", "")
 
@@ -123,4 +135,164 @@ def test_a_full_disk_is_named_and_the_old_file_stays(tmp_path, monkeypatch):
         io.save_checkpoint({"epoch": 2}, tmp_path / "last.ckpt")
     monkeypatch.undo()
     assert load_checkpoint(tmp_path / "last.ckpt") == {"epoch": 1}
-    assert [p.name for p in tmp_path.iterdir()] == ["last.ckpt"]
+    assert sorted(p.name for p in tmp_path.iterdir()) == WHOLE[:2]
+
+
+CONTENT = {
+    "state_dict": {f"layer{k}.weight": torch.linspace(-1, 1, 15 + k) for k in range(3)},
+    "optimizer_states": [{"state": {0: {"momentum_buffer": torch.ones(5), "step": 7}}}],
+    "class_names": ["cat", "dog"], "epoch": 3, "lr": 0.1, "loops": {"done": True, "none": None},
+}  # fmt: skip
+
+
+def same(a, b):
+    if isinstance(a, torch.Tensor):
+        return isinstance(b, torch.Tensor) and a.dtype == b.dtype and torch.equal(a, b)
+    if isinstance(a, dict):
+        return isinstance(b, dict) and list(a) == list(b) and all(same(a[k], b[k]) for k in a)
+    if isinstance(a, list):
+        return isinstance(b, list) and len(a) == len(b) and all(map(same, a, b))
+    return type(a) is type(b) and a == b
+
+
+def _flipped(data, bit):
+    changed = bytearray(data)
+    changed[bit // 8] ^= 1 << bit % 8
+    return bytes(changed)
+
+
+@pytest.mark.parametrize("part", ["anywhere", "directory"])
+def test_a_flipped_bit_is_found_or_changes_nothing(tmp_path, part):
+    """Bits of the weights, of the pickle, of the padding and of the archive's directory."""
+    path = tmp_path / "x.ckpt"
+    torch.save(CONTENT, path)
+    data = path.read_bytes()
+    start = 0 if part == "anywhere" else 8 * data.index(b"PK\x01\x02")
+    bits = random.Random(0).sample(range(start, 8 * len(data)), 150)
+    found = unchanged = 0
+    for bit in bits:
+        path.write_bytes(_flipped(data, bit))
+        try:
+            content = load_checkpoint(path)
+        except ValueError as error:
+            message = str(error)
+            found += message.startswith(f"Cannot read the checkpoint {path}: ")
+            found -= "\n" in message
+        else:
+            unchanged += same(content, CONTENT)
+    assert found + unchanged == len(bits)
+    assert found > 50
+
+
+def test_a_record_that_is_marked_as_a_folder_is_found(tmp_path):
+    """torch would give whatever the memory held before."""
+    path = tmp_path / "x.ckpt"
+    torch.save(CONTENT, path)
+    data = bytearray(path.read_bytes())
+    entry = data.rindex(b"PK\x01\x02", 0, data.rindex(b"x/data/1"))
+    data[entry + 38] |= 0x10
+    path.write_bytes(data)
+    with pytest.raises(ValueError, match="its record data/1 is marked as a folder"):
+        load_checkpoint(path)
+
+
+@pytest.mark.filterwarnings("ignore:Detected pickle protocol")
+def test_a_damaged_pickle_raises_nothing_else(tmp_path):
+    """In torch's old format, which has no checksums that could find it before."""
+    path = tmp_path / "x.ckpt"
+    torch.save(CONTENT, path, _use_new_zipfile_serialization=False)
+    data = path.read_bytes()
+    refused = 0
+    for bit in random.Random(1).sample(range(8 * len(data)), 600):
+        path.write_bytes(_flipped(data, bit))
+        try:
+            load_checkpoint(path)
+        except ValueError:
+            refused += 1
+    assert refused > 20
+
+
+@pytest.mark.parametrize("error", [KeyError(3), IndexError("pop"), TypeError("x"), OverflowError()])
+def test_whatever_an_unreadable_pickle_raises_leads_to_the_one_before(tmp_path, monkeypatch, error):
+    _three_epochs(tmp_path)
+    load = torch.load
+
+    def damaged(path, **options):
+        if Path(path).name == "last.ckpt":
+            raise error
+        return load(path, **options)
+
+    monkeypatch.setattr("torch.load", damaged)
+    path, problem = readable_checkpoint(tmp_path)
+    assert path == tmp_path / "previous.ckpt"
+    assert problem.startswith(f"Cannot read the checkpoint {tmp_path / 'last.ckpt'}: ")
+
+
+def test_a_file_is_not_unreadable_where_a_device_has_no_memory_left(tmp_path, monkeypatch):
+    _three_epochs(tmp_path)
+
+    def full(*args, **options):
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr("torch.load", full)
+    with pytest.raises(torch.OutOfMemoryError):
+        readable_checkpoint(tmp_path)
+
+
+def test_an_unreadable_checkpoint_is_kept_aside(tmp_path):
+    _three_epochs(tmp_path)
+    damaged = (tmp_path / "last.ckpt").read_bytes()[:-1]
+    (tmp_path / "last.ckpt").write_bytes(damaged)
+    discard_unreadable(tmp_path)
+    assert (tmp_path / "unreadable.ckpt").read_bytes() == damaged
+    assert readable_checkpoint(tmp_path) == (tmp_path / "previous.ckpt", "")
+    discard_unreadable(tmp_path)  # Again: nothing to do.
+
+
+def _save_until(folder, calls):
+    """Save in a process that is killed before so many changes of the file system are made."""
+
+    def counted(function):
+        def call(*args, **kwargs):
+            nonlocal calls
+            calls -= 1
+            if calls < 0:
+                os._exit(9)
+            return function(*args, **kwargs)
+
+        return call
+
+    child = os.fork()
+    if not child:
+        os.link, os.fsync = counted(os.link), counted(os.fsync)
+        Path.replace, Path.unlink = counted(Path.replace), counted(Path.unlink)
+        AtomicCheckpointIO().save_checkpoint({"epoch": 3}, folder / "last.ckpt")
+        os._exit(0)
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+
+
+def test_a_run_killed_at_any_moment_of_a_save_goes_on_and_leaves_nothing(tmp_path):
+    whole = False
+    for calls in itertools.count():
+        run = RunFolder(tmp_path / str(calls))
+        folder = run.path / "checkpoints"
+        folder.mkdir(parents=True)
+        _three_epochs(folder)
+        whole = _save_until(folder, calls)
+        # A digest of the save before is no reason to refuse the file.
+        assert readable_checkpoint(folder) == (folder / "last.ckpt", "")
+        saved = load_checkpoint(folder / "last.ckpt")["epoch"]
+        before = load_checkpoint(folder / "previous.ckpt")["epoch"]
+        assert (saved, before) in [(2, 1), (2, 2), (3, 2)]
+        # The next process cleans up, as the engine does, and saves.
+        run.remove_leftovers()
+        AtomicCheckpointIO().save_checkpoint({"epoch": 4}, folder / "last.ckpt")
+        names = sorted(p.name for p in folder.iterdir())
+        assert names in (WHOLE, WHOLE[:3]), (calls, names)
+        assert load_checkpoint(folder / "previous.ckpt")["epoch"] == saved
+        for name in (n for n in names if n.endswith(".sha256")):
+            digest, file = (folder / name).read_text().split()
+            assert digest == sha256_of(folder / file)
+        if whole:
+            break
+    assert calls > 10

@@ -82,6 +82,7 @@ def test_a_damaged_checkpoint_gives_way_to_the_one_before(command, finished, run
     assert "no earlier checkpoint; rerun=true starts the run anew" in error
     assert not RunFolder(folder).held
     assert before == {path: path.read_bytes() for path in checkpoints.iterdir()}
+    assert not RunFolder(folder).held
 
 
 @pytest.mark.parametrize("place", ["a file", "/proc/corrlight"])

@@ -2,14 +2,10 @@
 
 import json
 import sys
-import threading
-import time
 
 import pytest
-from lightning.fabric.strategies.launchers.subprocess_script import _ChildProcessObserver
 
 from corrlight.engine.checkpoint import load_checkpoint
-from corrlight.engine.stopping import let_ranks_go
 from tests.helpers.process_group import run_group
 from tests.integration.conftest import ROOT, run_folder
 
@@ -32,20 +28,3 @@ def test_a_rank_that_ends_first_does_not_end_the_save(options, tmp_path):
     assert code == 0, output
     assert "Resuming from" in output
     assert json.loads((folder / "metrics.json").read_text())["num_epochs"] == 3
-
-
-def test_lightnings_observer_lets_the_main_process_end_by_itself(monkeypatch):
-    class Ended:
-        pid, returncode = 1, 143
-
-        def poll(self):
-            return self.returncode
-
-    killed = threading.Event()
-    observer = _ChildProcessObserver(0, [Ended()], sleep_period=0.2)
-    monkeypatch.setattr(observer, "_terminate_all", killed.set)
-    observer.start()
-    let_ranks_go()
-    time.sleep(0.6)
-    assert not killed.is_set()
-    assert not observer.is_alive()

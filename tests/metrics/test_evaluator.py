@@ -1,5 +1,6 @@
 import json
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 
 import numpy as np
@@ -7,6 +8,7 @@ import pytest
 import torch.distributed as dist
 import torch.multiprocessing as mp
 
+from corrlight.json_files import JsonFileError
 from corrlight.metrics import (
     ClassCorrelation,
     DetectionEvaluator,
@@ -222,6 +224,56 @@ def _run_rank(rank, world, folder, fail):
 def in_processes(world, folder, fail):
     # Forked: the children need no second import of torch, and run no parallel code.
     mp.start_processes(_run_rank, (world, folder, int(fail)), nprocs=world, start_method="fork")
+
+
+FAILURES = (
+    OSError(28, "No space left on device"), KeyError("score"), MemoryError(),
+    ZeroDivisionError("0"),
+    JsonFileError("Expected x to be a JSON file, but it is cut off.", "it is cut off"),
+)  # fmt: skip
+
+
+class Failing:
+    def __init__(self, error):
+        self.error = error
+
+    def __call__(self, evaluation):
+        raise self.error
+
+
+def _run_failing_rank(rank, world, folder):
+    # Where a rank waits for a result that does not come, it gives up in time.
+    dist.init_process_group(
+        "gloo", init_method=f"file://{folder}/failing", rank=rank, world_size=world,
+        timeout=timedelta(seconds=30),
+    )  # fmt: skip
+    _, _, category_ids = json.loads((folder / "case.json").read_text())
+    raised = []
+    for error in FAILURES:
+        evaluator = DetectionEvaluator(folder / "instances.json", category_ids, [Failing(error)])
+        try:
+            evaluator.compute()
+        except Exception as caught:
+            raised.append([type(caught).__name__, str(caught)])
+    (folder / f"failing_{rank}.json").write_text(json.dumps(raised))
+    dist.destroy_process_group()
+
+
+def test_a_failure_of_any_kind_reaches_every_rank(case, tmp_path: Path):
+    gt, dt, _ = case
+    _, category_ids = make_records(gt, dt)
+    (tmp_path / "case.json").write_text(json.dumps([gt, dt, category_ids]))
+    mp.start_processes(_run_failing_rank, (2, tmp_path), nprocs=2, start_method="fork")
+    first, second = (json.loads((tmp_path / f"failing_{r}.json").read_text()) for r in range(2))
+    assert first == [[type(error).__name__, str(error)] for error in FAILURES]
+    told = "Rank 0 failed while it computed the measures:"
+    assert second == [
+        ["RuntimeError", f"{told} OSError [Errno 28] No space left on device"],
+        ["RuntimeError", f"{told} KeyError 'score'"],
+        ["RuntimeError", f"{told} MemoryError"],
+        ["RuntimeError", f"{told} ZeroDivisionError 0"],
+        ["ValueError", str(FAILURES[-1])],
+    ]
 
 
 def test_same_results_from_1_2_and_3_processes(case, tmp_path: Path):
