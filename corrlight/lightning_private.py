@@ -139,5 +139,5 @@ class EpochBar(RichProgressBar):
 
 def wandb_options(logger: Logger) -> dict[str, Any]:
     """Return what Lightning's W&B logger will pass to ``wandb.init``; changes count."""
-    options: dict[str, Any] = logger._wandb_init
+    options: dict[str, Any] = logger._wandb_init  # type: ignore[attr-defined]
     return options

@@ -102,14 +102,10 @@ def _open_folder(run: Run) -> str | None:
         folder.unlock()
     folder.create()
     folder.lock()
-    try:
-        folder.remove_leftovers()
-        data = run.data
-        note_data(config, data.annotation_files, data.image_folders, config.data.num_classes)
-        return _resume_checkpoint(run)
-    except BaseException:
-        folder.unlock()  # A further call in this process has to say what is wrong, not "held".
-        raise
+    folder.remove_leftovers()
+    data = run.data
+    note_data(config, data.annotation_files, data.image_folders, config.data.num_classes)
+    return _resume_checkpoint(run)
 
 
 def _resume_checkpoint(run: Run) -> str | None:
