@@ -1,5 +1,5 @@
 # make demo: environment + the main job on the embedded data.   make test: environment + all tests.
-# make lint: style and types.   Everything lives in .venv; uv is fetched when it is missing.
+# make lint: style and types.   make matrix: the quick tests at both ends of the versions.   Everything lives in .venv; uv is fetched when it is missing.
 
 PYTHON ?= python3
 UV_VERSION := 0.13.9
@@ -8,7 +8,7 @@ PY := .venv/bin/python
 STAMP := .venv/.corrlight
 PYTEST_ARGS ?=
 
-.PHONY: demo test quick lint env clean
+.PHONY: demo test quick lint env matrix clean
 
 demo: $(STAMP)
 	$(PY) -m experiments.demo
@@ -43,5 +43,9 @@ $(STAMP).torchsort: $(STAMP)
 	@bash .ci/torchsort "$(UV)"
 	@touch $@
 
+# The quick tests with the lowest and the newest versions of what pyproject.toml allows.
+matrix: $(filter .uv/bin/uv,$(UV))
+	bash .ci/matrix "$(UV)" $(ENDS)
+
 clean:
-	rm -rf .venv .uv .pytest_cache .mypy_cache .ruff_cache .hypothesis build dist
+	rm -rf .matrix .venv .uv .pytest_cache .mypy_cache .ruff_cache .hypothesis build dist
