@@ -14,6 +14,7 @@ from torch.optim.lr_scheduler import LambdaLR
 
 from corrlight.assigners.base import Assigner
 from corrlight.assigners.crowds import ignore_crowds
+from corrlight.class_order import class_order
 from corrlight.criteria.base import Criterion
 from corrlight.detectors.base import Detector
 from corrlight.distributed import gather_positives, mean_over_ranks
@@ -254,16 +255,15 @@ class DetectionModule(pl.LightningModule):
         checkpoint["class_names"] = list(self.class_names)
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Refuse weights that were trained for other classes.
+        """Refuse to go on with a training of other classes, or of classes in another order.
 
         Raises:
-            ValueError: The checkpoint's category ids are not the data's.
+            ValueError: The checkpoint's classes are not the data's.
         """
-        stored = checkpoint.get("category_ids")
-        if stored and self.category_ids and list(stored) != self.category_ids:
+        if class_order(checkpoint, self.category_ids, self.class_names) is not None:
             raise ValueError(
-                f"Expected a checkpoint trained for the category ids {self.category_ids}, "
-                f"but got {list(stored)}."
+                "Expected a checkpoint of a training with the data's order of classes, but got "
+                "another one (mode=test maps classes by name, a training cannot go on with them)."
             )
 
 

@@ -114,3 +114,13 @@ def test_a_checkpoint_of_other_classes_is_refused():
     assert checkpoint == {"category_ids": [1, 7], "class_names": []}
     with pytest.raises(ValueError, match=r"category ids \[1, 2\], but got \[1, 7\]"):
         make(category_ids=[1, 2]).on_load_checkpoint(checkpoint)
+
+
+def test_a_training_does_not_go_on_with_classes_in_another_order():
+    """Not even where their ids are the same; other ids alone do not matter."""
+    checkpoint: dict = {}
+    make(category_ids=[1, 7], class_names=["cat", "dog"]).on_save_checkpoint(checkpoint)
+    make(category_ids=[3, 4], class_names=["cat", "dog"]).on_load_checkpoint(checkpoint)
+    for names, message in ((["dog", "cat"], "another one"), (["cat", "cow"], "in the data alone")):
+        with pytest.raises(ValueError, match=message):
+            make(category_ids=[1, 7], class_names=names).on_load_checkpoint(checkpoint)

@@ -15,13 +15,13 @@ from torch import Tensor
 from corrlight.atomic import atomic_path
 from corrlight.convert.expected import (
     ExpectedModel,
-    class_rows,
     compose_detector,
     expected_backbone,
     expected_detector,
 )
 from corrlight.convert.source import Source, read_source
 from corrlight.detectors.toolbox_names import ToolboxVersion, rename, to_toolbox_names
+from corrlight.engine.class_rows import class_rows
 from corrlight.json_files import read_json
 
 __all__ = ["Conversion", "Target", "convert_checkpoint"]
@@ -153,7 +153,7 @@ def _convert_detector(
     config = compose_detector(detector, overrides)
     given = any(o.startswith("data.num_classes=") for o in overrides) and config.data.num_classes
     few, more = (expected_detector(config, n) for n in (3, 4))
-    rows = class_rows(few, more)
+    rows = class_rows(few.shapes, more.shapes)
     state, unmatched = _our_names(source, few)
     found = {k: rows[k].count(state[k].shape[0]) for k in rows if k in state and state[k].ndim}
     num_classes = next((n for n in found.values() if n is not None), 80)

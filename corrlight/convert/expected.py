@@ -15,37 +15,13 @@ from corrlight.config.compose import compose_config
 from corrlight.detectors.toolbox_names import NameTable
 
 __all__ = [
-    "ClassRows",
     "ExpectedModel",
-    "class_rows",
     "compose_detector",
     "expected_backbone",
     "expected_detector",
 ]
 
 Shape = tuple[int, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class ClassRows:
-    """How the first axis of a tensor lists classes: ``repeats`` times, each with ``extra`` more.
-
-    Anchors of a cell repeat the list; ``extra`` is 1 where background comes last.
-    """
-
-    repeats: int
-    extra: int
-
-    def count(self, rows: int) -> int | None:
-        """Return how many classes a first axis of ``rows`` has, None if it cannot be."""
-        classes = rows // self.repeats - self.extra
-        return classes if rows % self.repeats == 0 and classes > 0 else None
-
-    def select(self, tensor: Tensor, classes: Sequence[int]) -> Tensor:
-        """Return the rows of some classes, in their order, and those of background."""
-        grouped = tensor.unflatten(0, (self.repeats, -1))
-        kept = [*classes, *range(grouped.shape[1] - self.extra, grouped.shape[1])]
-        return grouped[:, kept].flatten(0, 1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,21 +67,6 @@ def expected_detector(config: DictConfig, num_classes: int) -> ExpectedModel:
         rules=rules,
         extras={name: whole[name] for name in extras},
     )
-
-
-def class_rows(few: ExpectedModel, more: ExpectedModel) -> dict[str, ClassRows]:
-    """Return which tensors of a detector list classes.
-
-    Args:
-        few: The detector with 3 classes.
-        more: The same with 4.
-    """
-    found = {}
-    for name, shape in few.shapes.items():
-        repeats = more.shapes[name][0] - shape[0] if shape and shape != more.shapes[name] else 0
-        if repeats:
-            found[name] = ClassRows(repeats, shape[0] // repeats - 3)
-    return found
 
 
 def expected_backbone(backbone: str, overrides: Sequence[str]) -> ExpectedModel:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import pickle
 import shutil
 import struct
 import zipfile
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from lightning.pytorch.plugins.io import CheckpointIO
 from safetensors import SafetensorError, safe_open
 
 from corrlight.atomic import atomic_path
+from corrlight.class_order import class_order
 from corrlight.engine.checksums import (
     check_intact,
     digest_file,
@@ -25,6 +27,7 @@ from corrlight.engine.checksums import (
     sha256_of,
     write_digest,
 )
+from corrlight.engine.class_rows import ClassRows, reordered
 
 __all__ = [
     "LAST",
@@ -35,6 +38,8 @@ __all__ = [
     "load_weights",
     "readable_checkpoint",
 ]
+
+log = logging.getLogger("corrlight")
 
 # Of the last epoch (or batch), and the one before it.
 LAST, PREVIOUS = "last.ckpt", "previous.ckpt"
@@ -91,8 +96,21 @@ def _load_safetensors(path: Path, device: Any) -> dict[str, Any]:
     return content
 
 
-def load_weights(module: torch.nn.Module, path: str | Path) -> None:
+def load_weights(
+    module: torch.nn.Module,
+    path: str | Path,
+    rows: Callable[[], Mapping[str, ClassRows]] | None = None,
+) -> None:
     """Load the weights of a checkpoint into ``module``.
+
+    Classes are matched by name (:func:`class_order`): weights for the same classes in another order
+    are put into the module's.
+
+    Args:
+        module: Where they go; its ``category_ids`` and ``class_names`` are the data's, if it has
+            them.
+        path: The checkpoint.
+        rows: Returns which tensors list classes; asked only where their order differs.
 
     Raises:
         ValueError: Weights of another model, or trained for other classes.
@@ -101,9 +119,16 @@ def load_weights(module: torch.nn.Module, path: str | Path) -> None:
     state = checkpoint.get("state_dict")
     if not isinstance(state, dict):
         raise ValueError(f"Expected `state_dict` in the checkpoint {path}, but it has none.")
-    on_load = getattr(module, "on_load_checkpoint", None)
-    if on_load is not None:
-        on_load(checkpoint)
+    names = getattr(module, "class_names", ())
+    try:
+        order = class_order(checkpoint, getattr(module, "category_ids", ()), names)
+        if order is not None:
+            state = reordered(state, {} if rows is None else rows(), order)
+            log.info("The classes of %s come in another order: mapped by name.", path)
+    except ValueError as error:
+        raise ValueError(f"The checkpoint {path} does not fit this data: {error}") from error
+    if names and not checkpoint.get("class_names"):
+        log.info("%s names no classes: taken to be in the order of the data.", path)
     try:
         module.load_state_dict(state)
     except RuntimeError as error:
@@ -111,17 +136,20 @@ def load_weights(module: torch.nn.Module, path: str | Path) -> None:
         raise ValueError(f"The checkpoint {path} does not fit this model: {reason}") from error
 
 
-def readable_checkpoint(folder: Path) -> tuple[Path | None, str]:
+def readable_checkpoint(
+    folder: Path, check: Callable[[dict[str, Any]], None] | None = None
+) -> tuple[Path | None, str]:
     """Return the newest checkpoint that can be read, and what is wrong with a newer one.
 
     Args:
         folder: ``checkpoints/`` of a run folder.
+        check: Called with its content; what it raises is about the content and goes on.
 
     Returns:
         The file, None where there is none yet; the problem, empty where there is none.
 
     Raises:
-        ValueError: There are checkpoints, but none can be read.
+        ValueError: There are checkpoints, but none can be read, or ``check`` refuses one.
     """
     problem = ""
     for name in (LAST, PREVIOUS):
@@ -129,10 +157,12 @@ def readable_checkpoint(folder: Path) -> tuple[Path | None, str]:
         if not path.is_file():
             continue
         try:
-            load_checkpoint(path)
+            content = load_checkpoint(path)
         except ValueError as error:
             problem = problem or str(error)
             continue
+        if check is not None:
+            check(content)
         return path, problem
     if problem:
         raise ValueError(f"{problem} (no earlier checkpoint; rerun=true starts the run anew)")

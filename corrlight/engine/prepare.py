@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import lightning.pytorch as pl
@@ -12,6 +14,7 @@ from corrlight.config.build import build_data, build_module, instantiate_all
 from corrlight.config.checks import check_options, check_ranks
 from corrlight.config.compose import ComposedConfig, to_container
 from corrlight.config.ranks import follow_torchrun
+from corrlight.engine.class_rows import ClassRows, rows_of_module
 from corrlight.engine.trainer import make_trainer
 from corrlight.metrics.evaluator import DetectionEvaluator
 from corrlight.ops.allocator import keep_freed_memory
@@ -34,6 +37,7 @@ class Run:
         recorder: Its rows and times.
         folder: Where results go.
         finished: Whether the folder holds the results already.
+        class_rows: Returns which tensors of the module list classes.
     """
 
     config: DictConfig
@@ -43,6 +47,7 @@ class Run:
     recorder: Recorder
     folder: RunFolder
     finished: bool
+    class_rows: Callable[[], Mapping[str, ClassRows]]
 
 
 def prepare(composed: ComposedConfig) -> Run:
@@ -83,6 +88,7 @@ def prepare(composed: ComposedConfig) -> Run:
         recorder=recorder,
         folder=folder,
         finished=folder.finished,
+        class_rows=partial(rows_of_module, config, allow),
     )
 
 

@@ -42,7 +42,7 @@ def run_test(run: Run, checkpoint: Path) -> dict[str, Any]:
         RunStopped: SIGTERM or Ctrl-C.
     """
     config, data, module = run.config, run.data, run.module
-    load_weights(module, checkpoint)
+    load_weights(module, checkpoint, run.class_rows)
     folder = _test_folder(to_container(config), checkpoint, data.test_split)
     folder.create()
     extras: list[pl.Callback] = []

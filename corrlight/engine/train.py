@@ -112,7 +112,9 @@ def _resume_checkpoint(run: Run) -> str | None:
     if run.config.rerun:
         # The earlier run is set aside, which ranks may see before or after it is done.
         return None
-    checkpoint, problem = readable_checkpoint(run.folder.last_checkpoint.parent)
+    checkpoint, problem = readable_checkpoint(
+        run.folder.last_checkpoint.parent, run.module.on_load_checkpoint
+    )
     if checkpoint is None:
         return None
     if not run.config.resume:

@@ -7,9 +7,10 @@ from safetensors.torch import load_file, save_file
 from corrlight.backbones import ResNet
 from corrlight.config.build import build_module
 from corrlight.convert import convert_checkpoint
-from corrlight.convert.expected import class_rows, compose_detector, expected_detector
+from corrlight.convert.expected import compose_detector, expected_detector
 from corrlight.detectors.toolbox_names import to_toolbox_names
 from corrlight.engine.checkpoint import load_checkpoint, load_weights
+from corrlight.engine.class_rows import class_rows
 from tests.convert.checkpoints import NUM_CLASSES, SMALL, overrides_of, small_module, toolbox_state
 
 NAMES = ("ant", "bee", "cat", "dog", "eel")
@@ -138,7 +139,7 @@ def test_classes_follow_the_annotations(tmp_path, detector):
     assert ours["class_names"] == ["dog", "cat", "ant"]
     before = small_module(detector).detector.state_dict()
     config = compose_detector(detector, overrides_of(detector))
-    rows = class_rows(*(expected_detector(config, n) for n in (3, 4)))
+    rows = class_rows(*(expected_detector(config, n).shapes for n in (3, 4)))
     softmax = small_module(detector).detector.activation == "softmax"
     for name, row in rows.items():
         old = before[name].unflatten(0, (row.repeats, -1))

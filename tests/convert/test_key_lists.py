@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from corrlight.config.compose import config_dir
-from corrlight.convert.expected import class_rows, compose_detector, expected_detector
+from corrlight.convert.expected import compose_detector, expected_detector
 from corrlight.detectors.toolbox_names import from_toolbox_names, to_toolbox_names
+from corrlight.engine.class_rows import class_rows
 
 FOLDER = Path(__file__).parents[1] / "data" / "convert"
 LISTS = sorted(p.stem for p in FOLDER.glob("*.json"))
@@ -63,7 +64,7 @@ def test_as_many_parameters_as_published(name):
 @pytest.mark.parametrize("name", ["retinanet", "yolact", "detr"])
 def test_the_number_of_classes_is_read_from_the_shapes(name):
     config = compose_detector(name, [])
-    rows = class_rows(*(expected_detector(config, n) for n in (3, 4)))
+    rows = class_rows(*(expected_detector(config, n).shapes for n in (3, 4)))
     ours = from_toolbox_names(read(name)["shapes"], expected(name).rules)
     assert rows
     assert {rows[k].count(ours[k][0]) for k in rows} == {80}

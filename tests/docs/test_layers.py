@@ -12,6 +12,7 @@ LAYERS = (
         "structures",
         "boxes",
         "atomic",
+        "class_order",
         "distributed",
         "json_files",
         "optim",

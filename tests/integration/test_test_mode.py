@@ -1,6 +1,9 @@
 """``mode=test``: every measure, bounds, dumps, and the archive for the COCO server."""
 
 import json
+import logging
+import operator
+import shutil
 import zipfile
 
 import pytest
@@ -70,6 +73,64 @@ def test_a_checkpoint_of_no_run_has_its_results_beside_it(trained, options, tmp_
     assert (folder / "theirs-test" / "metrics.json").is_file()
     assert not (tmp_path / "test").exists()
     assert not (trained / "test").exists()
+
+
+def _with_other_ids(source, target, change):
+    """Copy a COCO folder whose categories get new ids; return its root and new ids by old ones."""
+    shutil.copytree(source, target)
+    new = {}
+    for file in (target / "annotations").glob("*.json"):
+        content = json.loads(file.read_text())
+        old = sorted(c["id"] for c in content["categories"])
+        new = dict(zip(old, change(old), strict=True))
+        for category in content["categories"]:
+            category["id"] = new[category["id"]]
+        for annotation in content["annotations"]:
+            annotation["category_id"] = new[annotation["category_id"]]
+        file.write_text(json.dumps(content))
+    return target, new
+
+
+CHANGES = {"another order": lambda ids: ids[::-1], "ids alone": lambda ids: [10 * i for i in ids]}
+
+
+@pytest.mark.slow
+def test_classes_of_a_checkpoint_are_found_by_name(options, tmp_path, capsys, caplog):
+    source = write_shapes(tmp_path / "dev", ShapesOptions(num_train=8, num_val=4, image_size=64))
+    coco = [
+        "data=coco_custom", "data.num_workers=0", "data.batch_size=4", "data.train_images=train",
+        "data.train_annotations=annotations/instances_train.json", "data.val_images=val",
+        "data.val_annotations=annotations/instances_val.json", "schedule.max_epochs=2",
+        "data.train_transforms={}", "data.eval_transforms={}",
+        "detector.postprocessor.score_thresh=0.001",
+    ]  # fmt: skip
+    own = [o for o in options if not o.startswith(("data.", "schedule.max"))]
+    assert run_app([*own, *coco, f"data.root={source}"]) == 0
+    trained = run_folder(tmp_path / "runs")
+    before = json.loads((trained / "detections.json").read_text())
+    assert before
+    for name, change in CHANGES.items():
+        root, new = _with_other_ids(source, tmp_path / name.replace(" ", "_"), change)
+        caplog.clear()
+        with caplog.at_level(logging.INFO, "corrlight"):
+            assert run_app(["mode=test", f"ckpt={trained}", f"data.root={root}"]) == 0
+        assert ("mapped by name" in caplog.text) == (name == "another order")
+        (results,) = trained.glob("test-*/detections.json")
+        found = json.loads(results.read_text())
+        shutil.rmtree(results.parent)
+        expected = [{**d, "category_id": new[d["category_id"]]} for d in before]
+        key = operator.itemgetter("image_id", "score", "category_id", "bbox")
+        assert sorted(found, key=key) == sorted(expected, key=key)
+    root, _ = _with_other_ids(source, tmp_path / "others", list)
+    for file in (root / "annotations").glob("*.json"):
+        content = json.loads(file.read_text())
+        name, content["categories"][0]["name"] = content["categories"][0]["name"], "other"
+        file.write_text(json.dumps(content))
+    capsys.readouterr()
+    assert run_app(["mode=test", f"ckpt={trained}", f"data.root={root}"]) == 2
+    error = capsys.readouterr().err
+    assert f"['other'] in the data alone and ['{name}'] in the checkpoint alone" in error
+    assert error.count("\n") == 1
 
 
 def test_test_dev_needs_no_annotations_and_gives_the_archive(options, tmp_path, data_dir, capsys):

@@ -1,0 +1,104 @@
+"""Which tensors of a model list its classes, found by building it with two numbers of classes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from copy import deepcopy
+from dataclasses import dataclass
+
+import torch
+from omegaconf import DictConfig, OmegaConf
+from torch import Tensor
+
+from corrlight.config.build import build_module
+
+__all__ = ["ClassRows", "class_rows", "reordered", "rows_of_module"]
+
+Shape = tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ClassRows:
+    """How the first axis of a tensor lists classes: ``repeats`` times, each with ``extra`` more.
+
+    Anchors of a cell repeat the list; ``extra`` is 1 where background comes last.
+    """
+
+    repeats: int
+    extra: int
+
+    def count(self, rows: int) -> int | None:
+        """Return how many classes a first axis of ``rows`` has, None if it cannot be."""
+        classes = rows // self.repeats - self.extra
+        return classes if rows % self.repeats == 0 and classes > 0 else None
+
+    def select(self, tensor: Tensor, classes: Sequence[int]) -> Tensor:
+        """Return the rows of some classes, in their order, and those of background."""
+        grouped = tensor.unflatten(0, (self.repeats, -1))
+        kept = [*classes, *range(grouped.shape[1] - self.extra, grouped.shape[1])]
+        return grouped[:, kept].flatten(0, 1)
+
+
+def class_rows(few: Mapping[str, Shape], more: Mapping[str, Shape]) -> dict[str, ClassRows]:
+    """Return which tensors of a model list classes.
+
+    Args:
+        few: Shape of every tensor with 3 classes.
+        more: The same with 4.
+
+    Raises:
+        ValueError: A tensor lists them along another axis than the first.
+    """
+    found = {}
+    for name, shape in few.items():
+        other = more.get(name)
+        if shape == other:
+            continue
+        if other is None or not shape or shape[1:] != other[1:]:
+            raise ValueError(
+                f"Expected the classes along the first axis of '{name}', but its shape is "
+                f"{[*shape]} for 3 classes and {[*(other or ())]} for 4."
+            )
+        repeats = other[0] - shape[0]
+        found[name] = ClassRows(repeats, shape[0] // repeats - 3)
+    return found
+
+
+def rows_of_module(config: DictConfig, allow_targets: Sequence[str] = ()) -> dict[str, ClassRows]:
+    """Return which tensors of the module that ``config`` describes list classes.
+
+    Args:
+        config: The configuration, with its interpolations: the number of classes is changed.
+        allow_targets: As in :func:`build_module`.
+    """
+    shapes = []
+    for num_classes in (3, 4):
+        changed = deepcopy(config)
+        OmegaConf.update(changed, "data.num_classes", num_classes, force_add=True)
+        if OmegaConf.select(changed, "backbone.weights") is not None:
+            OmegaConf.update(changed, "backbone.weights", None)
+        with torch.device("meta"):
+            state = build_module(changed, allow_targets=allow_targets).state_dict()
+        shapes.append({name: tuple(tensor.shape) for name, tensor in state.items()})
+    return class_rows(*shapes)
+
+
+def reordered(
+    state: Mapping[str, Tensor], rows: Mapping[str, ClassRows], order: Sequence[int]
+) -> dict[str, Tensor]:
+    """Return a state dict whose classes come in another order.
+
+    Args:
+        state: Of a checkpoint.
+        rows: Which of its tensors list classes.
+        order: The present place of every class.
+
+    Raises:
+        ValueError: No tensor lists classes, or not as many as ``order``.
+    """
+    if not rows:
+        raise ValueError("Expected tensors that list the classes, but the model has none.")
+    wrong = [k for k in rows if k in state and rows[k].count(len(state[k])) != len(order)]
+    if wrong:
+        raise ValueError(f"Expected {len(order)} classes in '{wrong[0]}', but it has others.")
+    return {k: rows[k].select(v, order) if k in rows else v for k, v in state.items()}
