@@ -136,13 +136,16 @@ class Evaluation:
 
     @cached_property
     def areas(self) -> Array:
-        """``(D,)`` area of the sorted detections: width times height, or pixels of the mask.
+        """``(D,)`` area of the sorted detections: pixels of the mask, or width times height.
 
+        Boxes that come from masks have the area of the mask, as in pycocotools.
         Deviation: pycocotools uses the box's area for masks too if the first result has a box.
         """
         if self.masks:
             # One by one: pycocotools 2.0.11 fails for a list of more than 255 with NumPy 2.
             return np.asarray([mask_utils.area(mask) for mask in self._sorted_masks], np.float64)
+        if self.results.areas is not None:
+            return self.results.areas[self.order]
         boxes = self.results.boxes[self.order]
         return boxes[:, 2] * boxes[:, 3]
 
