@@ -33,6 +33,7 @@ class DetectionPiece:
         masks: D run-length encodings, or None if they are not wanted or not all have one.
         areas: ``(D,)`` float64 pixels of the mask where one was read, else width times height.
         by_mask: Whether the first detection of the file has a mask and no box.
+        empty_masks: Whether one has the key of a mask, with an empty value.
     """
 
     image_idx: Array
@@ -43,6 +44,7 @@ class DetectionPiece:
     masks: list[Rle] | None
     areas: Array
     by_mask: bool
+    empty_masks: bool
 
 
 def read_detections(
@@ -97,6 +99,7 @@ def read_detections(
         masks=list(encoded.values()) if wanted else None,
         areas=areas,
         by_mask=by_mask,
+        empty_masks=any("segmentation" in records.content[k] for k in np.flatnonzero(~masked)),
     )
 
 

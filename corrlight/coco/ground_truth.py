@@ -70,14 +70,21 @@ class GroundTruth:
         """Number of evaluated images I."""
         return len(self.image_ids)
 
-    def objects_per_image(self) -> Array:
-        """Return how many objects of one class an image has, crowds left out.
+    def crowding(self, limit: int) -> str:
+        """Return in words how many images hold more objects of a class than count, or nothing.
 
-        Returns:
-            ``(K,)`` counts, one for each image and class that has any.
+        Args:
+            limit: Detections of an image and class that are evaluated.
         """
         cell = self.labels * self.num_images + self.image_idx
-        return np.unique(cell[~self.crowd], return_counts=True)[1]
+        cells, counts = np.unique(cell[~self.crowd], return_counts=True)
+        if not len(counts) or counts.max() <= limit:
+            return ""
+        images = len(np.unique(cells[counts > limit] % self.num_images))
+        return (
+            f"{images:,} of {self.num_images:,} images hold more than {limit} objects of one class "
+            f"(up to {counts.max():,}), but at most {limit} detections of each count"
+        )
 
     @classmethod
     def load(

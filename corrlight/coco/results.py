@@ -90,6 +90,7 @@ class Results:
         masks: COCO run-length encodings in the same order, or None.
         areas: ``(D,)`` float64 sizes of the boxes in pixels, or None: width times height.
         without_mask: Places of the detections of a file that have no mask.
+        empty_masks: Whether any of these has the key of one, with an empty value.
     """
 
     image_idx: Array
@@ -99,6 +100,7 @@ class Results:
     masks: tuple[Rle, ...] | None = None
     areas: Array | None = None
     without_mask: Array = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
+    empty_masks: bool = False
 
     def __len__(self) -> int:
         return len(self.scores)
@@ -192,6 +194,7 @@ class Results:
             masks=encoded,
             areas=_joined([p.areas for p in pieces]) if pieces and pieces[0].by_mask else None,
             without_mask=np.flatnonzero(~masked),
+            empty_masks=any(p.empty_masks for p in pieces),
         )
 
     def to_coco(self, ground_truth: GroundTruth) -> list[dict[str, Any]]:

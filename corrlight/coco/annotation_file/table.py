@@ -121,6 +121,8 @@ def _table(
         if key is None:
             _report_file(findings, name, f"a {type(records).__name__}")
             seen.update(lists)
+            for any_list in lists.values():
+                any_list.whole = False
         elif not isinstance(records, list):
             got = "none" if records is None else f"a {type(records).__name__}"
             _report_list(findings, key, f"{key!r} is a {type(records).__name__}", got)
