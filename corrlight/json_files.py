@@ -5,16 +5,17 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 from typing import Any
 
-__all__ = ["JsonFileError", "as_number", "iterate_list", "read_json"]
+__all__ = ["JsonFileError", "as_number", "iterate_list", "iterate_lists", "read_json"]
 
 # Records that are parsed before they are handed on: enough to be fast, few enough to be small.
 _PIECE = 20_000
 _SPACE = re.compile(r"[ \t\n\r]*").match
 _COMMA = re.compile(r"[ \t\n\r]*,[ \t\n\r]*").match
+_COLON = re.compile(r"[ \t\n\r]*:[ \t\n\r]*").match
 
 
 class JsonFileError(ValueError):
@@ -70,44 +71,134 @@ def iterate_list(
         JsonFileError: If the file cannot be read or parsed, or holds no list.
     """
     text = _text(Path(path))
-    at = _SPACE(text, 0).end()  # type: ignore[union-attr]
+    at = _skip(text, 0)
     if text[at : at + 1] != "[":
         value = read_json(path)
         name = "null" if value is None else f"a {type(value).__name__}"
         raise JsonFileError(
             f"Expected {path} to hold a list of {kind}s, but got {name}.", f"it holds {name}"
         )
+    try:
+        for first, piece, end in _members(text, at, kind):
+            at = end
+            if piece:
+                yield first, piece
+                if progress is not None:
+                    progress(at / len(text))
+    except _BrokenError as error:
+        raise _no_json(path, str(error)) from None
+    if text[at:].strip():
+        raise _no_json(path, "something follows the list")
+
+
+def iterate_lists(
+    path: str | Path, kind: str, names: Collection[str]
+) -> Iterator[tuple[str | None, int, Any]]:
+    """Yield the members of some lists of a JSON file that holds an object, some thousand at a time.
+
+    A large file then needs its text and one piece in memory, not all of its objects.
+
+    Args:
+        path: The file.
+        kind: What messages call it.
+        names: Keys of the lists; the values of other keys are passed over.
+
+    Yields:
+        The key, the number of the piece's first member, counted from 0, and the piece (of an empty
+        list an empty one). The value itself where a key holds no list, and ``(None, 0, value)`` of
+        a file that holds no object.
+
+    Raises:
+        JsonFileError: If the file cannot be read or parsed, or a key comes twice.
+    """
+    text = _text(Path(path), kind)
+    at = _skip(text, 0)
+    if text[at : at + 1] != "{":
+        yield None, 0, read_json(path, kind)
+        return
+    try:
+        yield from _lists(text, at, names)
+    except (_BrokenError, StopIteration, ValueError, RecursionError) as error:
+        read_json(path, kind)  # says where
+        raise _no_json(path, str(error)) from None
+
+
+class _BrokenError(Exception):
+    """Text that is no JSON."""
+
+
+def _lists(text: str, at: int, names: Collection[str]) -> Iterator[tuple[str | None, int, Any]]:
     scan = json.JSONDecoder().scan_once  # type: ignore[attr-defined]
-    at = _SPACE(text, at + 1).end()  # type: ignore[union-attr]
+    seen: set[str] = set()
+    at = _skip(text, at + 1)
+    closed = text[at : at + 1] == "}"
+    while not closed:
+        key, at = scan(text, at)
+        colon = _COLON(text, at)
+        if colon is None or not isinstance(key, str):
+            raise _BrokenError("a key is no text or has no value")
+        at = colon.end()
+        if key in names and key in seen:
+            raise _BrokenError(f"the key {key!r} comes twice")
+        seen.add(key)
+        if key in names and text[at : at + 1] == "[":
+            for first, piece, end in _members(text, at, key):
+                at = end
+                yield key, first, piece
+        else:
+            value, at = scan(text, at)
+            if key in names:
+                yield key, 0, value
+        comma = _COMMA(text, at)
+        if comma is not None:
+            at = comma.end()
+        else:
+            at = _skip(text, at)
+            closed = text[at : at + 1] == "}"
+            if not closed:
+                raise _BrokenError("a comma is missing")
+    if text[at + 1 :].strip():
+        raise _BrokenError("something follows the object")
+
+
+def _members(text: str, at: int, kind: str) -> Iterator[tuple[int, list[Any], int]]:
+    """Yield the pieces of the list that opens at ``at``, with where the next one begins.
+
+    The last piece (the only one of an empty list) comes with where the list has ended.
+    """
+    scan = json.JSONDecoder().scan_once  # type: ignore[attr-defined]
+    at = _skip(text, at + 1)
     first, piece, closed = 0, list[Any](), text[at : at + 1] == "]"
+    if closed:
+        yield 0, [], at + 1
     while not closed:
         number = first + len(piece)
         try:
             value, at = scan(text, at)
         except (StopIteration, json.JSONDecodeError):
-            raise _no_json(path, f"{kind} number {number} is cut off or no JSON") from None
+            raise _BrokenError(f"{kind} number {number} is cut off or no JSON") from None
         except RecursionError:
-            raise _no_json(path, f"{kind} number {number} is nested too deeply") from None
-        except ValueError as error:
+            raise _BrokenError(f"{kind} number {number} is nested too deeply") from None
+        except ValueError as error:  # a number of more digits than Python converts
             reason = str(error).partition(";")[0]
-            raise _no_json(path, f"{reason} in {kind} number {number}") from None
+            raise _BrokenError(f"{reason} in {kind} number {number}") from None
         piece.append(value)
         comma = _COMMA(text, at)
         if comma is not None:
             at = comma.end()
         else:
-            at = _SPACE(text, at).end()  # type: ignore[union-attr]
+            at = _skip(text, at)
             closed = text[at : at + 1] == "]"
             if not closed:
                 end = "ends after" if at >= len(text) else "has no comma after"
-                raise _no_json(path, f"it {end} {kind} number {number}")
+                raise _BrokenError(f"it {end} {kind} number {number}")
         if len(piece) == _PIECE or closed:
-            yield first, piece
+            yield first, piece, at + closed
             first, piece = first + len(piece), []
-            if progress is not None:
-                progress(at / len(text))
-    if text[at + 1 :].strip():
-        raise _no_json(path, "something follows the list")
+
+
+def _skip(text: str, at: int) -> int:
+    return _SPACE(text, at).end()  # type: ignore[union-attr]
 
 
 def _text(path: Path, kind: str = "JSON file") -> str:

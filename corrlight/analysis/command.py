@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 import sys
 import traceback
 from collections import Counter
@@ -81,11 +82,17 @@ def _options(argv: Sequence[str] | None) -> argparse.Namespace:
     )  # fmt: skip
     parser.add_argument("--names", nargs="+", default=[], metavar="NAME", help="names of the files")
     parser.add_argument("--no-masks", action="store_true", help="leave masks out")
+    parser.add_argument(
+        "--max-detections", type=_count, metavar="N",
+        help="adds AP_N: at most N detections of a class in an image count, instead of COCO's 100",
+    )  # fmt: skip
     options = parser.parse_args(argv)
     for name in ("raw", "names"):
         given = getattr(options, name)
         if given and len(given) != len(options.dt):
             parser.error(f"Expected --{name} {len(options.dt)} times, as --dt, got {len(given)}.")
+    if options.max_detections is not None and options.max_detections <= 100:
+        parser.error(f"Expected --max-detections above 100, got {options.max_detections}.")
     if len(set(options.names)) != len(options.names):
         parser.error("Expected --names that differ.")
     return options
@@ -148,7 +155,8 @@ def _ground_truth(
 
     task = progress.add_task(f"reading {options.gt.name}", total=1)
     masks = None if not options.no_masks and any(map(_has_masks, files)) else False
-    ground_truth = GroundTruth.load(options.gt, masks=masks)
+    with _without_masks(options):
+        ground_truth = GroundTruth.load(options.gt, masks=masks)
     progress.advance(task)
     notes = []
     if ground_truth.num_areas_filled:
@@ -157,8 +165,22 @@ def _ground_truth(
         )
     if ground_truth.num_crowd_filled:
         notes.append(f"{ground_truth.num_crowd_filled:,} annotations without iscrowd: 0 is used")
-    if masks is None and ground_truth.masks is None:
-        notes.append(f"{options.gt} holds no masks: boxes are measured alone")
+    found = ground_truth.findings
+    if masks is None and "no_mask" in found:
+        missing = found["no_mask"]
+        if missing.count == len(ground_truth):
+            notes.append(f"{options.gt} holds no masks: boxes are measured alone")
+        else:
+            notes.append(
+                f"{options.gt}: {missing.count:,} annotations have no mask (first: annotation "
+                f"number {missing.examples[0].row}): masks are left out, boxes are measured; "
+                "--no-masks leaves them out from the start"
+            )
+    said = ("no_mask", "no_area", "no_iscrowd")
+    others = [f for f in found if f.kind not in said and f.level("measure") == "warning"]
+    notes += [f"{options.gt}: {finding.said()}" for finding in others]
+    if options.max_detections is None and (words := ground_truth.crowding(100)):
+        notes.append(f"{words}: --max-detections 300 adds AP_300")
     if not len(ground_truth):
         notes.append(f"{options.gt} holds no annotations: no measure is defined")
     return ground_truth, notes
@@ -177,15 +199,19 @@ def _one_file(
 
     task = progress.add_task(name, total=1.0)
     try:
-        analysis = analyze_results(
-            name,
-            path,
-            ground_truth,
-            masks=not options.no_masks,
-            raw=RawDump.load(options.raw[number]) if options.raw else None,
-            resample=options.bootstrap > 0,
-            progress=lambda share, what: progress.update(task, completed=share, description=what),
-        )
+        with _without_masks(options):
+            analysis = analyze_results(
+                name,
+                path,
+                ground_truth,
+                masks=not options.no_masks,
+                max_detections=options.max_detections,
+                raw=RawDump.load(options.raw[number]) if options.raw else None,
+                resample=options.bootstrap > 0,
+                progress=lambda share, what: progress.update(
+                    task, completed=share, description=what
+                ),
+            )
     except ValueError as error:
         if len(options.dt) == 1 or str(path) in str(error):
             raise
@@ -194,11 +220,29 @@ def _one_file(
     return analysis
 
 
+@contextmanager
+def _without_masks(options: argparse.Namespace) -> Iterator[None]:
+    """Name the way on to an error of a mask that boxes do not need."""
+    from corrlight.coco.findings import MaskError
+
+    try:
+        yield
+    except MaskError as error:
+        if options.no_masks:
+            raise
+        raise ValueError(f"{error} --no-masks measures the boxes alone.") from error
+
+
 def _has_masks(path: Path) -> bool:
-    """Return whether a results file starts with segmentations; a broken file has none."""
+    """Return whether a results file starts with segmentations; a broken file has none.
+
+    What counts is the value: some tools write an empty list into every detection.
+    """
     try:
         with path.open("rb") as file:
-            return b'"segmentation"' in file.read(1 << 20)
+            return (
+                re.search(rb'"segmentation"\s*:\s*[\[{]\s*[^\]}\s]', file.read(1 << 20)) is not None
+            )
     except OSError:
         return False
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -155,6 +156,8 @@ def shown_measures(comparison: Comparison) -> dict[str, list[str]]:
     shown: dict[str, list[str]] = {}
     for prefix in ("", "mask_"):
         for section, names in SECTIONS.items():
+            if section == "COCO":
+                names = (*names, *_limited(comparison))
             present = [
                 prefix + n
                 for n in names
@@ -163,3 +166,10 @@ def shown_measures(comparison: Comparison) -> dict[str, list[str]]:
             if present:
                 shown[f"masks: {section}" if prefix else section] = present
     return shown
+
+
+def _limited(comparison: Comparison) -> list[str]:
+    """Return the measures at a limit of detections other than COCO's: AP_300 and its like."""
+    names = (name for a in comparison.analyses for name in a.metrics)
+    limited = [n for n in names if re.fullmatch(r"(AP|AP50|AP75|AR)_\d+", n)]
+    return [n for n in dict.fromkeys(limited) if n not in SECTIONS["COCO"]]

@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from pycocotools import mask as mask_utils
 
+from corrlight.coco.geometry import box_use, corners, likely_cause
 from corrlight.coco.types import Array
 from corrlight.metrics import (
     Calibration,
@@ -42,6 +44,8 @@ __all__ = ["Analysis", "FigureData", "analyze_results"]
 PR_THRESHOLDS = (0.5, 0.75)
 _GRID = 101
 _SAME_AP = 1e-4
+# Share of the detections outside their images that is worth a look at what they are.
+_MANY_LEAVING = 0.1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,6 +107,7 @@ def analyze_results(
     ground_truth: GroundTruth,
     *,
     masks: bool = True,
+    max_detections: int | None = None,
     raw: RawDump | None = None,
     resample: bool = False,
     progress: Callable[[float, str], None] = lambda share, what: None,
@@ -114,6 +119,7 @@ def analyze_results(
         path: A COCO results file.
         ground_truth: The objects; masks are measured only if it has them.
         masks: Whether to measure masks where all detections have one.
+        max_detections: Adds AP at this limit of detections of an image and class.
         raw: Dump of the same detector before post-processing, for beta_img and image-level bounds.
         resample: Whether to prepare confidence intervals.
         progress: Called with the share of the work done and what comes next.
@@ -129,9 +135,7 @@ def analyze_results(
         None if masks and ground_truth.masks is not None else False,
         lambda share: progress(0.5 * share, reading),
     )
-    warnings = []
-    if not len(results):
-        warnings.append(f"{path} holds no detections: AP is 0")
+    warnings = _about(path, results, masks, ground_truth)
     measuring = f"measuring {name}"
     progress(0.5, measuring)
     positives = None if raw is None else raw.positives(ground_truth)
@@ -140,7 +144,7 @@ def analyze_results(
     if results.masks is not None:
         of_masks = Evaluation(ground_truth, results, masks=True)
     measures: list[Metric] = [
-        CocoEvaluate(),
+        CocoEvaluate(max_detections),
         Olrp(),
         *(ClassCorrelation(c) for c in ("spearman", "pearson", "concordance")),
         ScoreBounds(),
@@ -166,6 +170,51 @@ def analyze_results(
         warnings=warnings,
         seconds=measured.seconds,
     )
+
+
+def _about(path: Path, results: Results, masks: bool, ground_truth: GroundTruth) -> list[str]:
+    """Return what the reader has to know of the detections, one line each."""
+    if not len(results):
+        return [f"{path} holds no detections: AP is 0"]
+    notes = []
+    without = results.without_mask
+    if masks and len(without) == len(results) and results.empty_masks:
+        notes.append(
+            f"{path}: no detection has a mask (`segmentation` is empty or null): boxes are "
+            "measured alone"
+        )
+    elif masks and 0 < len(without) < len(results):
+        notes.append(
+            f"{path}: {len(without):,} of {len(results):,} detections have no mask (first: "
+            f"detection number {without[0]}): masks are left out, boxes are measured; --no-masks "
+            "leaves them out from the start"
+        )
+    if results.masks is not None and results.areas is None and _differ_in_size(results):
+        notes.append(
+            f"{path}: the sizes of masks are their areas; pycocotools takes those of the boxes "
+            "unless `bbox` is removed from the detections"
+        )
+    sizes = ground_truth.sizes[results.image_idx]
+    known = (sizes > 0).all(1)
+    boxes = results.boxes[known]
+    leaving = box_use(corners(boxes), sizes[known], np.ones(len(boxes))).leaving
+    many = leaving.sum() > _MANY_LEAVING * len(leaving)
+    cause = likely_cause(boxes, sizes[known]) if many else ""
+    if cause:
+        notes.append(
+            f"{path}: {int(leaving.sum()):,} of {len(results):,} detections leave their images: "
+            f"{cause} instead of [x, y, width, height] in pixels"
+        )
+    return notes
+
+
+def _differ_in_size(results: Results) -> bool:
+    """Return whether a mask is of another size class than its box."""
+    limits = [high for _, high in AREA_RANGES.values()][1:-1]
+    assert results.masks is not None  # asked before
+    masks = [mask_utils.area(mask) for mask in results.masks]
+    boxes = results.boxes[:, 2] * results.boxes[:, 3]
+    return bool(np.any(np.digitize(masks, limits) != np.digitize(boxes, limits)))
 
 
 def _image_bounds(

@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import compress
 from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
 
-from corrlight.coco.columns import Records
-from corrlight.coco.segmentations import encoded_mask
+from corrlight.coco.annotation_file.table import AnnotationTable, annotation_table, read_annotations
+from corrlight.coco.findings import Findings
+from corrlight.coco.segmentations import encode
 from corrlight.coco.types import Array, Rle
-from corrlight.json_files import read_json
 
 __all__ = ["GroundTruth"]
 
-# Lists of the file, and what a member is called in messages.
-_KINDS = {"images": "image", "categories": "category"}
+_OF_MASKS = ("no_mask", "broken_mask", "mask_size", "polygon_size")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,9 +37,10 @@ class GroundTruth:
         areas: ``(G,)`` the annotation's area (of the mask, in COCO), which decides the size class.
         crowd: ``(G,)`` bool; crowds are ignore regions.
         sizes: ``(I, 2)`` height and width of the images, 0 where the file does not say.
-        masks: COCO run-length encodings in the same order, or None if not asked for.
+        masks: COCO run-length encodings in the same order, or None if not asked for or not there.
         num_areas_filled: Annotations without area, for which width times height is used.
         num_crowd_filled: Annotations without iscrowd, taken as 0.
+        findings: What else is unusual in the file.
     """
 
     image_ids: Array
@@ -55,6 +55,7 @@ class GroundTruth:
     masks: tuple[Rle, ...] | None = None
     num_areas_filled: int = 0
     num_crowd_filled: int = 0
+    findings: Findings = field(default_factory=Findings)
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -68,6 +69,22 @@ class GroundTruth:
     def num_images(self) -> int:
         """Number of evaluated images I."""
         return len(self.image_ids)
+
+    def crowding(self, limit: int) -> str:
+        """Return in words how many images hold more objects of a class than count, or nothing.
+
+        Args:
+            limit: Detections of an image and class that are evaluated.
+        """
+        cell = self.labels * self.num_images + self.image_idx
+        cells, counts = np.unique(cell[~self.crowd], return_counts=True)
+        if not len(counts) or counts.max() <= limit:
+            return ""
+        images = len(np.unique(cells[counts > limit] % self.num_images))
+        return (
+            f"{images:,} of {self.num_images:,} images hold more than {limit} objects of one class "
+            f"(up to {counts.max():,}), but at most {limit} detections of each count"
+        )
 
     @classmethod
     def load(
@@ -85,15 +102,8 @@ class GroundTruth:
             masks: Also read the segmentations.
             annotated: False for a file that may lack ``annotations`` (COCO's test-dev).
         """
-        content = read_json(annotations, "COCO annotation file")
-        if not isinstance(content, dict):
-            raise ValueError(
-                f"Expected {annotations} to hold a COCO dictionary, "
-                f"but got a {type(content).__name__}."
-            )
-        if not annotated:
-            content.setdefault("annotations", [])
-        return cls.from_coco(content, category_ids, masks)
+        table = read_annotations(annotations, keep_masks=masks is not False, annotated=annotated)
+        return cls._of(table, category_ids, masks)
 
     @classmethod
     def from_coco(
@@ -109,62 +119,67 @@ class GroundTruth:
                 annotation may be missing; ``ignore`` has no effect, as in pycocotools.
             category_ids: Category of every label; annotations of other categories are left out.
                 Default: all categories, ascending.
-            masks: Also read the segmentations (needs the images' height and width). None reads them
-                if there are any.
+            masks: Also read the segmentations (polygons need the images' height and width). None
+                reads them if every annotation has one; how many have none is in ``findings``.
 
         Raises:
-            ValueError: If a key is missing, an id is unknown or comes twice, a number is not finite
-                or (with ``masks``) a segmentation is not one of its image; it names the record.
+            MaskError: If (with ``masks``) a segmentation is broken or not one of its image.
+            ValueError: If a key is missing, an id is unknown or comes twice, or a number is not
+                finite; it names the record.
         """
-        for key in ("images", "annotations", "categories"):
-            if not isinstance(content.get(key), list):
-                raise ValueError(f"Expected COCO annotations with a list `{key}`, but got none.")
-        images, categories = (Records(content[k], n) for k, n in _KINDS.items())
-        names = dict(zip(categories.ids().tolist(), map(_name, content["categories"]), strict=True))
+        table = annotation_table(content, keep_masks=masks is not False)
+        return cls._of(table, category_ids, masks)
+
+    @classmethod
+    def _of(
+        cls,
+        table: AnnotationTable,
+        category_ids: Sequence[int] | None,
+        masks: bool | None,
+    ) -> Self:
+        findings = table.findings
+        # One annotation without a mask leaves all masks out, broken ones as well.
+        left_out = masks is None and ("no_mask" in findings or not len(table))
+        findings.raise_first("measure", _OF_MASKS if left_out else ())
+        if masks and "no_mask" in findings:
+            raise findings["no_mask"].error()
+        names = dict(zip(table.category_ids.tolist(), table.names, strict=True))
         if category_ids is None:
-            category_ids = sorted(names)
+            category_ids = list(names)
         unknown = [c for c in category_ids if c not in names]
         if unknown:
             raise ValueError(
                 f"Expected `category_ids` to be among those of the annotations, but got {unknown}."
             )
-        by_id = np.argsort(unsorted := images.ids())
-        image_ids = unsorted[by_id]
-        row_of = {i: row for row, i in enumerate(image_ids.tolist())}
-        annotations = Records(content["annotations"], "annotation")
-        if masks is None:
-            masks = any("segmentation" in a for a in annotations.content)
-        if all("id" in a for a in content["annotations"]):  # they decide nothing
-            annotations.ids()
-        image_idx = annotations.rows("image_id", row_of)
-        known = {c: k for k, c in enumerate(names)}
+        by_id = np.argsort(table.image_ids)
+        row_of_image = np.argsort(by_id)  # the other way round
+        image_idx = row_of_image[table.image_idx] if len(table) else table.image_idx
         # Category -> label; annotations of other categories are left out.
-        label_of = np.array([{c: k for k, c in enumerate(category_ids)}.get(c, -1) for c in known])
-        labels = label_of[annotations.rows("category_id", known)] if len(annotations) else image_idx
-        boxes = annotations.boxes()
-        areas = annotations.numbers("area", missing=np.nan)
-        filled = np.isnan(areas)
-        crowd = annotations.flags("iscrowd")
-        sizes = _sizes(images)[by_id]
+        label = {c: k for k, c in enumerate(category_ids)}
+        label_of = np.array([label.get(c, -1) for c in names], dtype=np.int64)
+        labels = label_of[table.category_idx] if len(table) else table.category_idx
         order = np.lexsort((image_idx, labels))  # stable: keeps the order of the file
         order = order[labels[order] >= 0]
+        filled = np.isnan(table.areas)
+        boxes = table.boxes
+        encoded = None
+        if masks is not False and not left_out and table.segmentations is not None:
+            shapes, sizes = table.segmentations, table.sizes[table.image_idx].tolist()
+            encoded = tuple(encode(shapes[row], *sizes[row]) for row in order.tolist())
         return cls(
-            image_ids=image_ids,
+            image_ids=table.image_ids[by_id],
             category_ids=np.array(category_ids, dtype=np.int64),
             names=tuple(names[c] for c in category_ids),
             image_idx=image_idx[order],
             labels=labels[order],
             boxes=boxes[order],
-            areas=np.where(filled, boxes[:, 2] * boxes[:, 3], areas)[order],
-            crowd=crowd[order],
-            sizes=sizes,
-            masks=_masks(annotations, order, sizes[image_idx]) if masks else None,
+            areas=np.where(filled, boxes[:, 2] * boxes[:, 3], table.areas)[order],
+            crowd=table.crowd[order],
+            sizes=table.sizes[by_id],
+            masks=encoded,
             num_areas_filled=int(filled[order].sum()),
-            num_crowd_filled=sum(
-                a.get("iscrowd") is None
-                for a, k in zip(annotations.content, labels, strict=True)
-                if k >= 0
-            ),
+            num_crowd_filled=int((~table.crowd_given[order]).sum()),
+            findings=findings,
         )
 
     def restricted(self, image_ids: Iterable[int]) -> Self:
@@ -193,21 +208,3 @@ class GroundTruth:
             sizes=self.sizes[np.searchsorted(self.image_ids, wanted)],
             masks=None if self.masks is None else tuple(compress(self.masks, keep.tolist())),
         )
-
-
-def _name(category: Mapping[str, Any]) -> str:
-    return str(category.get("name", category["id"]))
-
-
-def _sizes(images: Records) -> Array:
-    """Return ``(I, 2)`` int64 heights and widths, 0 where the file has none."""
-    sizes = np.stack([images.numbers(key, missing=0.0) for key in ("height", "width")], axis=1)
-    if np.any(wrong := (sizes < 0) | (sizes != np.round(sizes))):
-        row = int(np.argmax(wrong.any(1)))
-        raise images.error("whole numbers as height and width of", row, sizes[row].tolist())
-    return sizes.astype(np.int64)
-
-
-def _masks(annotations: Records, order: Array, sizes: Array) -> tuple[Rle, ...]:
-    """Encode polygons and uncompressed run lengths of the rows in ``order``."""
-    return tuple(encoded_mask(annotations, row, *sizes[row].tolist()) for row in order.tolist())

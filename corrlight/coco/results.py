@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
-from pycocotools import mask as mask_utils
 
-from corrlight.coco.columns import Records
+from corrlight.coco.detections import DetectionPiece, read_detections
 from corrlight.coco.ground_truth import GroundTruth
-from corrlight.coco.segmentations import encoded_masks
 from corrlight.coco.types import Array, ImageRecord, Rle
 from corrlight.json_files import iterate_list
 
@@ -90,6 +88,9 @@ class Results:
         boxes: ``(D, 4)`` float64 boxes ``x, y, width, height``, as in a COCO results file.
         scores: ``(D,)`` float64 ranking scores.
         masks: COCO run-length encodings in the same order, or None.
+        areas: ``(D,)`` float64 sizes of the boxes in pixels, or None: width times height.
+        without_mask: Places of the detections of a file that have no mask.
+        empty_masks: Whether any of these has the key of one, with an empty value.
     """
 
     image_idx: Array
@@ -97,6 +98,9 @@ class Results:
     boxes: Array
     scores: Array
     masks: tuple[Rle, ...] | None = None
+    areas: Array | None = None
+    without_mask: Array = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
+    empty_masks: bool = False
 
     def __len__(self) -> int:
         return len(self.scores)
@@ -144,24 +148,11 @@ class Results:
             masks: Also read ``segmentation``.
             progress: Called with the share of the file that has been read.
         """
-        pieces = [
-            cls.from_coco(content, ground_truth, masks, first)
-            for first, content in iterate_list(results, "detection", progress)
-        ]
-        return cls.joined(pieces)
-
-    @classmethod
-    def joined(cls, pieces: Sequence[Self]) -> Self:
-        """Return the detections of all pieces, in order; without masks unless all have them."""
-        masks = [p.masks for p in pieces if p.masks is not None]
-        together = len(masks) == len(pieces) > 0
-        return cls(
-            image_idx=_joined([p.image_idx for p in pieces]).astype(np.int64),
-            labels=_joined([p.labels for p in pieces]).astype(np.int64),
-            boxes=_joined([p.boxes for p in pieces]).reshape(-1, 4),
-            scores=_joined([p.scores for p in pieces]),
-            masks=tuple(chain.from_iterable(masks)) if together else None,
-        )
+        pieces: list[DetectionPiece] = []
+        for first, content in iterate_list(results, "detection", progress):
+            before = pieces[-1] if pieces else None
+            pieces.append(read_detections(content, ground_truth, masks, before, first))
+        return cls._of(pieces, masks)
 
     @classmethod
     def from_coco(
@@ -169,39 +160,42 @@ class Results:
         content: Sequence[Mapping[str, Any]],
         ground_truth: GroundTruth,
         masks: bool | None = False,
-        first: int = 0,
     ) -> Self:
         """Build the columns from a COCO results list (an empty one is allowed).
 
+        A detection without ``bbox`` has the extent of its mask as box. If the first detection has
+        none, the areas of the masks decide the size classes of boxes too, as in pycocotools.
+
         Args:
-            content: Detections with ``image_id``, ``category_id``, ``score`` and ``bbox``.
+            content: Detections with ``image_id``, ``category_id``, ``score``, and ``bbox`` or
+                ``segmentation`` (run lengths or polygons) or both.
             ground_truth: What the ids refer to.
-            masks: Also read ``segmentation`` (run-length encoded); boxes may then be missing. None
-                reads it where every detection has one.
-            first: Number of the first detection in its file.
+            masks: Also read ``segmentation``. None reads it where every detection has one, by its
+                value: null and an empty list are none.
 
         Raises:
+            MaskError: If a mask is broken or has not its image's size, and is not needed for a box.
             ValueError: Naming the record's number, if a key is missing, an id is unknown or a
                 number is not finite.
         """
-        records = Records(content, "detection", first)
-        if masks is None:
-            masks = bool(len(records)) and all("segmentation" in r for r in content)
-        label_of = {c: k for k, c in enumerate(ground_truth.category_ids.tolist())}
-        row_of = {i: k for k, i in enumerate(ground_truth.image_ids.tolist())}
-        image_idx = records.rows("image_id", row_of)
-        labels = records.rows("category_id", label_of)
-        scores = records.numbers("score")
+        return cls._of([read_detections(content, ground_truth, masks)], masks)
+
+    @classmethod
+    def _of(cls, pieces: Sequence[DetectionPiece], masks: bool | None) -> Self:
+        masked = np.concatenate([p.masked for p in pieces]) if pieces else np.zeros(0, dtype=bool)
         encoded = None
-        if masks:
-            records.values("segmentation")
-            sizes = ground_truth.sizes[image_idx]
-            encoded = tuple(encoded_masks(records, range(len(records)), sizes))
-        if encoded is None or all("bbox" in r for r in content):
-            boxes = records.boxes()
-        else:
-            boxes = np.array([mask_utils.toBbox(m) for m in encoded], np.float64).reshape(-1, 4)
-        return cls(image_idx=image_idx, labels=labels, boxes=boxes, scores=scores, masks=encoded)
+        if masks is not False and masked.all() and (masks or len(masked)):
+            encoded = tuple(chain.from_iterable(p.masks for p in pieces if p.masks is not None))
+        return cls(
+            image_idx=_joined([p.image_idx for p in pieces]).astype(np.int64),
+            labels=_joined([p.labels for p in pieces]).astype(np.int64),
+            boxes=_joined([p.boxes for p in pieces]).reshape(-1, 4),
+            scores=_joined([p.scores for p in pieces]),
+            masks=encoded,
+            areas=_joined([p.areas for p in pieces]) if pieces and pieces[0].by_mask else None,
+            without_mask=np.flatnonzero(~masked),
+            empty_masks=any(p.empty_masks for p in pieces),
+        )
 
     def to_coco(self, ground_truth: GroundTruth) -> list[dict[str, Any]]:
         """Return the COCO results list, in the given order, unrounded."""

@@ -8,11 +8,11 @@ import numpy as np
 
 from corrlight.coco.types import Array
 
-__all__ = ["broken_encoding"]
+__all__ = ["broken_encodings"]
 
 
-def broken_encoding(counts: Sequence[bytes | str], num_pixels: Array) -> int | None:
-    """Return the row of the first compressed encoding that is not one of its image, or None.
+def broken_encodings(counts: Sequence[bytes | str], num_pixels: Array) -> Array:
+    """Return which compressed encodings are not one of their image, ``(N,)`` bool.
 
     A count is written in groups of five bits, lowest first, as the characters from "0" on; the
     sixth bit says that another group follows, and the fifth bit of the last group is the sign. From
@@ -33,26 +33,26 @@ def broken_encoding(counts: Sequence[bytes | str], num_pixels: Array) -> int | N
     ends = np.cumsum(lengths) - 1
     # A count that goes on beyond the end, or has more bits than an encoder writes.
     broken[~broken] |= ~last[ends[~broken]]
+    # What is broken so far has no counts that could be told apart.
+    whole = ~broken[mask]
+    data, mask, last = data[whole], mask[whole], last[whole]
+    if not len(data):
+        return broken
     number = np.cumsum(last) - last
     first_of_count = np.flatnonzero(np.diff(number, prepend=-1))
-    place = np.arange(len(data)) - first_of_count[number] if len(data) else data
+    place = np.arange(len(data)) - first_of_count[number]
     broken[mask[place > 6]] = True
-    if broken.any():
-        return int(np.argmax(broken))
-    if not len(data):
-        return None
-    values = np.add.reduceat((data & 0x1F) << (5 * place), first_of_count)
+    values = np.add.reduceat((data & 0x1F) << (5 * place.clip(max=6)), first_of_count)
     last_place = np.flatnonzero(last)
     negative = (data[last_place] & 0x10) > 0
-    values -= np.where(negative, 1 << (5 * (place[last_place] + 1)), 0)
+    values -= np.where(negative, 1 << (5 * (place[last_place].clip(max=6) + 1)), 0)
     owner = mask[last_place]
     start = np.flatnonzero(np.diff(owner, prepend=-1))
     index = np.arange(len(values)) - np.repeat(start, np.diff(start, append=len(values)))
     runs = _undone_differences(values, owner, index)
     broken[owner[runs < 0]] = True
     total = np.bincount(owner, weights=runs, minlength=len(texts))
-    broken |= total != num_pixels
-    return int(np.argmax(broken)) if broken.any() else None
+    return broken | (total != num_pixels)
 
 
 def _undone_differences(values: Array, owner: Array, index: Array) -> Array:

@@ -1,86 +1,187 @@
-"""Segmentations of COCO records to checked run-length encodings."""
+"""Segmentations of COCO records: which there are, checked, and as run lengths.
+
+A segmentation is a list of polygons, or run lengths as a list of numbers or compressed to a string.
+What counts is its value, not its key: exporters write null or an empty list where there is none.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 from pycocotools import mask as mask_utils
 
 from corrlight.coco.columns import Records
-from corrlight.coco.run_lengths import broken_encoding
+from corrlight.coco.findings import short
+from corrlight.coco.run_lengths import broken_encodings
 from corrlight.coco.types import Array, Rle
+from corrlight.coco.values import is_given
 
-__all__ = ["encoded_mask", "encoded_masks"]
+__all__ = ["check_masks", "check_sizes", "encode", "has_mask"]
+
+# Coordinates beyond this are damaged numbers.
+_MAX_COORDINATE = 1e9
+# Kind, rows, expected, text and got: as Records.fault.
+SizeFault = Callable[
+    [str, list[int], str | Callable[[int], str], Callable[[int], str], Callable[[int], Any]], None
+]
 
 
-def encoded_mask(records: Records, row: int, height: int, width: int) -> Rle:
-    """Return the ``segmentation`` of a record, which may be polygons, as run lengths.
+def has_mask(record: dict[str, Any]) -> bool:
+    """Return whether a record has a segmentation that covers anything, or a broken one."""
+    shape = record.get("segmentation")
+    return is_given(shape) and not _covers_nothing(shape)
+
+
+def check_masks(records: Records, rows: Sequence[int] | None = None) -> Array:
+    """Report segmentations that are none or broken, whatever the size of their image.
 
     Args:
-        records: The records of the file.
-        row: Which one.
-        height: Of its image in pixels; 0 if unknown, which only compressed run lengths allow.
-        width: Of its image.
+        records: Some records of a file.
+        rows: Which of them; all by default.
 
-    Raises:
-        ValueError: If there is none, it is broken, or it has not the image's size.
+    Returns:
+        ``(N, 2)`` int64 height and width that each is for: (-1, -1) for polygons, which are for
+        any, and (0, 0) where there is none or a broken one.
     """
-    shape = records.content[row].get("segmentation")
-    if not shape or not isinstance(shape, list | dict):
-        raise records.error("a segmentation in", row, shape)
-    if isinstance(shape, dict):
-        return encoded_masks(records, [row], np.array([[height, width]]))[0]
-    if not height or not width:
-        raise records.error("an image with height and width for the polygons of", row, "none")
-    for polygon in shape:
-        good = isinstance(polygon, list) and len(polygon) >= 6 and len(polygon) % 2 == 0
-        if not good or not _all_finite(polygon):
-            raise records.error("polygons of three or more x, y as segmentation of", row, shape)
-    rle: Rle = mask_utils.merge(mask_utils.frPyObjects(shape, height, width))
+    sizes = np.zeros((len(records), 2), dtype=np.int64)
+    given: list[Any] = [record.get("segmentation") for record in records.content]
+    missing: dict[int, str] = {}
+    faults: dict[int, tuple[str, str, Any]] = {}
+    compressed: list[int] = []
+    for row in range(len(records)) if rows is None else rows:
+        shape = given[row]
+        if not is_given(shape):
+            empty = shape is not None and not isinstance(shape, str)
+            missing[row] = "is empty" if empty else f"is {shape}, neither polygons nor run lengths"
+        elif _covers_nothing(shape):
+            missing[row] = "has a polygon that is not 3 or more pairs of numbers"
+        elif (fault := _fault(shape)) is not None:
+            faults[row] = fault
+        elif isinstance(shape, list):
+            sizes[row] = -1
+        else:
+            sizes[row] = shape["size"]
+            if isinstance(shape["counts"], str):
+                compressed.append(row)
+    texts = [given[row]["counts"] for row in compressed]
+    broken = broken_encodings(texts, sizes[compressed].prod(1))
+    for row in np.array(compressed, dtype=np.int64)[broken].tolist():
+        text = "has run lengths that are damaged or not those of its size"
+        faults[row] = ("a valid run-length encoding in", text, given[row]["counts"])
+        sizes[row] = 0
+    records.fault(
+        "no_mask",
+        list(missing),
+        "a segmentation in",
+        lambda row: f"segmentation {missing[row]}",
+        given.__getitem__,
+    )
+    for expected in dict.fromkeys(fault[0] for fault in faults.values()):
+        records.fault(
+            "broken_mask",
+            sorted(row for row, fault in faults.items() if fault[0] == expected),
+            expected,
+            lambda row: f"segmentation {faults[row][1]}",
+            lambda row: faults[row][2],
+        )
+    return sizes
+
+
+def check_sizes(mask_sizes: Array, image_sizes: Array, fault: SizeFault) -> None:
+    """Report masks that do not fit their image.
+
+    Args:
+        mask_sizes: ``(N, 2)`` as :func:`check_masks` returns them.
+        image_sizes: ``(N, 2)`` height and width of their images, 0 where unknown.
+        fault: Called with kind and rows of the finding, and what was expected, what is wrong and
+            what there is instead of a row.
+    """
+    known = (image_sizes > 0).all(1)
+    runs = (mask_sizes > 0).all(1)
+    fault(
+        "mask_size",
+        np.flatnonzero(known & runs & (mask_sizes != image_sizes).any(1)).tolist(),
+        lambda row: f"a mask of the size {image_sizes[row].tolist()} in",
+        lambda row: (
+            f"segmentation has the size {mask_sizes[row].tolist()}, not {image_sizes[row].tolist()}"
+        ),
+        lambda row: mask_sizes[row].tolist(),
+    )
+    fault(
+        "polygon_size",
+        np.flatnonzero(~known & (mask_sizes[:, 0] < 0)).tolist(),
+        "an image with height and width for the polygons of",
+        lambda row: "segmentation is of polygons, but its image has no height and width",
+        lambda row: None,
+    )
+
+
+def encode(shape: Any, height: int, width: int) -> Rle:
+    """Return a checked segmentation as compressed run lengths, as pycocotools makes them.
+
+    Parts of fewer than three points cover nothing and are left out.
+
+    Args:
+        shape: Polygons or run lengths.
+        height: Of the image in pixels; polygons need it.
+        width: Of the image.
+    """
+    rle: Rle = shape
+    if isinstance(shape, list):
+        # Parts of fewer than three points cover nothing.
+        parts = [part for part in shape if len(part) >= 6]
+        rle = mask_utils.merge(mask_utils.frPyObjects(parts, height, width))
+    elif isinstance(shape["counts"], list):
+        rle = mask_utils.frPyObjects(shape, *shape["size"])
     return rle
 
 
-def encoded_masks(records: Records, rows: Sequence[int], sizes: Array) -> list[Rle]:
-    """Return the run-length encoded ``segmentation`` of some records.
-
-    Args:
-        records: The records of the file.
-        rows: Which ones.
-        sizes: ``(len(rows), 2)`` height and width of their images, 0 where unknown.
-
-    Raises:
-        ValueError: If one is no run-length encoding, broken, or has not its image's size.
-    """
-    encoded: list[Rle] = []
-    for row, (height, width) in zip(rows, sizes.tolist(), strict=True):
-        shape = records.content[row].get("segmentation")
-        if not isinstance(shape, dict) or not isinstance(shape.get("counts"), str | bytes | list):
-            raise records.error("a run-length encoding as segmentation of", row, shape)
-        size = shape.get("size")
-        if not isinstance(size, list | tuple) or [type(v) for v in size] != [int, int]:
-            raise records.error("a [height, width] as size of the mask of", row, size)
-        if height and width and list(size) != [height, width]:
-            raise records.error(f"a mask of the size {[height, width]} in", row, list(size))
-        if min(size) < 1 or size[0] * size[1] >= 1 << 32:
-            raise records.error("a positive size of the mask of", row, list(size))
-        if isinstance(shape["counts"], list):
-            counts = shape["counts"]
-            whole = all(type(v) is int and v >= 0 for v in counts)
-            if not whole or sum(counts) != size[0] * size[1]:
-                raise records.error(
-                    f"run lengths that add up to {size[0] * size[1]} in", row, counts
-                )
-            shape = mask_utils.frPyObjects(shape, *size)
-        encoded.append(shape)
-    pixels = np.array([m["size"][0] * m["size"][1] for m in encoded], dtype=np.int64)
-    broken = broken_encoding([m["counts"] for m in encoded], pixels)
-    if broken is not None:
-        counts = encoded[broken]["counts"]
-        raise records.error("a valid run-length encoding in", rows[broken], counts)
-    return encoded
+def _covers_nothing(shape: Any) -> bool:
+    """Return whether these are polygons of fewer than three points each."""
+    return isinstance(shape, list) and all(
+        isinstance(part, list) and len(part) < 6 and _are_numbers(part) for part in shape
+    )
 
 
-def _all_finite(values: Sequence[Any]) -> bool:
-    return set(map(type, values)) <= {int, float} and all(abs(v) < 1e9 for v in values)
+def _fault(shape: Any) -> tuple[str, str, Any] | None:
+    """Return what was expected, what is wrong and what there is instead, or None."""
+    if isinstance(shape, list):
+        for part in shape:
+            if not isinstance(part, list) or len(part) % 2:
+                text = "has a polygon that is not 3 or more pairs of numbers"
+            elif not _are_numbers(part):
+                text = "has a polygon with a value that is no finite number"
+            else:
+                continue
+            return "polygons of three or more x, y as segmentation of", text, shape
+        return None
+    if not isinstance(shape, dict):
+        text = f"is {short(shape)}, neither polygons nor run lengths"
+        return "polygons or run lengths as segmentation of", text, shape
+    counts, size = shape.get("counts"), shape.get("size")
+    if not isinstance(counts, str | list):
+        return "a run-length encoding as segmentation of", "has no run lengths", shape
+    if not isinstance(size, list) or [type(v) for v in size] != [int, int]:
+        text = f"has the size {short(size)}, not [height, width]"
+        return "a [height, width] as size of the mask of", text, size
+    pixels = size[0] * size[1]
+    if min(size) < 1 or pixels >= 1 << 32:
+        return "a positive size of the mask of", f"has the size {size}", size
+    if isinstance(counts, list) and (
+        not set(map(type, counts)) <= {int} or min(counts, default=0) < 0 or sum(counts) != pixels
+    ):
+        text = "has run lengths that do not add up to its image"
+        return f"run lengths that add up to {pixels} in", text, counts
+    return None
+
+
+def _are_numbers(values: Sequence[Any]) -> bool:
+    if not set(map(type, values)) <= {int, float}:
+        return False
+    if not values:
+        return True
+    # A NaN passes both comparisons or fails them, by its place; the sum has it in any case.
+    total = sum(values)
+    return min(values) > -_MAX_COORDINATE and max(values) < _MAX_COORDINATE and total == total

@@ -1,5 +1,6 @@
 """Data: COCO-format folders and the embedded shapes."""
 
+from corrlight.coco.findings import CocoFormatError
 from corrlight.data.coco import CocoAnnotations, load_annotations, read_coco_json
 from corrlight.data.datamodule import CocoDataModule
 from corrlight.data.dataset import CocoDataset
@@ -19,7 +20,6 @@ from corrlight.data.transforms import (
     Sample,
     Transform,
 )
-from corrlight.data.validation import CocoFormatError
 
 __all__ = [
     "SHAPE_CLASSES",

@@ -13,6 +13,7 @@ import torch
 import torch.distributed as dist
 from torch.utils.data import DataLoader
 
+from corrlight.coco.findings import summarize
 from corrlight.data.coco import CocoAnnotations, InvalidBoxes, load_annotations
 from corrlight.data.collate import Collate
 from corrlight.data.dataset import Cache, CocoDataset
@@ -20,7 +21,6 @@ from corrlight.data.images import CheckImages, image_problems
 from corrlight.data.loader import TrainLoader, leave_signals
 from corrlight.data.samplers import EvalBatchSampler, TrainBatchSampler
 from corrlight.data.transforms import Transform
-from corrlight.data.validation import summarize
 
 __all__ = ["CocoDataModule", "TestSplit"]
 
@@ -59,7 +59,7 @@ class CocoDataModule(pl.LightningDataModule):
         eval_transforms: Steps of validation and test images.
         filter_empty: Whether to train without the images that have no annotation at all.
         group_by_aspect: Whether a training batch is either all landscape or all portrait.
-        invalid_boxes: "error", or "drop" for annotations with a negative, empty or non-finite box.
+        invalid_boxes: "error", "drop" or "cut" (see :func:`corrlight.data.coco.load_annotations`).
         check_images: How image files are checked before training: "quick", "decode" or "none" (see
             :func:`corrlight.data.images.image_problems`).
         cache: "ram" keeps the decoded images in memory, "none" decodes on demand.
@@ -217,8 +217,13 @@ class CocoDataModule(pl.LightningDataModule):
 
     @property
     def category_ids(self) -> tuple[int, ...]:
-        """The data set's category id of each label, ascending."""
+        """The validation file's category id of each label, ascending."""
         return self._read("val").category_ids
+
+    @property
+    def test_category_ids(self) -> tuple[int, ...]:
+        """The test file's category id of each label: names decide, ids are those of a file."""
+        return self._read("test").category_ids
 
     @property
     def class_names(self) -> tuple[str, ...]:
@@ -342,12 +347,9 @@ class CocoDataModule(pl.LightningDataModule):
                     f"Expected `num_classes`={expected} categories in {path}, "
                     f"but got {len(data.category_ids)}."
                 )
-            for other in self._annotations.values():
-                if (other.category_ids, other.class_names) != (data.category_ids, data.class_names):
-                    raise ValueError(
-                        f"Expected the same categories in {other.path} and {path}, but got "
-                        f"{_categories(other)} and {_categories(data)}."
-                    )
+            if path != self.val_annotation_file:
+                # Labels are those of the validation file, whichever file is read first.
+                data = data.with_classes_of(self._read("val"))
             self._annotations[path] = data
         return self._annotations[path]
 
@@ -382,9 +384,3 @@ class CocoDataModule(pl.LightningDataModule):
             load_masks=self._load_masks,
         )
         return self._datasets[split]
-
-
-def _categories(data: CocoAnnotations) -> str:
-    pairs = [f"{k}: {name}" for k, name in zip(data.category_ids, data.class_names, strict=True)]
-    more = f", ... ({len(pairs)})" if len(pairs) > 4 else ""
-    return "{" + ", ".join(pairs[:4]) + more + "}"

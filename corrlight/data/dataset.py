@@ -100,11 +100,7 @@ class CocoDataset(Dataset[Sample]):
         rows = data.rows(k)
         boxes, crowd = data.boxes[rows], data.crowd[rows]
         clipped = np.clip(boxes, 0, np.array([size[1], size[0]] * 2, np.float32))
-        usable = (
-            ((boxes[:, 2:] - boxes[:, :2]) >= 1).all(1)
-            & (clipped[:, 2:] > clipped[:, :2]).all(1)
-            & (data.areas[rows] > 0)
-        )
+        usable = data.usable[rows]
         targets = np.flatnonzero(usable & ~crowd)
         masks = None
         if self.load_masks:

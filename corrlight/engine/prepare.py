@@ -94,13 +94,14 @@ def prepare(composed: ComposedConfig) -> Run:
 
 def _evaluator(config: DictConfig, data: Any, allow: list[str]) -> DetectionEvaluator:
     metrics = instantiate_all(config.get("metric"), allow)
-    annotated, file = True, data.val_annotation_file
+    annotated, file, ids = True, data.val_annotation_file, data.category_ids
     if config.mode == "test":
         metrics |= instantiate_all(config.get("test_metric"), allow)
         annotated, file = data.test_annotated, data.test_annotation_file
+        ids = data.test_category_ids
     return DetectionEvaluator(
         file,
-        data.category_ids,
+        ids,
         list(metrics.values()) if annotated else [],
         masks=bool(config.data.get("load_masks")) and annotated,
         annotated=annotated,

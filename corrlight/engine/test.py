@@ -48,10 +48,10 @@ def run_test(run: Run, checkpoint: Path) -> dict[str, Any]:
     extras: list[pl.Callback] = []
     bounds = None
     if data.test_annotated:
-        bounds = BoundsAtTest(ImageBounds(data.test_annotation_file, data.category_ids))
+        bounds = BoundsAtTest(ImageBounds(data.test_annotation_file, data.test_category_ids))
         extras.append(bounds)
     if config.dump_raw:
-        extras.append(RawDumper(folder.path / "raw.npz", tuple(data.category_ids)))
+        extras.append(RawDumper(folder.path / "raw.npz", tuple(data.test_category_ids)))
     # Pictures of this test belong to its results, not to the run that the options would make.
     trainer = make_trainer(config, folder, run.recorder, list(config.allow_targets), extras)
     if is_main_process():

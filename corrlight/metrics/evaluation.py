@@ -42,7 +42,9 @@ class Evaluation:
         order: ``(D,)`` rows of ``results`` in sorted order.
         cell: ``(D,)`` ascending number of the (class, image) of every sorted detection.
         rank: ``(D,)`` place of every sorted detection within its image and class, from 0.
-        counted: ``(K,)`` sorted rows with rank below 100: the others are not evaluated.
+        counted: ``(K,)`` sorted rows with rank below the limit: the others are not evaluated.
+        max_detections: The limit: detections of an image and class that are evaluated, by
+            descending score.
     """
 
     def __init__(
@@ -51,10 +53,12 @@ class Evaluation:
         results: Results,
         positives: PositiveTable | None = None,
         masks: bool = False,
+        max_detections: int = MAX_DETECTIONS,
     ) -> None:
         if masks and (ground_truth.masks is None or results.masks is None):
             raise ValueError("Expected ground truth and results with masks, but got none.")
         self.masks = masks
+        self.max_detections = max_detections
         self.ground_truth = ground_truth
         self.results = results
         self.positives = positives
@@ -64,7 +68,7 @@ class Evaluation:
         starts = np.flatnonzero(np.diff(self.cell, prepend=-1))
         lengths = np.diff(starts, append=len(self.cell))
         self.rank: Array = np.arange(len(self.cell)) - np.repeat(starts, lengths)
-        self.counted: Array = np.flatnonzero(self.rank < MAX_DETECTIONS)
+        self.counted: Array = np.flatnonzero(self.rank < max_detections)
 
     @classmethod
     def from_records(
@@ -114,6 +118,17 @@ class Evaluation:
             found = Results.from_coco(results, ground_truth, masks)
         return cls(ground_truth, found, masks=masks)
 
+    def with_limit(self, max_detections: int) -> Evaluation:
+        """Return this evaluation with more (or fewer) detections of an image and class.
+
+        IoUs are of all detections and are not computed again.
+        """
+        other = Evaluation(
+            self.ground_truth, self.results, self.positives, self.masks, max_detections
+        )
+        other.pairs, other.areas = self.pairs, self.areas
+        return other
+
     def _cell(self, labels: Array, image_idx: Array) -> Array:
         return labels * self.ground_truth.num_images + image_idx
 
@@ -136,13 +151,16 @@ class Evaluation:
 
     @cached_property
     def areas(self) -> Array:
-        """``(D,)`` area of the sorted detections: width times height, or pixels of the mask.
+        """``(D,)`` area of the sorted detections: pixels of the mask, or width times height.
 
+        Boxes that come from masks have the area of the mask, as in pycocotools.
         Deviation: pycocotools uses the box's area for masks too if the first result has a box.
         """
         if self.masks:
             # One by one: pycocotools 2.0.11 fails for a list of more than 255 with NumPy 2.
             return np.asarray([mask_utils.area(mask) for mask in self._sorted_masks], np.float64)
+        if self.results.areas is not None:
+            return self.results.areas[self.order]
         boxes = self.results.boxes[self.order]
         return boxes[:, 2] * boxes[:, 3]
 
@@ -186,8 +204,8 @@ class Evaluation:
         gt = self.ground_truth
         gt_ignored = gt.crowd | (gt.areas < low) | (gt.areas > high)
         areas = self.areas[self.counted]
-        new_row = np.cumsum(self.rank < MAX_DETECTIONS) - 1
-        keep = self.rank[self.pairs.detection] < MAX_DETECTIONS
+        new_row = np.cumsum(self.rank < self.max_detections) - 1
+        keep = self.rank[self.pairs.detection] < self.max_detections
         pairs = Pairs(
             detection=new_row[self.pairs.detection[keep]],
             gt=self.pairs.gt[keep],

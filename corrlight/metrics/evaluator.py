@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -18,11 +19,14 @@ from corrlight.metrics.coco_evaluate import CocoEvaluate
 from corrlight.metrics.evaluation import Evaluation
 from corrlight.metrics.functional.score_iou_pairs import ScoreIouPairs, score_iou_pairs
 from corrlight.metrics.image_correlation import ImageCorrelation
+from corrlight.metrics.matching import MAX_DETECTIONS
 from corrlight.metrics.measure import measure
 from corrlight.metrics.metric import Metric
 from corrlight.metrics.olrp import Olrp
 
 __all__ = ["DetectionEvaluator", "EvaluationResult"]
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -138,11 +142,24 @@ class DetectionEvaluator:
             raise message[0]
         return result if result is not None else message[0]
 
+    def _warn_of_crowding(self, ground_truth: GroundTruth) -> None:
+        limited = [m for m in self.metrics if isinstance(m, CocoEvaluate)]
+        if any(m.max_detections is None for m in limited):
+            words = ground_truth.crowding(MAX_DETECTIONS)
+            if words:
+                log.warning(
+                    "%s: %s; metric.coco_evaluate.max_detections=300 adds AP_300 (the detector's "
+                    "max_detections has to allow as many).",
+                    self.annotation_file.name,
+                    words,
+                )
+
     def _evaluate(self, records: Sequence[ImageRecord]) -> EvaluationResult:
         if self._ground_truth is None:
             self._ground_truth = GroundTruth.load(
                 self.annotation_file, self.category_ids, self.masks, self.annotated
             )
+            self._warn_of_crowding(self._ground_truth)
         evaluation = Evaluation.from_records(self._ground_truth, records)
         masks = None
         if self.masks and evaluation.results.masks is not None:

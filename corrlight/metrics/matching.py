@@ -19,6 +19,7 @@ from itertools import pairwise
 import numpy as np
 from pycocotools import mask as mask_utils
 
+from corrlight.coco.findings import MaskError
 from corrlight.coco.types import Array, Rle
 
 __all__ = [
@@ -146,7 +147,7 @@ def mask_pairs(
         crowd: ``(G,)`` bool.
 
     Raises:
-        ValueError: If two masks of a cell have different sizes.
+        MaskError: If two masks of a cell have different sizes.
     """
     best = np.zeros(len(det_cell))
     kept: list[tuple[Array, Array, Array]] = []
@@ -156,9 +157,7 @@ def mask_pairs(
         masks, objects = list(det_masks[d:d_end]), list(gt_masks[g:g_end])
         sizes = {tuple(m["size"]) for m in (*masks, *objects)}
         if len(sizes) > 1:
-            raise ValueError(
-                f"Expected masks of one size within an image, but got {sorted(sizes)}."
-            )
+            raise MaskError(f"Expected masks of one size within an image, but got {sorted(sizes)}.")
         # (detections, objects) of this cell
         iou = np.asarray(mask_utils.iou(masks, objects, crowd[g:g_end].astype(np.uint8)))
         best[d:d_end] = np.where(crowd[g:g_end], 0.0, iou).max(1)

@@ -70,7 +70,7 @@ def test_masks_need_a_segmentation_and_a_size():
     assert [m["size"] for m in masks] == [[10, 10]] * 3
     assert len(GroundTruth.from_coco(content, masks=True).restricted([7]).masks) == 1
     assert GroundTruth.from_coco(content).masks is None
-    with pytest.raises(ValueError, match="segmentation in annotation number 1, but got None"):
+    with pytest.raises(ValueError, match="segmentation in annotation number 0, but got None"):
         GroundTruth.from_coco(CONTENT, masks=True)
 
 

@@ -45,7 +45,7 @@ def test_masks():
     results = Results.from_coco(dt, GroundTruth.from_coco(gt, masks=True), masks=True)
     assert results.to_coco(TRUTH)[3]["segmentation"] == dt[3]["segmentation"]
     assert np.all(results.boxes[:, 2:] >= 0)
-    broken = [*dt[:2], {**dt[2], "segmentation": [[0, 0, 1, 1, 1, 0]]}]
+    broken = [*dt[:2], {**dt[2], "segmentation": {"size": [400, 400]}}]
     with pytest.raises(ValueError, match="run-length encoding as segmentation of detection num"):
         Results.from_coco(broken, TRUTH, masks=True)
     other_size = [{**d, "segmentation": {**d["segmentation"], "size": [800, 200]}} for d in dt]

@@ -4,7 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pycocotools import mask as mask_utils
 
-from corrlight.coco.run_lengths import broken_encoding
+from corrlight.coco.run_lengths import broken_encodings
 
 
 def encodings(rng, count):
@@ -28,19 +28,21 @@ def encodings(rng, count):
 def test_encodings_of_pycocotools_are_whole_and_changed_ones_are_not(seed):
     rng = np.random.default_rng(seed)
     counts, pixels = encodings(rng, 12)
-    assert broken_encoding(counts, pixels) is None
-    assert broken_encoding([c.decode() for c in counts], pixels) is None
-    row = int(rng.integers(12))
-    assert broken_encoding(counts, pixels + (np.arange(12) == row)) == row
+    assert not broken_encodings(counts, pixels).any()
+    assert not broken_encodings([c.decode() for c in counts], pixels).any()
+    row = rng.integers(12)
+    wrong = np.arange(12) == row
+    assert np.array_equal(broken_encodings(counts, pixels + wrong), wrong)
     shorter = [c[:-1] if i == row else c for i, c in enumerate(counts)]
-    assert broken_encoding(shorter, pixels) == row
+    assert np.array_equal(broken_encodings(shorter, pixels), wrong)
 
 
 @pytest.mark.parametrize("text", ["", "0n", "\x01", "\x7f", "ooooooooo0", "^"])
 def test_what_is_no_encoding(text):
     good = mask_utils.encode(np.ones((2, 3), np.uint8, order="F"))["counts"]
-    assert broken_encoding([good, text, good], np.array([6, 6, 6])) == 1
+    found = broken_encodings([good, text, good, text], np.array([6] * 4))
+    assert found.tolist() == [False, True, False, True]
 
 
 def test_none():
-    assert broken_encoding([], np.zeros(0)) is None
+    assert broken_encodings([], np.zeros(0)).tolist() == []

@@ -4,6 +4,8 @@ import shutil
 import pytest
 import torch
 
+from corrlight.config.build import build_data
+from corrlight.config.compose import compose_config
 from corrlight.data import (
     CocoDataModule,
     CocoFormatError,
@@ -12,8 +14,6 @@ from corrlight.data import (
     Resize,
     ShapesDataModule,
 )
-from corrlight.config.build import build_data
-from corrlight.config.compose import compose_config
 
 PATHS = ("train", "annotations/train.json", "val", "annotations/val.json")
 
@@ -239,7 +239,7 @@ def test_no_image_to_train_on(make_folder):
         ({"cache": "disk"}, "Expected `cache` to be one of 'none', 'ram', but got 'disk'."),
         ({"check_images": "no"}, "Expected `check_images` to be one of 'quick', 'decode', 'none', "
          "but got 'no'."),
-        ({"invalid_boxes": "fix"}, "Expected `invalid_boxes` to be one of 'error', 'drop', "
+        ({"invalid_boxes": "fix"}, "Expected `invalid_boxes` to be one of 'error', 'drop', 'cut', "
          "but got 'fix'."),
         ({"std": [1, 2, 0]}, "Expected `std` to be 3 positive numbers, but got [1.0, 2.0, 0.0]."),
     ],

@@ -16,6 +16,11 @@ def fixtures_root() -> Path:
     return _existing(Path(os.environ.get("CORRLIGHT_FIXTURES", _DATA / "fixtures")))
 
 
+def cases_root() -> Path:
+    """Return the folder of files that other tools write (``CORRLIGHT_CASES``)."""
+    return _existing(Path(os.environ.get("CORRLIGHT_CASES", _DATA / "cases")))
+
+
 def _existing(path: Path) -> Path:
     if not path.is_dir():
         raise FileNotFoundError(f"Expected oracle data in {path}, but there is no such folder.")

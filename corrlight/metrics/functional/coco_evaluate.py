@@ -14,7 +14,8 @@ from corrlight.metrics.matching import AREA_RANGES, IOU_THRESHOLDS, RECALL_THRES
 __all__ = ["CocoNumbers", "coco_evaluate", "interpolated_precision", "threshold_index"]
 
 _AREAS = tuple(AREA_RANGES)
-_RECALL_AT = (1, 10, 100)
+# And with as many as the evaluation counts: 100, unless it has another limit.
+_RECALL_AT = (1, 10)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,6 +28,7 @@ class CocoNumbers:
         precision: ``(T, R, C, 4)`` interpolated precision at 100 detections, last axis as
             ``AREA_RANGES``; NaN for undefined classes.
         recall: ``(T, C, 4, 3)`` recall with 1, 10 and 100 detections; NaN for undefined classes.
+            Of an evaluation with another limit than 100, that stands in its place.
         num_classes: Classes with objects in the area range "all".
     """
 
@@ -63,7 +65,8 @@ def coco_evaluate(evaluation: Evaluation) -> CocoNumbers:
     num_classes = evaluation.ground_truth.num_classes
     shape = (len(IOU_THRESHOLDS), len(RECALL_THRESHOLDS), num_classes, len(_AREAS))
     precision = np.full(shape, np.nan)
-    recall = np.full((len(IOU_THRESHOLDS), num_classes, len(_AREAS), len(_RECALL_AT)), np.nan)
+    limits = (*_RECALL_AT, evaluation.max_detections)
+    recall = np.full((len(IOU_THRESHOLDS), num_classes, len(_AREAS), len(limits)), np.nan)
     rank = evaluation.rank[evaluation.counted]
     for a, area in enumerate(_AREAS):
         matches = evaluation.matches(area)
@@ -74,10 +77,10 @@ def coco_evaluate(evaluation: Evaluation) -> CocoNumbers:
                 continue
             order = evaluation.class_order[rows]
             precision[:, :, k, a] = interpolated_precision(true[:, order], false[:, order], num_gt)
-            for m, limit in enumerate(_RECALL_AT):
+            for m, limit in enumerate(limits):
                 recall[:, k, a, m] = (true[:, rows] & (rank[rows] < limit)).sum(1) / num_gt
     return CocoNumbers(
-        values=_summary(precision, recall),
+        values=_summary(precision, recall, limits),
         precision=precision,
         recall=recall,
         num_classes=int(np.count_nonzero(evaluation.matches("all").num_gt)),
@@ -123,7 +126,7 @@ def threshold_index(iou_threshold: float) -> int:
     return index
 
 
-def _summary(precision: Array, recall: Array) -> dict[str, float | None]:
+def _summary(precision: Array, recall: Array, limits: tuple[int, ...]) -> dict[str, float | None]:
     at50, at75 = threshold_index(0.5), threshold_index(0.75)
     values = {
         "AP": mean_or_none(precision[..., 0]),
@@ -131,6 +134,6 @@ def _summary(precision: Array, recall: Array) -> dict[str, float | None]:
         "AP75": mean_or_none(precision[at75, ..., 0]),
     }
     values |= {f"AP_{a}": mean_or_none(precision[..., i]) for i, a in enumerate(_AREAS) if i}
-    values |= {f"AR_{m}": mean_or_none(recall[..., 0, i]) for i, m in enumerate(_RECALL_AT)}
+    values |= {f"AR_{m}": mean_or_none(recall[..., 0, i]) for i, m in enumerate(limits)}
     values |= {f"AR_{a}": mean_or_none(recall[:, :, i, -1]) for i, a in enumerate(_AREAS) if i}
     return values

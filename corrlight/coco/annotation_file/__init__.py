@@ -1,0 +1,1 @@
+"""COCO annotation files: their three lists, checked, as one table."""

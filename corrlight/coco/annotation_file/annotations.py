@@ -1,0 +1,102 @@
+"""The annotations of an annotation file: what they refer to, boxes, areas, flags, masks."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from corrlight.coco.annotation_file.lists import RecordList, joined
+from corrlight.coco.findings import Findings
+from corrlight.coco.segmentations import check_masks, check_sizes
+from corrlight.coco.types import Array
+from corrlight.coco.values import found_at
+
+__all__ = ["AnnotationList"]
+
+# Columns of more than one number a row.
+_WIDTHS = {"boxes": 4, "mask_sizes": 2}
+# Keys that a file may lack, and what is said of it.
+_OPTIONAL = {"no_id": "id", "no_iscrowd": "iscrowd", "no_area": "area"}
+
+
+class AnnotationList(RecordList):
+    """The annotations.
+
+    Args:
+        findings: Where faults go.
+        masks: Whether to check the segmentations.
+        keep: Whether to keep them.
+
+    Attributes:
+        segmentations: As in the file, if they are kept.
+    """
+
+    def __init__(self, findings: Findings, masks: bool, keep: bool) -> None:
+        super().__init__("annotation", findings)
+        self.segmentations: list[Any] | None = [] if keep else None
+        self._masks = masks
+        self._pieces: dict[str, list[Array]] = {}
+
+    def add(self, piece: Sequence[Any], first: int) -> None:
+        """Take the next annotations."""
+        records = self.records(piece, first, optional_id=True)
+        columns = {
+            "boxes": records.boxes(),
+            "areas": records.numbers("area", "area", np.nan, "a finite number >= 0"),
+            "crowd": records.flags("iscrowd", "iscrowd"),
+            "crowd_given": np.array([r.get("iscrowd") is not None for r in records.content], bool),
+        }
+        for key in ("image_id", "category_id"):
+            columns[key], columns[f"has_{key}"] = records.references(key)
+        if self._masks:
+            columns["mask_sizes"] = check_masks(records)
+        if self.segmentations is not None:
+            self.segmentations += [record.get("segmentation") for record in records.content]
+        for kind, key in _OPTIONAL.items():
+            rows = [row for row, record in enumerate(records.content) if record.get(key) is None]
+            records.fault(kind, rows, f"`{key}` in", lambda row: "", lambda row: "none")
+        for name, column in columns.items():
+            self._pieces.setdefault(name, []).append(column)
+
+    def column(self, name: str) -> Array:
+        """Return a column of all pieces.
+
+        Args:
+            name: "boxes" ``(A, 4)``, "areas" or "crowd" ``(A,)``, NaN where there is none.
+        """
+        column = joined(self._pieces.get(name, []))
+        return column.reshape(-1, _WIDTHS[name]) if name in _WIDTHS else column
+
+    def places(self, key: str, known: Array, whole: bool) -> Array:
+        """Return ``(A,)`` int64 places of the records that annotations refer to, -1 without one.
+
+        Args:
+            key: "image_id" or "category_id".
+            known: Ids, in the order that the places count.
+            whole: Whether these are good: what is unknown is reported only then.
+        """
+        given, has = self.column(key).astype(np.int64), self.column(f"has_{key}").astype(bool)
+        order = np.argsort(known, kind="stable")
+        places = found_at(known[order], given)
+        found = has & (places >= 0)
+        if whole:
+            self.fault(
+                f"unknown_{key}",
+                np.flatnonzero(has & ~found).tolist(),
+                f"a known {key} in",
+                lambda row: f"unknown {key} {given[row]}",
+                lambda row: str(given[row]),
+            )
+        return np.where(found, order[places] if len(order) else -1, -1)
+
+    def finish(self, sizes: Array) -> None:
+        """Report ids that come again, and masks that do not fit their images.
+
+        Args:
+            sizes: ``(A, 2)`` height and width of the images, 0 where unknown.
+        """
+        self.report_repeated(self.repeated())
+        if self._masks:
+            check_sizes(self.column("mask_sizes").astype(np.int64), sizes, self.fault)

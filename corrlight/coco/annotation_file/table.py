@@ -1,0 +1,187 @@
+"""COCO annotation files as one checked table; whatever reads one, reads it here.
+
+A file is read piece by piece, so that its text and the columns are in memory, never all of its
+objects. Nothing is an error here: what is wrong is counted in ``findings``, and its place in a
+column holds a placeholder.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from corrlight.coco.annotation_file.annotations import AnnotationList
+from corrlight.coco.annotation_file.boxes import check_boxes
+from corrlight.coco.annotation_file.categories import CategoryList
+from corrlight.coco.annotation_file.images import ImageList
+from corrlight.coco.findings import Findings
+from corrlight.coco.types import Array
+from corrlight.json_files import iterate_lists
+
+__all__ = ["AnnotationTable", "annotation_table", "read_annotations"]
+
+_LISTS = ("images", "annotations", "categories")
+_KIND = "COCO annotation file"
+
+# Name of a list of the file, place of its first record, records; or another value under no name.
+Piece = tuple[str | None, int, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AnnotationTable:
+    """The columns of an annotation file, in its order, and what is wrong in it.
+
+    Letters: I images, C categories, A annotations.
+
+    Attributes:
+        image_ids: ``(I,)`` int64.
+        sizes: ``(I, 2)`` int64 height and width, 0 where the file does not say.
+        file_names: I names; empty where there is none.
+        category_ids: ``(C,)`` int64, ascending; a category that comes again as it is counts once.
+        names: C names; the id where there is none.
+        ids: ``(A,)`` int64 ids of the annotations; 0 where there is none.
+        image_idx: ``(A,)`` int64 place of the image; -1 without one.
+        category_idx: ``(A,)`` int64 place of the category; -1 without one.
+        boxes: ``(A, 4)`` float64 boxes ``x, y, width, height``; NaN where there is none.
+        areas: ``(A,)`` float64 areas; NaN where the file does not say.
+        crowd: ``(A,)`` bool.
+        crowd_given: ``(A,)`` bool: whether the file says so.
+        invalid: ``(A,)`` bool: annotations of no use in training for their box (one of the kinds
+            ``INVALID_BOXES``).
+        segmentations: A polygon lists or run lengths as in the file, or None if not asked for.
+        findings: What is wrong.
+    """
+
+    image_ids: Array
+    sizes: Array
+    file_names: tuple[str, ...]
+    category_ids: Array
+    names: tuple[str, ...]
+    ids: Array
+    image_idx: Array
+    category_idx: Array
+    boxes: Array
+    areas: Array
+    crowd: Array
+    crowd_given: Array
+    invalid: Array
+    segmentations: list[Any] | None
+    findings: Findings
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+
+def read_annotations(
+    path: Path | str, *, masks: bool = False, keep_masks: bool = False, annotated: bool = True
+) -> AnnotationTable:
+    """Read and check an annotation file.
+
+    Args:
+        path: The file.
+        masks: Whether to check the segmentations.
+        keep_masks: Whether to keep them as well.
+        annotated: False for a file that may lack ``annotations`` (COCO's test-dev).
+
+    Raises:
+        JsonFileError: If the file cannot be read or parsed.
+    """
+    pieces = iterate_lists(path, _KIND, _LISTS)
+    return _table(str(path), pieces, masks or keep_masks, keep_masks, annotated)
+
+
+def annotation_table(
+    content: Any, *, masks: bool = False, keep_masks: bool = False, annotated: bool = True
+) -> AnnotationTable:
+    """Check the parsed content of an annotation file; see :func:`read_annotations`."""
+    name = "the annotations"
+    return _table(name, _pieces(content), masks or keep_masks, keep_masks, annotated)
+
+
+def _pieces(content: Any) -> Iterator[Piece]:
+    if isinstance(content, Mapping):
+        yield from ((key, 0, content[key]) for key in _LISTS if key in content)
+    else:
+        yield None, 0, content
+
+
+def _table(
+    name: str, pieces: Iterable[Piece], masks: bool, keep: bool, annotated: bool
+) -> AnnotationTable:
+    findings = Findings()
+    images, categories = ImageList(findings), CategoryList(findings)
+    annotations = AnnotationList(findings, masks, keep)
+    lists = {"images": images, "annotations": annotations, "categories": categories}
+    seen = set() if annotated else {"annotations"}
+    for key, first, records in pieces:
+        if key is None:
+            _report_file(findings, name, f"a {type(records).__name__}")
+            seen.update(lists)
+            for any_list in lists.values():
+                any_list.whole = False
+        elif not isinstance(records, list):
+            got = "none" if records is None else f"a {type(records).__name__}"
+            _report_list(findings, key, f"{key!r} is a {type(records).__name__}", got)
+            lists[key].whole = False
+            seen.add(key)
+        else:
+            lists[key].add(records, first)
+            seen.add(key)
+    for key in (k for k in lists if k not in seen):
+        _report_list(findings, key, f"the key {key!r} is missing", "none")
+        lists[key].whole = False
+    kept = categories.finish()
+    images.finish()
+    for key in ("images", "categories"):
+        if lists[key].whole and not len(lists[key].ids):
+            findings.add_file("empty_list", f"{key!r} is empty", f"records in `{key}`", "none")
+    return _columns(images, categories, annotations, kept)
+
+
+def _columns(
+    images: ImageList, categories: CategoryList, annotations: AnnotationList, kept: Array
+) -> AnnotationTable:
+    image_idx = annotations.places("image_id", images.ids, images.whole)
+    category_ids = categories.ids[kept]
+    category_idx = annotations.places("category_id", category_ids, categories.whole)
+    sizes = images.sizes
+    # The last row stands for annotations without an image.
+    of_images = np.concatenate([sizes, np.zeros((1, 2), np.int64)])[image_idx]
+    annotations.finish(of_images)
+    return AnnotationTable(
+        image_ids=images.ids,
+        sizes=sizes,
+        file_names=tuple(images.file_names),
+        category_ids=category_ids,
+        names=tuple(categories.names[row] for row in kept.tolist()),
+        ids=annotations.ids,
+        image_idx=image_idx,
+        category_idx=category_idx,
+        boxes=annotations.column("boxes"),
+        areas=annotations.column("areas"),
+        crowd=annotations.column("crowd").astype(bool),
+        crowd_given=annotations.column("crowd_given").astype(bool),
+        invalid=check_boxes(annotations, of_images),
+        segmentations=annotations.segmentations,
+        findings=annotations.findings,
+    )
+
+
+def _report_file(findings: Findings, name: str, got: str) -> None:
+    expected = "an object with images, annotations and categories is expected"
+    findings.add_file(
+        "no_coco",
+        f"no COCO file: {expected}, but it is {got}",
+        f"{name} to hold a COCO dictionary",
+        got,
+    )
+
+
+def _report_list(findings: Findings, key: str, what: str, got: str) -> None:
+    findings.add_file(
+        "no_coco", f"no COCO file: {what}", f"COCO annotations with a list `{key}`", got
+    )

@@ -1,0 +1,122 @@
+"""Detections of a COCO results file, some of them, as checked columns."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from pycocotools import mask as mask_utils
+
+from corrlight.coco.columns import Records
+from corrlight.coco.findings import MaskError
+from corrlight.coco.ground_truth import GroundTruth
+from corrlight.coco.segmentations import check_masks, check_sizes, encode, has_mask
+from corrlight.coco.types import Array, Rle
+from corrlight.coco.values import is_given
+
+__all__ = ["DetectionPiece", "read_detections"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DetectionPiece:
+    """Some detections of a file, in its order.
+
+    Attributes:
+        image_idx: ``(D,)`` row of the ground truth's ``image_ids``.
+        labels: ``(D,)`` classes in ``[0, C)``.
+        boxes: ``(D, 4)`` float64 boxes ``x, y, width, height``; of detections without one the
+            extent of the mask.
+        scores: ``(D,)`` float64.
+        masked: ``(D,)`` bool: which of them have a mask.
+        masks: D run-length encodings, or None if they are not wanted or not all have one.
+        areas: ``(D,)`` float64 pixels of the mask where one was read, else width times height.
+        by_mask: Whether the first detection of the file has a mask and no box.
+        empty_masks: Whether one has the key of a mask, with an empty value.
+    """
+
+    image_idx: Array
+    labels: Array
+    boxes: Array
+    scores: Array
+    masked: Array
+    masks: list[Rle] | None
+    areas: Array
+    by_mask: bool
+    empty_masks: bool
+
+
+def read_detections(
+    content: Sequence[Mapping[str, Any]],
+    ground_truth: GroundTruth,
+    masks: bool | None,
+    before: DetectionPiece | None = None,
+    first: int = 0,
+) -> DetectionPiece:
+    """Check some detections of a file.
+
+    Args:
+        content: The detections.
+        ground_truth: What their ids refer to.
+        masks: Whether masks are wanted; None if all have one.
+        before: The detections before them in the file.
+        first: Number of the first of them in the file.
+
+    Raises:
+        MaskError: If a mask is broken without which the file can be read.
+        ValueError: If anything else is wrong with one; it names the record's number.
+    """
+    records = Records(content, "detection", first)
+    by_id = np.argsort(ground_truth.category_ids)
+    image_idx = records.places("image_id", ground_truth.image_ids)
+    labels = by_id[records.places("category_id", ground_truth.category_ids[by_id])]
+    scores = records.numbers("score", "score")
+    masked = np.fromiter(map(has_mask, records.content), bool, len(records))
+    boxed = np.fromiter((is_given(r.get("bbox")) for r in records.content), bool, len(records))
+    alone = masked & ~boxed
+    boxes = records.boxes(optional=alone)
+    by_mask = bool(alone[:1].any()) if before is None else before.by_mask
+    wanted = masks is True or (masks is None and bool(masked.all()))
+    needed = by_mask or bool(alone.any())
+    encoded: dict[int, Rle] = {}
+    if wanted or needed:
+        rows = np.arange(len(records)) if masks is True else np.flatnonzero(masked)
+        encoded = _encoded(records, rows.tolist(), ground_truth.sizes[image_idx], needed)
+    for row in np.flatnonzero(alone).tolist():
+        boxes[row] = mask_utils.toBbox(encoded[row])
+    areas = boxes[:, 2] * boxes[:, 3]
+    if by_mask:
+        for row, mask in encoded.items():
+            # One by one: pycocotools 2.0.11 fails for a list of more than 255 with NumPy 2.
+            areas[row] = mask_utils.area(mask)
+    return DetectionPiece(
+        image_idx=image_idx,
+        labels=labels,
+        boxes=boxes,
+        scores=scores,
+        masked=masked,
+        masks=list(encoded.values()) if wanted else None,
+        areas=areas,
+        by_mask=by_mask,
+        empty_masks=any("segmentation" in records.content[k] for k in np.flatnonzero(~masked)),
+    )
+
+
+def _encoded(
+    records: Records, rows: Sequence[int], image_sizes: Array, needed: bool
+) -> dict[int, Rle]:
+    """Return the masks of some records by row.
+
+    Args:
+        records: Some detections.
+        rows: Which of them.
+        image_sizes: ``(D, 2)`` height and width of their images, 0 where unknown.
+        needed: Whether boxes or their sizes are taken from masks: there is no way on without them.
+    """
+    try:
+        check_sizes(check_masks(records, rows), image_sizes, records.fault)
+    except MaskError as error:
+        raise (ValueError(*error.args) if needed else error) from None
+    sizes = image_sizes.tolist()
+    return {row: encode(records.content[row]["segmentation"], *sizes[row]) for row in rows}
