@@ -4,6 +4,7 @@ from corrlight.data.coco import CocoAnnotations, load_annotations, read_coco_jso
 from corrlight.data.datamodule import CocoDataModule
 from corrlight.data.dataset import CocoDataset
 from corrlight.data.fit_size import FitSize
+from corrlight.data.foreign_transforms import Albumentations
 from corrlight.data.shapes import SHAPE_CLASSES, ShapesOptions, write_shapes
 from corrlight.data.shapes_datamodule import ShapesDataModule
 from corrlight.data.ssd_augmentation import (
@@ -24,6 +25,7 @@ from corrlight.data.validation import CocoFormatError
 
 __all__ = [
     "SHAPE_CLASSES",
+    "Albumentations",
     "Choice",
     "CocoAnnotations",
     "CocoDataModule",

@@ -17,6 +17,7 @@ from torch.utils.data import DataLoader
 from corrlight.data.coco import CocoAnnotations, InvalidBoxes, load_annotations
 from corrlight.data.collate import Collate
 from corrlight.data.dataset import Cache, CocoDataset, OnBadImage
+from corrlight.data.foreign_transforms import as_steps
 from corrlight.data.images import CheckImages, image_problems, range_notes
 from corrlight.data.layout import complete_layout
 from corrlight.data.loader import EvalLoader, TrainLoader, leave_signals
@@ -184,8 +185,8 @@ class CocoDataModule(pl.LightningDataModule):
         self.mean, self.std = tuple(map(float, mean)), tuple(map(float, std))
         self._collate = Collate(self.mean, self.std, size_divisor, keep_crowds=train_ignore_crowd)
         self._transforms = {
-            "train": tuple((train_transforms or {}).values()),
-            "eval": tuple((eval_transforms or {}).values()),
+            "train": as_steps(train_transforms, "train_transforms"),
+            "eval": as_steps(eval_transforms, "eval_transforms"),
         }
         self._filter_empty, self._group_by_aspect = filter_empty, group_by_aspect
         self._invalid_boxes, self._check_images = invalid_boxes, check_images
