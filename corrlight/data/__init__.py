@@ -3,9 +3,9 @@
 from corrlight.data.coco import CocoAnnotations, load_annotations, read_coco_json
 from corrlight.data.datamodule import CocoDataModule
 from corrlight.data.dataset import CocoDataset
-from corrlight.data.fit_size import FitSize
+from corrlight.data.drawn.shapes import SHAPE_CLASSES, ShapesOptions, write_shapes
+from corrlight.data.fitting.fit_size import FitSize
 from corrlight.data.foreign_transforms import Albumentations
-from corrlight.data.shapes import SHAPE_CLASSES, ShapesOptions, write_shapes
 from corrlight.data.shapes_datamodule import ShapesDataModule
 from corrlight.data.ssd_augmentation import (
     DropSmallObjects,

@@ -17,11 +17,11 @@ from torch.utils.data import DataLoader
 from corrlight.data.coco import CocoAnnotations, InvalidBoxes, load_annotations
 from corrlight.data.collate import Collate
 from corrlight.data.dataset import Cache, CocoDataset, OnBadImage
+from corrlight.data.fitting.layout import complete_layout
+from corrlight.data.fitting.object_sizes import input_sizes, object_sizes
 from corrlight.data.foreign_transforms import as_steps
 from corrlight.data.images import CheckImages, image_problems, range_notes
-from corrlight.data.layout import complete_layout
 from corrlight.data.loader import EvalLoader, TrainLoader, leave_signals
-from corrlight.data.object_sizes import input_sizes, object_sizes
 from corrlight.data.samplers import EvalBatchSampler, TrainBatchSampler
 from corrlight.data.shared_memory import workers_that_fit
 from corrlight.data.transforms import Transform
@@ -46,7 +46,7 @@ class CocoDataModule(pl.LightningDataModule):
     Args:
         root: The folder; the other paths are relative to it.
         train_images: Folder of the training images; None, here and for the next three, is found
-            (:func:`corrlight.data.layout.find_layout`).
+            (:func:`corrlight.data.fitting.layout.find_layout`).
         train_annotations: Annotation file of the training images.
         val_images: Folder of the validation images.
         val_annotations: Annotation file of the validation images.

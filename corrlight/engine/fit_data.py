@@ -7,7 +7,7 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from corrlight.data.anchor_fit import anchor_shapes, best_scale
+from corrlight.data.fitting.anchor_fit import anchor_shapes, best_scale
 from corrlight.runs.folder import RunFolder
 
 __all__ = ["AUTO", "fit_to_data"]

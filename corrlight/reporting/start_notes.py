@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from corrlight.data.anchor_fit import anchor_fit, anchor_shapes
+from corrlight.data.fitting.anchor_fit import anchor_fit, anchor_shapes
 
 if TYPE_CHECKING:
     from corrlight.engine.prepare import Run

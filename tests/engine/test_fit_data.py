@@ -49,7 +49,7 @@ def test_published_strides_are_no_ground_to_decide_by():
 def test_a_test_takes_what_its_run_was_trained_with(tmp_path):
     config = composed("atss_small", "detector.net.anchor_scale=auto", "mode=test")
     config.ckpt = str(tmp_path / "checkpoints" / "best.ckpt")
-    with pytest.raises(ValueError, match="what .*best.ckpt was trained with, but got auto"):
+    with pytest.raises(ValueError, match=r"what .*best\.ckpt was trained with, but got auto"):
         fit_to_data(config, data(16))
     stored = {"detector": {"net": {"anchor_scale": 1.5}}}
     (tmp_path / "config.yaml").write_text(OmegaConf.to_yaml(OmegaConf.create(stored)))

@@ -3,7 +3,7 @@ import pytest
 import torch
 from torchvision.ops import box_iou
 
-from corrlight.data.anchor_fit import anchor_fit, anchor_shapes, best_scale
+from corrlight.data.fitting.anchor_fit import anchor_fit, anchor_shapes, best_scale
 from corrlight.detectors.anchors import AnchorGrid
 
 

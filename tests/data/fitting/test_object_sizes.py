@@ -1,7 +1,7 @@
 import numpy as np
 
 from corrlight.data import CocoDataModule, FitSize, RandomHorizontalFlip, Resize
-from corrlight.data.object_sizes import input_sizes, object_sizes
+from corrlight.data.fitting.object_sizes import input_sizes, object_sizes
 
 
 def test_sizes_are_those_of_the_samples(make_folder):

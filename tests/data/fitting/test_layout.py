@@ -1,6 +1,6 @@
 import pytest
 
-from corrlight.data.layout import Layout, complete_layout, find_layout
+from corrlight.data.fitting.layout import Layout, complete_layout, find_layout
 
 
 def touch(root, *files):
