@@ -108,7 +108,7 @@ class EpochProgress(EpochBar):
 
     def _line_is_due(self, trainer: pl.Trainer) -> bool:
         now = time.monotonic()
-        due = now - self._last_line >= self.line_seconds
+        due = not trainer.sanity_checking and now - self._last_line >= self.line_seconds
         if due:
             self._last_line = now
         return due and trainer.is_global_zero and not self.is_enabled

@@ -52,9 +52,7 @@ def anchor_note(data: Any, detector: Any) -> str | None:
     if fit.unfit is None or fit.too_small is None:
         return None
     edges = shapes.prod(1) ** 0.5
-    text = (
-        f"{edges.min():.0f} to {edges.max():.0f} pixels; none fits {fit.unfit:.0%} of the objects"
-    )
+    text = f"{edges.min():.0f} to {edges.max():.0f} pixels, none fits {fit.unfit:.0%} of objects"
     if fit.unfit < _UNFIT:
         return text
     if fit.too_small > _TOO_SMALL:

@@ -124,12 +124,12 @@ def test_loader_processes_leave_stop_signals_to_the_training_process(make_folder
     loader = CocoDataModule(root, *files, num_workers=1).val_dataloader()
     batches = iter(loader)
     count = len(next(batches).targets)
-    (worker,) = batches._workers
+    (worker,) = loader._iterator._workers
     os.kill(worker.pid, number)
     count += sum(len(batch.targets) for batch in batches)
     assert count == len(loader.dataset)
     assert worker.is_alive()
-    batches._shutdown_workers()
+    loader._iterator._shutdown_workers()
     assert not worker.is_alive()
 
 
