@@ -11,8 +11,8 @@ import lightning.pytorch as pl
 from rich import get_console
 from rich.text import Text
 
-from corrlight.lightning_private import EpochBar
 from corrlight.arguments import check_number
+from corrlight.lightning_private import EpochBar
 from corrlight.runs.status import format_seconds
 
 __all__ = ["EpochProgress", "format_seconds"]

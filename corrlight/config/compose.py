@@ -19,8 +19,8 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, ListConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
-from corrlight.config.overrides import ConfigError, override_key
 from corrlight.config.foreign_names import our_name
+from corrlight.config.overrides import ConfigError, override_key
 
 __all__ = [
     "ComposedConfig",
