@@ -151,7 +151,8 @@ class Stuck(torch.utils.data.Dataset):
 
 
 @pytest.mark.parametrize(
-    ("dies", "message"), [(False, r"gave no batch for 1 s \(data\.loader_seconds\)"), (True, "died")]
+    ("dies", "message"),
+    [(False, r"gave no batch for 1 s \(data\.loader_seconds\)"), (True, "died")],
 )
 def test_a_loader_that_gives_nothing_ends_with_one_line(dies, message):
     loader = iter(EvalLoader(Stuck(dies), batch_size=1, num_workers=1, timeout=1))

@@ -15,7 +15,14 @@ from corrlight.data.shared_memory import (
 
 @pytest.mark.parametrize(
     ("asked", "needed", "free", "expected"),
-    [(4, 10, None, 4), (4, 10, 1000, 4), (4, 10, 89, 2), (4, 10, 29, 0), (4, 0, 5, 4), (0, 1, 9, 0)],
+    [
+        (4, 10, None, 4),
+        (4, 10, 1000, 4),
+        (4, 10, 89, 2),
+        (4, 10, 29, 0),
+        (4, 0, 5, 4),
+        (0, 1, 9, 0),
+    ],
 )
 def test_workers_that_have_room(asked, needed, free, expected):
     assert fitting_workers(asked, needed, free) == expected

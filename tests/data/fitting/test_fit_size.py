@@ -14,7 +14,8 @@ def test_without_a_size_nothing_is_enlarged(size, expected):
 
 
 @pytest.mark.parametrize(
-    ("size", "expected"), [((240, 320), (480, 640)), ((1000, 500), (640, 320)), ((9000, 2), (640, 1))]
+    ("size", "expected"),
+    [((240, 320), (480, 640)), ((1000, 500), (640, 320)), ((9000, 2), (640, 1))],
 )
 def test_a_size_is_the_longer_side(size, expected):
     step = FitSize(640)
