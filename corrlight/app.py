@@ -115,6 +115,7 @@ def _run(composed: ComposedConfig, given: _Given) -> int:
     from lightning.fabric.utilities.exceptions import MisconfigurationException
 
     from corrlight.config.ranks import is_main_process
+    from corrlight.data.loader import LoaderStalledError
     from corrlight.engine.agreement import RankMismatchError
     from corrlight.engine.prepare import prepare
     from corrlight.engine.stopping import RunStopped
@@ -155,7 +156,7 @@ def _run(composed: ComposedConfig, given: _Given) -> int:
         if main_process:
             print(_how_to_go_on(test, bool(config.rerun)), file=sys.stderr)
         return stop_code(stopped.signum)
-    except (RankMismatchError, RunFolderError):
+    except (RankMismatchError, RunFolderError, LoaderStalledError):
         raise
     except MisconfigurationException as error:
         raise ValueError(str(error)) from error

@@ -87,6 +87,7 @@ class DetectionModule(pl.LightningModule):
         self.scheduler_factory = scheduler
         self.evaluator = evaluator
         self.evaluation: EvaluationResult | None = None
+        self.positives_in_epoch = 0  # of this rank
         self.category_ids = list(category_ids)
         self.class_names = list(class_names)
         # Called on all ranks when the loss of one is not finite; a callback may take its place.
@@ -158,6 +159,10 @@ class DetectionModule(pl.LightningModule):
                     counts[key] = counts[key] + count if key in counts else count
         return terms, counts
 
+    def on_train_epoch_start(self) -> None:
+        """Count the epoch's positives anew."""
+        self.positives_in_epoch = 0
+
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Return the total loss."""
         output = self.step(batch, reduce=True)
@@ -167,6 +172,7 @@ class DetectionModule(pl.LightningModule):
             self.criterion.after_step(terms)
         else:
             self.on_non_finite(batch, output)
+        self.positives_in_epoch += sum(map(len, output.positives))
         self._log_step("train", batch, output)
         return output.loss
 

@@ -61,19 +61,24 @@ def warmup_multistep(
     gamma: float = 0.1,
     warmup_steps: int = 0,
     warmup_ratio: float = 0.001,
+    epochs: int | None = None,
 ) -> LambdaLR:
     """Return a per-iteration schedule: linear warm-up, then a decay at each milestone.
 
     Args:
         optimizer: Whose rates are scaled.
         steps_per_epoch: Optimiser steps in an epoch.
-        milestones: Epochs after which the rate is multiplied by ``gamma``.
+        milestones: Epochs after which the rate is multiplied by ``gamma``; those below 1 are shares
+            of the run.
         gamma: Decay factor.
-        warmup_steps: Iterations over which the rate rises linearly to its full value.
+        warmup_steps: Iterations over which the rate rises linearly to its full value; below 1 a
+            share of the run.
         warmup_ratio: Fraction of the rate at iteration 0.
+        epochs: Epochs of the run, which shares need.
 
     Raises:
-        ValueError: Milestones that do not increase, or values outside their range.
+        ValueError: Milestones that do not increase, or values outside their range, or a share
+            without ``epochs``.
     """
     if not isinstance(milestones, Sequence) or isinstance(milestones, str):
         raise ValueError(f"Expected `milestones` to be a list of epochs, but got {milestones!r}.")
@@ -85,13 +90,23 @@ def warmup_multistep(
         raise ValueError(f"Expected `milestones` to increase, but got {list(milestones)}.")
     if not 0 < warmup_ratio <= 1:
         raise ValueError(f"Expected `warmup_ratio` to be in (0, 1], but got {warmup_ratio}.")
-    boundaries = [round(epoch * steps_per_epoch) for epoch in milestones]
+    shares = [value for value in (*milestones, warmup_steps) if 0 < value < 1]
+    if shares and epochs is None:
+        raise ValueError(f"Expected `epochs` beside {shares}, which are shares of a run.")
+    steps = steps_per_epoch * (epochs or 1)
+    boundaries = [round(m * (steps if m < 1 else steps_per_epoch)) for m in milestones]
+    if any(b < a for a, b in itertools.pairwise(boundaries)):
+        raise ValueError(
+            f"Expected `milestones` to increase in a run of {epochs} epochs, but got "
+            f"{list(milestones)}, of which those below 1 are shares of the run."
+        )
+    warmup = round(warmup_steps * steps) if warmup_steps < 1 else warmup_steps
 
     def factor(step: int) -> float:
         decay = float(gamma ** bisect_right(boundaries, step))
-        if step >= warmup_steps:
+        if step >= warmup:
             return decay
-        return decay * (1 - (1 - step / warmup_steps) * (1 - warmup_ratio))
+        return decay * (1 - (1 - step / warmup) * (1 - warmup_ratio))
 
     return LambdaLR(optimizer, factor)
 

@@ -2,6 +2,7 @@ import pytest
 import torch
 from torch import nn
 
+from corrlight.config.compose import compose_config
 from corrlight.optim import parameter_groups, warmup_multistep
 
 
@@ -65,3 +66,44 @@ def test_factors_are_numbers(factor):
 def test_groups_refuse_a_prefix_that_names_nothing():
     with pytest.raises(ValueError, match=r"but \['c'\] are none"):
         parameter_groups(nn.Linear(1, 1), 1.0, {"c": 0.1})
+
+
+def test_shares_of_the_run_are_the_epochs_that_they_come_to():
+    epochs = {"milestones": [8, 9], "warmup_steps": 8, "warmup_ratio": 0.05}
+    shares = {"milestones": [0.8, 0.9], "warmup_steps": 0.08, "warmup_ratio": 0.05}
+    assert rates(100, **shares, epochs=10) == rates(100, **epochs)
+    half = rates(50, **shares, epochs=5)
+    assert half[39:46] == pytest.approx([1.0, *[0.1] * 5, 0.01])
+
+
+@pytest.mark.parametrize(
+    ("name", "epochs", "milestones", "warmup_steps"),
+    [
+        ("shapes_dense", 10, [8, 9], 100),
+        ("shapes_set", 50, [40, 46], 100),
+        ("shapes_detr", 36, [30, 35], 250),
+    ],
+)
+def test_small_schedules_are_what_they_were_on_the_shapes(name, epochs, milestones, warmup_steps):
+    config = compose_config([f"schedule={name}"]).config.schedule
+    options = {**config.scheduler}
+    del options["_target_"], options["_partial_"]
+    options["milestones"] = list(options["milestones"])
+
+    def made(**changed):
+        optimizer = torch.optim.SGD([nn.Parameter(torch.zeros(1))], lr=1.0)
+        scheduler = warmup_multistep(optimizer, steps_per_epoch=125, **{**options, **changed})
+        return [scheduler.lr_lambdas[0](step) for step in range(epochs * 125)]
+
+    assert config.max_epochs == epochs
+    assert made() == made(milestones=milestones, warmup_steps=warmup_steps)
+
+
+def test_a_share_needs_the_epochs():
+    with pytest.raises(ValueError, match=r"Expected `epochs` beside \[0\.5\]"):
+        rates(1, milestones=[0.5])
+
+
+def test_shares_and_epochs_that_cross_are_refused():
+    with pytest.raises(ValueError, match="`milestones` to increase in a run of 20 epochs"):
+        rates(1, milestones=[0.5, 3], epochs=20)

@@ -11,6 +11,7 @@ import lightning.pytorch as pl
 from rich import get_console
 from rich.text import Text
 
+from corrlight.arguments import check_number
 from corrlight.lightning_private import EpochBar
 from corrlight.runs.status import format_seconds
 
@@ -23,20 +24,29 @@ class EpochProgress(EpochBar):
     ``epoch 3/12  loss 1.234  AP 0.312  beta_cls 0.421  lr 0.02  12.3 s  ETA 1 min 50 s``
 
     Where the output is no terminal (a log file, a pipe) the bar is off and the lines are all there
-    is: no control characters, one line an epoch. Measures are fractions, as in ``metrics.json``; a
-    dash is an undefined one. A measure that the epoch did not take is left out.
+    is: no control characters, one line an epoch, and one after every ``line_seconds`` in between,
+    so that a long epoch is not silent. An epoch without a positive is said. Measures are fractions,
+    as in ``metrics.json``; a dash is an undefined one. A measure that the epoch did not take is
+    left out.
 
     Args:
         measures: Names of the validation measures in the line, without ``val/``.
         refresh_rate: Redraws of the bar in a second; 0 turns it off.
+        line_seconds: Seconds between the lines within an epoch where there is no bar.
+
+    Raises:
+        ValueError: ``line_seconds`` is not positive.
     """
 
     def __init__(
         self,
         measures: Sequence[str] = ("AP", "AP50", "AP75", "beta_img", "beta_cls"),
         refresh_rate: int = 4,
+        line_seconds: float = 30.0,
     ) -> None:
         super().__init__(refresh_rate=refresh_rate)
+        self.line_seconds = check_number("line_seconds", line_seconds, above=0)
+        self._last_line = 0.0
         self.measures = tuple(measures)
         self._seconds: list[float] = []  # of every epoch of this process
         self._epoch_start = 0.0
@@ -52,12 +62,12 @@ class EpochProgress(EpochBar):
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Start the clock of an epoch that is resumed in its middle, which does not start again."""
         super().on_train_start(trainer, pl_module)
-        self._epoch_start = time.monotonic()
+        self._epoch_start = self._last_line = time.monotonic()
 
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Start the epoch's clock."""
         super().on_train_epoch_start(trainer, pl_module)
-        self._epoch_start = time.monotonic()
+        self._epoch_start = self._last_line = time.monotonic()
         self._fraction = 0.0
         self._validation = {}
 
@@ -72,6 +82,36 @@ class EpochProgress(EpochBar):
         """Note how far the epoch is."""
         self._fraction = (batch_idx + 1) / trainer.num_training_batches
         super().on_train_batch_end(trainer, pl_module, outputs, batch, batch_idx)
+        if self._line_is_due(trainer):
+            loss = trainer.callback_metrics.get("train/loss")
+            self._print(
+                f"{_epoch_name(trainer)}  batch {batch_idx + 1}/{trainer.num_training_batches}"
+                + ("" if loss is None else f"  loss {float(loss):.3f}")
+            )
+
+    def on_validation_batch_end(
+        self,
+        trainer: pl.Trainer,
+        pl_module: pl.LightningModule,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
+        dataloader_idx: int = 0,
+    ) -> None:
+        """Say how far a long validation is."""
+        super().on_validation_batch_end(
+            trainer, pl_module, outputs, batch, batch_idx, dataloader_idx
+        )
+        if self._line_is_due(trainer):
+            total = sum(map(int, trainer.num_val_batches))
+            self._print(f"{_epoch_name(trainer)}  validation batch {batch_idx + 1}/{total}")
+
+    def _line_is_due(self, trainer: pl.Trainer) -> bool:
+        now = time.monotonic()
+        due = not trainer.sanity_checking and now - self._last_line >= self.line_seconds
+        if due:
+            self._last_line = now
+        return due and trainer.is_global_zero and not self.is_enabled
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Keep the measures of this epoch; an epoch without validation prints none."""
@@ -89,6 +129,12 @@ class EpochProgress(EpochBar):
         self._seconds.append(time.monotonic() - self._epoch_start)
         if trainer.is_global_zero:
             self._print(self.epoch_line(trainer))
+            if getattr(pl_module, "positives_in_epoch", None) == 0:
+                self._print(
+                    "WARNING: no positive in this epoch: no anchor or cell was assigned an object, "
+                    "so the detector learns nothing but background "
+                    "(detector.net.anchor_scale=auto, data.size=, or the boxes are wrong)."
+                )
 
     def epoch_line(self, trainer: pl.Trainer) -> str:
         """Return the line of the epoch that just ended."""

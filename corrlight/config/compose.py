@@ -19,6 +19,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, ListConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
+from corrlight.config.foreign_names import our_name
 from corrlight.config.overrides import ConfigError, override_key
 
 __all__ = [
@@ -225,6 +226,9 @@ def _key_problem(key: str, base: DictConfig, keys: list[str], groups: list[str])
         return EmptyChoiceError(
             f"Expected no options under `{head}`, whose choice has none, but got '{key}'.", key
         )
+    ours = our_name(key)
+    if ours is not None:
+        return ConfigError(f"Unknown option '{key}': here it is {ours}.")
     return ConfigError(f"Unknown option '{key}'.{_nearest(key, [*keys, *groups])}")
 
 

@@ -4,7 +4,9 @@ from corrlight.coco.findings import CocoFormatError
 from corrlight.data.coco import CocoAnnotations, load_annotations, read_coco_json
 from corrlight.data.datamodule import CocoDataModule
 from corrlight.data.dataset import CocoDataset
-from corrlight.data.shapes import SHAPE_CLASSES, ShapesOptions, write_shapes
+from corrlight.data.drawn.shapes import SHAPE_CLASSES, ShapesOptions, write_shapes
+from corrlight.data.fitting.fit_size import FitSize
+from corrlight.data.foreign_transforms import Albumentations
 from corrlight.data.shapes_datamodule import ShapesDataModule
 from corrlight.data.ssd_augmentation import (
     DropSmallObjects,
@@ -23,12 +25,14 @@ from corrlight.data.transforms import (
 
 __all__ = [
     "SHAPE_CLASSES",
+    "Albumentations",
     "Choice",
     "CocoAnnotations",
     "CocoDataModule",
     "CocoDataset",
     "CocoFormatError",
     "DropSmallObjects",
+    "FitSize",
     "PhotometricDistortion",
     "RandomCrop",
     "RandomExpand",

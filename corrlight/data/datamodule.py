@@ -9,6 +9,7 @@ from typing import Any, Literal, get_args
 
 import lightning.pytorch as pl
 import numpy as np
+import numpy.typing as npt
 import torch
 import torch.distributed as dist
 from torch.utils.data import DataLoader
@@ -16,17 +17,24 @@ from torch.utils.data import DataLoader
 from corrlight.coco.findings import summarize
 from corrlight.data.coco import CocoAnnotations, InvalidBoxes, load_annotations
 from corrlight.data.collate import Collate
-from corrlight.data.dataset import Cache, CocoDataset
-from corrlight.data.images import CheckImages, image_problems
-from corrlight.data.loader import TrainLoader, leave_signals
+from corrlight.data.dataset import Cache, CocoDataset, OnBadImage
+from corrlight.data.fitting.layout import complete_layout
+from corrlight.data.fitting.object_sizes import input_sizes, object_sizes
+from corrlight.data.foreign_transforms import as_steps
+from corrlight.data.images import CheckImages, image_problems, range_notes
+from corrlight.data.loader import EvalLoader, TrainLoader, leave_signals
 from corrlight.data.samplers import EvalBatchSampler, TrainBatchSampler
+from corrlight.data.shared_memory import workers_that_fit
 from corrlight.data.transforms import Transform
+from corrlight.data.workers import workers_for
 
 __all__ = ["CocoDataModule", "TestSplit"]
 
 TestSplit = Literal["test", "test-dev"]
 
 log = logging.getLogger(__name__)
+
+_MAY_BE_NONE = ("num_classes", "max_train_images", "max_val_images", "bit_depth")
 
 
 class CocoDataModule(pl.LightningDataModule):
@@ -37,7 +45,8 @@ class CocoDataModule(pl.LightningDataModule):
 
     Args:
         root: The folder; the other paths are relative to it.
-        train_images: Folder of the training images.
+        train_images: Folder of the training images; None, here and for the next three, is found
+            (:func:`corrlight.data.fitting.layout.find_layout`).
         train_annotations: Annotation file of the training images.
         val_images: Folder of the validation images.
         val_annotations: Annotation file of the validation images.
@@ -47,10 +56,13 @@ class CocoDataModule(pl.LightningDataModule):
             files.
         test_dev_images: Folder of the test-dev images.
         test_dev_annotations: File with the test-dev images and the categories.
+        size: Longer side of the pictures, which the transforms of ``conf/data/coco_custom.yaml``
+            read; here it is only shown.
         num_classes: Expected number of classes; None takes the file's.
         batch_size: Training images of all ranks together in one step.
         eval_batch_size: Validation images of one rank in one step.
-        num_workers: Loader processes of each rank; 0 loads in the training process.
+        num_workers: Loader processes of each rank, at most its share of the CPUs; 0 loads in the
+            training process.
         seed: Seed of order and augmentation.
         mean: Channel means of values 0..255, RGB.
         std: Channel standard deviations.
@@ -62,6 +74,10 @@ class CocoDataModule(pl.LightningDataModule):
         invalid_boxes: "error", "drop" or "cut" (see :func:`corrlight.data.coco.load_annotations`).
         check_images: How image files are checked before training: "quick", "decode" or "none" (see
             :func:`corrlight.data.images.image_problems`).
+        on_bad_image: What happens with damage that the check missed: "raise" or "skip" (see
+            :class:`CocoDataset`).
+        bit_depth: Bits that pictures of more than 8 bits really use; None takes the file's.
+        loader_seconds: A loader process that gives no batch for so long ends the run.
         cache: "ram" keeps the decoded images in memory, "none" decodes on demand.
         load_masks: Whether targets carry masks.
         train_ignore_crowd: Whether targets carry the crowd regions, for assigners to ignore.
@@ -78,16 +94,17 @@ class CocoDataModule(pl.LightningDataModule):
     def __init__(
         self,
         root: str | Path,
-        train_images: str = "train2017",
-        train_annotations: str = "annotations/instances_train2017.json",
-        val_images: str = "val2017",
-        val_annotations: str = "annotations/instances_val2017.json",
+        train_images: str | None = "train2017",
+        train_annotations: str | None = "annotations/instances_train2017.json",
+        val_images: str | None = "val2017",
+        val_annotations: str | None = "annotations/instances_val2017.json",
         test_images: str | None = None,
         test_annotations: str | None = None,
         *,
         split: TestSplit = "test",
         test_dev_images: str = "test2017",
         test_dev_annotations: str = "annotations/image_info_test-dev2017.json",
+        size: int | None = None,
         num_classes: int | None = None,
         batch_size: int = 16,
         eval_batch_size: int = 1,
@@ -102,6 +119,9 @@ class CocoDataModule(pl.LightningDataModule):
         group_by_aspect: bool = False,
         invalid_boxes: InvalidBoxes = "error",
         check_images: CheckImages = "quick",
+        on_bad_image: OnBadImage = "raise",
+        bit_depth: int | None = None,
+        loader_seconds: int = 600,
         cache: Cache = "none",
         load_masks: bool = False,
         train_ignore_crowd: bool = False,
@@ -113,6 +133,7 @@ class CocoDataModule(pl.LightningDataModule):
             ("invalid_boxes", invalid_boxes, get_args(InvalidBoxes)),
             ("check_images", check_images, get_args(CheckImages)),
             ("cache", cache, get_args(Cache)),
+            ("on_bad_image", on_bad_image, get_args(OnBadImage)),
             ("split", split, get_args(TestSplit)),
         ):
             if value not in choices:
@@ -123,26 +144,35 @@ class CocoDataModule(pl.LightningDataModule):
             ("batch_size", batch_size, 1),
             ("eval_batch_size", eval_batch_size, 1),
             ("num_workers", num_workers, 0),
+            ("bit_depth", bit_depth, 1),
+            ("loader_seconds", loader_seconds, 1),
             ("seed", seed, 0),
             ("max_train_images", max_train_images, 1),
             ("max_val_images", max_val_images, 1),
         ):
-            if number is None and name in ("num_classes", "max_train_images", "max_val_images"):
+            if number is None and name in _MAY_BE_NONE:
                 continue
             if type(number) is not int or number < low:
                 raise ValueError(
                     f"Expected `{name}` to be an int of at least {low}, but got {number!r}."
                 )
-        self._root = Path(root)
+        self._root, self.size = Path(root), size
+        train, val = (
+            complete_layout(self._root, split, images, annotations)
+            for split, images, annotations in (
+                ("train", train_images, train_annotations),
+                ("val", val_images, val_annotations),
+            )
+        )
         self._images = {
-            "train": train_images,
-            "val": val_images,
-            "test": test_images or val_images,
+            "train": train.images,
+            "val": val.images,
+            "test": test_images or val.images,
         }
         self._files = {
-            "train": train_annotations,
-            "val": val_annotations,
-            "test": test_annotations or val_annotations,
+            "train": train.annotations,
+            "val": val.annotations,
+            "test": test_annotations or val.annotations,
         }
         self._test_split = split
         if split == "test-dev":
@@ -155,12 +185,14 @@ class CocoDataModule(pl.LightningDataModule):
         self.mean, self.std = tuple(map(float, mean)), tuple(map(float, std))
         self._collate = Collate(self.mean, self.std, size_divisor, keep_crowds=train_ignore_crowd)
         self._transforms = {
-            "train": tuple((train_transforms or {}).values()),
-            "eval": tuple((eval_transforms or {}).values()),
+            "train": as_steps(train_transforms, "train_transforms"),
+            "eval": as_steps(eval_transforms, "eval_transforms"),
         }
         self._filter_empty, self._group_by_aspect = filter_empty, group_by_aspect
         self._invalid_boxes, self._check_images = invalid_boxes, check_images
         self._cache, self._load_masks = cache, load_masks
+        self._on_bad_image, self._bit_depth = on_bad_image, bit_depth
+        self.loader_seconds = loader_seconds
         self._limits = {"train": max_train_images, "val": max_val_images, "test": max_val_images}
         self._annotations: dict[Path, CocoAnnotations] = {}
         self._datasets: dict[str, CocoDataset] = {}
@@ -245,6 +277,21 @@ class CocoDataModule(pl.LightningDataModule):
         """Number of validation images."""
         return len(self._dataset("val"))
 
+    @property
+    def usable_workers(self) -> int:
+        """Loader processes of this rank: those asked for, at most its share of the CPUs."""
+        ranks = 1 if self.trainer is None else int(self.trainer.num_devices)
+        return workers_for(self.num_workers, ranks)
+
+    def picture_sizes(self) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
+        """Return the ``(n, 2)`` sizes of the validation pictures as files and after resizing."""
+        dataset = self._dataset("val")
+        return input_sizes(dataset, ()), input_sizes(dataset, self._transforms["eval"])
+
+    def train_object_sizes(self) -> npt.NDArray[Any]:
+        """Return the ``(m, 2)`` sides of the training objects as evaluation sees them."""
+        return object_sizes(self._dataset("train"), self._transforms["eval"])
+
     # Lightning's hooks.
 
     def setup(self, stage: str | None = None) -> None:
@@ -277,7 +324,8 @@ class CocoDataModule(pl.LightningDataModule):
             # Lightning starts to load before it sets the epoch of a resumed run.
             progress: Any = self.trainer.fit_loop.epoch_progress.current
             sampler.set_epoch(progress.processed)
-        return TrainLoader(dataset, batch_sampler=sampler, **self._loader_options())
+        options = self._loader_options(dataset, self.batch_size // world_size)
+        return TrainLoader(dataset, batch_sampler=sampler, **options)
 
     def val_dataloader(self) -> DataLoader[Any]:
         """Return this rank's share of the validation batches."""
@@ -293,14 +341,17 @@ class CocoDataModule(pl.LightningDataModule):
         sampler = EvalBatchSampler(
             len(dataset), self.eval_batch_size, rank=rank, world_size=world_size
         )
-        return DataLoader(dataset, batch_sampler=sampler, **self._loader_options())
+        options = self._loader_options(dataset, self.eval_batch_size)
+        return EvalLoader(dataset, batch_sampler=sampler, **options)
 
-    def _loader_options(self) -> dict[str, Any]:
+    def _loader_options(self, dataset: CocoDataset, batch_size: int) -> dict[str, Any]:
+        workers = workers_that_fit(self.usable_workers, dataset, self._collate, batch_size)
         return {
             "collate_fn": self._collate,
-            "num_workers": self.num_workers,
+            "num_workers": workers,
             "worker_init_fn": leave_signals,
-            "persistent_workers": self.num_workers > 0,
+            "persistent_workers": workers > 0,
+            "timeout": self.loader_seconds if workers else 0,
             "pin_memory": torch.cuda.is_available(),
             # A generator of its own: a loader must not move the global one of the model.
             "generator": torch.Generator().manual_seed(self.seed),
@@ -375,6 +426,9 @@ class CocoDataModule(pl.LightningDataModule):
         problems = image_problems(folder, names, sizes, self._check_images)
         if problems:
             raise summarize(f"readable images in {folder}", problems)
+        if self._check_images != "none":
+            for note in range_notes(folder, names, self._bit_depth):
+                log.warning("%s: data.bit_depth= says how many bits are used.", note)
         self._datasets[split] = CocoDataset(
             data,
             folder,
@@ -382,5 +436,7 @@ class CocoDataModule(pl.LightningDataModule):
             indices=indices.tolist(),
             cache=self._cache,
             load_masks=self._load_masks,
+            bit_depth=self._bit_depth,
+            on_bad_image=self._on_bad_image,
         )
         return self._datasets[split]

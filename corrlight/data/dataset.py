@@ -17,9 +17,12 @@ from corrlight.data.images import decode_image
 from corrlight.data.transforms import Sample, Transform, apply_transforms
 from corrlight.structures import Size
 
-__all__ = ["Cache", "CocoDataset", "SampleKey"]
+__all__ = ["Cache", "CocoDataset", "OnBadImage", "SampleKey"]
 
 Cache = Literal["none", "ram"]
+OnBadImage = Literal["raise", "skip"]
+# Above this share of the images, skipping is no answer any more; one image always is.
+_MOST_SKIPPED = 0.01
 # Image index and the seed of its augmentation.
 SampleKey = tuple[int, int]
 
@@ -40,9 +43,14 @@ class CocoDataset(Dataset[Sample]):
         cache: "ram" decodes every image once, when the data set is made, into one buffer that
             worker processes share; "none" decodes on demand.
         load_masks: Whether samples carry masks.
+        bit_depth: See :func:`corrlight.data.images.decode_image`.
+        on_bad_image: What happens with an image that cannot be decoded: "raise", or "skip", which
+            takes the next one in its place, says so once an image and raises where more than 1 %
+            of the images (and more than one) are bad. Worker processes count together.
 
     Raises:
-        ValueError: If ``cache`` is unknown, or an image is unreadable with ``cache="ram"``.
+        ValueError: If ``cache`` or ``on_bad_image`` is unknown, or an image is unreadable with
+            ``cache="ram"``.
     """
 
     def __init__(
@@ -54,7 +62,13 @@ class CocoDataset(Dataset[Sample]):
         indices: Sequence[int] | None = None,
         cache: Cache = "none",
         load_masks: bool = False,
+        bit_depth: int | None = None,
+        on_bad_image: OnBadImage = "raise",
     ) -> None:
+        if on_bad_image not in get_args(OnBadImage):
+            raise ValueError(
+                f"Expected `on_bad_image` to be 'raise' or 'skip', but got {on_bad_image!r}."
+            )
         if cache not in get_args(Cache):
             raise ValueError(f"Expected `cache` to be 'none' or 'ram', but got {cache!r}.")
         self.annotations = annotations
@@ -62,6 +76,10 @@ class CocoDataset(Dataset[Sample]):
         self.transforms = tuple(transforms)
         self.indices = np.arange(len(annotations)) if indices is None else np.asarray(indices)
         self.load_masks = load_masks
+        self.bit_depth = bit_depth
+        self._bad: Tensor | None = None
+        if on_bad_image == "skip":
+            self._bad = torch.zeros(len(self.indices), dtype=torch.bool).share_memory_()
         self._buffer: Tensor | None = None
         self._starts = np.zeros(1, np.int64)
         if cache == "ram":
@@ -74,6 +92,11 @@ class CocoDataset(Dataset[Sample]):
     def sizes(self) -> list[Size]:
         """Height and width of every file."""
         return [(int(h), int(w)) for h, w in self.annotations.sizes[self.indices]]
+
+    @property
+    def num_skipped(self) -> int:
+        """Images that could not be decoded so far, in all processes together."""
+        return 0 if self._bad is None else int(self._bad.sum())
 
     @property
     def image_ids(self) -> list[int]:
@@ -90,9 +113,31 @@ class CocoDataset(Dataset[Sample]):
             ValueError: If the file cannot be decoded; it names the file.
         """
         index, seed = key if isinstance(key, tuple) else (key, 0)
-        sample = self._sample(int(index))
+        sample = self._sample(int(index)) if self._bad is None else self._next_good(int(index))
         # Constructing a generator costs more than a resize-free sample without random steps.
         return apply_transforms(self.transforms, sample, np.random.Generator(np.random.PCG64(seed)))
+
+    def _next_good(self, index: int) -> Sample:
+        """Return the sample of the first image from ``index`` on that can be decoded."""
+        assert self._bad is not None
+        while True:
+            if not self._bad[index]:
+                try:
+                    return self._sample(index)
+                except ValueError as error:
+                    self._skip(index, error)
+            index = (index + 1) % len(self)
+
+    def _skip(self, index: int, error: ValueError) -> None:
+        """Note an image as bad; raises where they are too many."""
+        assert self._bad is not None
+        self._bad[index] = True
+        if self.num_skipped > max(1, _MOST_SKIPPED * len(self)):
+            raise ValueError(
+                f"{error} It is number {self.num_skipped} of {len(self):,} images, and "
+                f"on_bad_image=skip takes at most 1 %: data.check_images=decode lists them all."
+            ) from None
+        log.warning("Left out, another image takes its place: %s", error)
 
     def _sample(self, index: int) -> Sample:
         data, k = self.annotations, int(self.indices[index])
@@ -127,13 +172,20 @@ class CocoDataset(Dataset[Sample]):
         k = int(self.indices[index])
         h, w = self.annotations.sizes[k]
         path = self.image_folder / self.annotations.file_names[k]
-        return np.ascontiguousarray(decode_image(path, (int(h), int(w))).transpose(2, 0, 1))
+        return np.ascontiguousarray(
+            decode_image(path, (int(h), int(w)), self.bit_depth).transpose(2, 0, 1)
+        )
 
     def _fill_cache(self) -> None:
         sizes = self.annotations.sizes[self.indices]
         self._starts = np.concatenate([[0], np.cumsum(3 * sizes.prod(1))])
         buffer = np.empty(int(self._starts[-1]), np.uint8)
         for index, (start, stop) in enumerate(zip(self._starts, self._starts[1:], strict=False)):
-            buffer[start:stop] = self._decoded(index).reshape(-1)
+            try:
+                buffer[start:stop] = self._decoded(index).reshape(-1)
+            except ValueError as error:
+                if self._bad is None:
+                    raise
+                self._skip(index, error)
         self._buffer = torch.from_numpy(buffer)
         log.debug("Decoded %s images into %.0f MB of RAM", f"{len(self):,}", buffer.nbytes / 1e6)

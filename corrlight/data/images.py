@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageOps
 
-__all__ = ["CheckImages", "decode_image", "image_problems"]
+__all__ = ["CheckImages", "decode_image", "image_problems", "range_notes"]
 
 Array = npt.NDArray[Any]
 Size = tuple[int, int]
@@ -28,20 +28,27 @@ _DECODE_ERRORS = (
     Image.DecompressionBombError,
 )
 _ORIENTATION_TAG = 0x0112
+# Bits of a sample and the largest value that occurs, in a TIFF's header.
+_BITS_TAG, _MAXIMUM_TAGS = 258, (341, 281)
+# Deep pictures that are decoded before a start to see how much of their range they use.
+_NUM_SAMPLED = 8
 # How a complete file ends; one that ends otherwise is decoded to find out.
 _ENDINGS = {"PNG": b"IEND\xaeB`\x82", "JPEG": b"\xff\xd9"}
 
 
-def decode_image(path: Path, size: Size) -> Array:
+def decode_image(path: Path, size: Size, bit_depth: int | None = None) -> Array:
     """Return the ``(H, W, 3)`` uint8 RGB pixels of a file.
 
-    Grey, palette, CMYK and 16-bit images become 8-bit RGB; an alpha channel is left out. The
+    Grey, palette, CMYK and 16-bit images become 8-bit RGB; an alpha channel is left out. Of more
+    than 8 bits, the range that becomes 0..255 is ``bit_depth`` bits, else what a TIFF's header
+    says (12 bits a sample, or its largest value), else 16 bits. The
     orientation in the EXIF data is applied unless only the stored orientation has the annotated
     size, so that boxes and pixels agree.
 
     Args:
         path: The file.
         size: Its annotated height and width.
+        bit_depth: Bits that the values of images of more than 8 bits really use.
 
     Raises:
         ValueError: If the file is missing, damaged or of another size; it names the file.
@@ -49,21 +56,69 @@ def decode_image(path: Path, size: Size) -> Array:
     if not path.is_file():
         raise ValueError(f"Expected an image at {path}, but there is no such file.")
     try:
-        pixels = _decoded(path, size)
+        pixels = _decoded(path, size, bit_depth)
     except _DECODE_ERRORS as error:
         raise ValueError(f"Expected {path} to be a complete image, but {_reason(error)}.") from None
-    if pixels.shape[:2] != tuple(size):
+    if isinstance(pixels, tuple) or pixels.shape[:2] != tuple(size):
+        found = pixels if isinstance(pixels, tuple) else pixels.shape
         raise ValueError(
             f"Expected {path} to have the annotated size {size[1]}x{size[0]}, "
-            f"but got {pixels.shape[1]}x{pixels.shape[0]}."
+            f"but got {found[1]}x{found[0]}."
         )
     return pixels
 
 
-def _decoded(path: Path, size: Size) -> Array:
+def _decoded(path: Path, size: Size, bit_depth: int | None = None) -> Array | Size:
+    """Return the pixels; of a file that cannot have ``size``, what its header says instead."""
     with Image.open(path) as image:
+        stored = (image.height, image.width)
+        if not _may_have(stored, size):
+            return stored
         image.load()
-        return np.asarray(_to_rgb(_upright(image, size)))
+        return np.asarray(_to_rgb(_upright(image, size), _largest_value(image, bit_depth)))
+
+
+def _may_have(stored: Size, size: Size) -> bool:
+    """Return whether a file has a size as it is stored or turned by a quarter."""
+    return tuple(size) in (stored, stored[::-1])
+
+
+def range_notes(folder: Path, names: Sequence[str], bit_depth: int | None = None) -> list[str]:
+    """Return one line for each of some deep pictures that would come out nearly black or burnt.
+
+    Args:
+        folder: Image folder.
+        names: Files relative to it, which can be opened.
+        bit_depth: As for :func:`decode_image`.
+    """
+    deep = [
+        name for name in names if name.lower().endswith((".png", ".tif", ".tiff", ".jp2", ".pgm"))
+    ]
+    notes = []
+    for name in deep[:: max(1, len(deep) // _NUM_SAMPLED)][:_NUM_SAMPLED]:
+        with Image.open(folder / name) as image:
+            if not image.mode.startswith("I"):
+                continue
+            largest, top = _largest_value(image, bit_depth), int(np.asarray(image).max())
+        if top * 10 < largest:
+            notes.append(f"{name} uses {top:,} of {largest:,} values, less than a tenth")
+        elif top > largest:
+            notes.append(f"{name} reaches {top:,}, beyond its {largest:,} values")
+    return notes
+
+
+def _largest_value(image: Image.Image, bit_depth: int | None) -> int:
+    """Return the value of an image of more than 8 bits that becomes 255."""
+    if bit_depth is not None:
+        return 2**bit_depth - 1
+    # Other formats scale to 16 bits themselves, or cannot say.
+    tags = getattr(image, "tag_v2", None) or {}
+    bits = int(np.max(tags.get(_BITS_TAG, 16)))
+    for tag in _MAXIMUM_TAGS:
+        stated = int(np.max(tags.get(tag, 0)))
+        if 0 < stated < 2 ** min(bits, 32) - 1:
+            return stated
+    return 2 ** min(bits, 16) - 1
 
 
 def image_problems(
@@ -95,7 +150,8 @@ def _decode_problem(path: Path, size: Size) -> str | None:
         pixels = _decoded(path, size)
     except _DECODE_ERRORS as error:
         return f"image {path} is damaged: {_reason(error)}"
-    return _size_problem(path, (pixels.shape[0], pixels.shape[1]), size)
+    found = pixels if isinstance(pixels, tuple) else (pixels.shape[0], pixels.shape[1])
+    return _size_problem(path, found, size)
 
 
 def _size_problem(path: Path, found: Size, annotated: Size) -> str | None:
@@ -109,9 +165,11 @@ def _quick_problem(path: Path, size: Size) -> str | None:
         return f"image {path} is missing"
     try:
         with Image.open(path) as image:
-            # The cheap test first: reading the orientation may decode a whole PNG.
+            # The cheap tests first: reading the orientation decodes a whole PNG.
             stored = (image.height, image.width)
-            if stored != tuple(size) and _upright_size(image) != tuple(size):
+            if stored != tuple(size) and (
+                not _may_have(stored, size) or _upright_size(image) != tuple(size)
+            ):
                 return (
                     f"image {path} is {stored[1]}x{stored[0]}, but annotated as {size[1]}x{size[0]}"
                 )
@@ -144,12 +202,13 @@ def _upright(image: Image.Image, size: Size) -> Image.Image:
     return ImageOps.exif_transpose(image)
 
 
-def _to_rgb(image: Image.Image) -> Image.Image:
+def _to_rgb(image: Image.Image, largest: int) -> Image.Image:
     if image.mode == "RGB":
         return image
     if image.mode.startswith("I"):
-        # 16 bits (or 32 that hold 16): Pillow would clip instead of scale.
-        grey = np.clip(np.asarray(image).astype(np.int64) >> 8, 0, 255).astype(np.uint8)
+        # More than 8 bits: Pillow would clip instead of scale.
+        wide = np.clip(np.asarray(image).astype(np.int64), 0, largest)
+        grey = (wide * 256 // (largest + 1)).astype(np.uint8)
         return Image.fromarray(grey).convert("RGB")
     if image.mode == "F":
         raise ValueError("its pixels are floating-point numbers")

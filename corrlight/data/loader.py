@@ -1,4 +1,4 @@
-"""A data loader that continues in the middle of an epoch."""
+"""Data loaders that continue in the middle of an epoch, and that do not wait for ever."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from torch.utils.data import DataLoader
 from corrlight.data.samplers import TrainBatchSampler
 from corrlight.structures import Batch
 
-__all__ = ["TrainLoader", "leave_signals"]
+__all__ = ["EvalLoader", "LoaderStalledError", "TrainLoader", "leave_signals"]
 
 
 def leave_signals(worker: int) -> None:
@@ -23,6 +23,45 @@ def leave_signals(worker: int) -> None:
     """
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1, signal.SIGUSR2):
         signal.signal(number, signal.SIG_IGN)
+
+
+class LoaderStalledError(ValueError):
+    """A loader process gave nothing for the stated time; the message is one line."""
+
+
+def _unless_stalled(batches: Iterator[Batch], seconds: float) -> Iterator[Batch]:
+    """Yield the batches.
+
+    Raises:
+        LoaderStalledError: For a time-out and for a process that died, which PyTorch tells in many
+            lines and without the way out.
+    """
+    while True:
+        try:
+            batch = next(batches)
+        except StopIteration:
+            return
+        except RuntimeError as error:
+            text = str(error)
+            if "timed out" in text:
+                what = f"gave no batch for {seconds:g} s (data.loader_seconds)"
+            elif "exited unexpectedly" in text or "killed by signal" in text:
+                what = f"died ({text.splitlines()[0].rstrip('. ')})"
+            else:
+                raise
+            raise LoaderStalledError(
+                f"A loader process {what}: fewer of them (data.num_workers=0) need less memory and "
+                "less of /dev/shm."
+            ) from error
+        yield batch
+
+
+class EvalLoader(DataLoader[Any]):
+    """A loader of validation and test batches that does not wait for ever."""
+
+    def __iter__(self) -> Iterator[Batch]:  # type: ignore[override]
+        # Not a generator: worker processes start to load at once.
+        return _unless_stalled(super().__iter__(), self.timeout)
 
 
 class TrainLoader(DataLoader[Any]):
@@ -40,7 +79,7 @@ class TrainLoader(DataLoader[Any]):
     def __iter__(self) -> Iterator[Batch]:  # type: ignore[override]
         self._num_taken = self.batch_sampler.start_batch
         # Made here, not in the generator: worker processes start to load at once.
-        return self._counted(super().__iter__())
+        return self._counted(_unless_stalled(super().__iter__(), self.timeout))
 
     def _counted(self, batches: Iterator[Batch]) -> Iterator[Batch]:
         for batch in batches:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from corrlight.data.datamodule import CocoDataModule
-from corrlight.data.shapes import ShapesOptions, write_shapes
+from corrlight.data.drawn.shapes import ShapesOptions, write_shapes
 
 __all__ = ["ShapesDataModule"]
 

@@ -85,7 +85,7 @@ class Resize:
     """Resize: as large as fits between a short and a long side, or to exactly these.
 
     As published, the factor is ``min(long / longer side, short / shorter side)`` and a new side
-    ``int(side * factor + 0.5)``; boxes are scaled by the exact ratio of each side.
+    ``int(side * factor + 0.5)``, at least 1; boxes are scaled by the exact ratio of each side.
 
     Args:
         short: Bound of the shorter side in pixels, or several, of which one is drawn.
@@ -118,7 +118,8 @@ class Resize:
         if not self.keep_ratio:
             return short, self.long
         factor = min(self.long / max(size), short / min(size))
-        return int(size[0] * factor + 0.5), int(size[1] * factor + 0.5)
+        # A picture of 9000x2 pixels keeps one line.
+        return max(1, int(size[0] * factor + 0.5)), max(1, int(size[1] * factor + 0.5))
 
     def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample:
         """Return the resized sample."""

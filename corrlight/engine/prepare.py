@@ -15,6 +15,7 @@ from corrlight.config.checks import check_options, check_ranks
 from corrlight.config.compose import ComposedConfig, to_container
 from corrlight.config.ranks import follow_torchrun
 from corrlight.engine.class_rows import ClassRows, rows_of_module
+from corrlight.engine.fit_data import fit_to_data
 from corrlight.engine.trainer import make_trainer
 from corrlight.metrics.evaluator import DetectionEvaluator
 from corrlight.ops.allocator import keep_freed_memory
@@ -66,6 +67,8 @@ def prepare(composed: ComposedConfig) -> Run:
     data = build_data(config, allow)
     data.prepare_data()
     data.setup("fit" if config.mode == "train" else "test")
+    folder = identify(composed, data)
+    config = fit_to_data(config, data)
     evaluator = _evaluator(config, data, allow)
     module = build_module(
         config,
@@ -77,7 +80,6 @@ def prepare(composed: ComposedConfig) -> Run:
     # Lightning builds the optimizer after training has begun; its options are checked now.
     module.build_optimizer(steps_per_epoch=1)
     plain = to_container(config)
-    folder = identify(composed, data)
     recorder = Recorder(folder)
     trainer = make_trainer(config, folder, recorder, allow)
     return Run(

@@ -5,8 +5,9 @@ from __future__ import annotations
 import argparse
 import sys
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from corrlight.atomic import write_text
 from corrlight.reporting.figures import ScoreIoU, plot_score_iou, read_score_iou
@@ -18,9 +19,12 @@ from corrlight.reporting.tables import (
     render_markdown,
     render_rich,
 )
+from corrlight.runs.identity import flatten, relevant_options
 
-__all__ = ["main", "score_iou_panel", "write_comparison"]
+__all__ = ["differing_ground", "main", "score_iou_panel", "write_comparison"]
 
+# Options of the data that are part of how a run is trained, which runs are compared in.
+_OF_TRAINING = ("batch_size", "train_transforms", "load_masks", "eval_batch_size", "check_images")
 _TITLE_VALUES = ("beta_img", "beta_cls", "AP")
 
 
@@ -67,9 +71,32 @@ def main(argv: Sequence[str] | None = None) -> int:
     from rich.console import Console
 
     Console().print(render_rich(comparison))
-    for problem in problems:
+    for problem in [*differing_ground(runs), *problems]:
         print(f"note: {problem}", file=sys.stderr)
     return 0
+
+
+def differing_ground(runs: Sequence[Run]) -> list[str]:
+    """Return one line for each option of the data or the measures in which runs differ.
+
+    Numbers of other pictures, or of other measures of the same name, are no comparison.
+    """
+    notes = []
+    for section, meaning in (("data", "other data"), ("metric", "other measures")):
+        options = [_options(run, section) for run in runs]
+        for key in sorted(set().union(*options)):
+            values = [str(of_run.get(key)) for of_run in options]
+            if len(set(values)) > 1:
+                shown = ", ".join(dict.fromkeys(values))
+                notes.append(f"{section}.{key} differs ({shown}): these are numbers of {meaning}.")
+    return notes
+
+
+def _options(run: Run, section: str) -> dict[str, Any]:
+    """Return the options of a section that may change a number, but for the run's seed."""
+    chosen = relevant_options(run.config).get(section)
+    plain = dict(flatten(chosen)) if isinstance(chosen, Mapping) else {}
+    return {k: v for k, v in plain.items() if k != "seed" and not k.startswith(_OF_TRAINING)}
 
 
 def score_iou_panel(run: Run, name: str | None = None) -> ScoreIoU:

@@ -12,6 +12,7 @@ from rich.table import Table
 from corrlight.reporting.compare import score_iou_panel
 from corrlight.reporting.figures import plot_score_iou
 from corrlight.reporting.runs import read_run
+from corrlight.reporting.start_notes import start_notes
 from corrlight.reporting.tables import run_table
 
 if TYPE_CHECKING:
@@ -45,6 +46,8 @@ def print_run(run: Run, composed: ComposedConfig) -> None:
     table.add_row("schedule", f"{trainer.max_epochs} epochs, batch {batch}, learning rate {rate}")
     device = f"{trainer.num_devices} x {type(trainer.accelerator).__name__}"
     table.add_row("device", f"{device}, {config.trainer.precision}, seed {config.seed}")
+    for label, note in start_notes(run):
+        table.add_row(label, note)
     table.add_row("run folder", str(run.folder))
     Console(soft_wrap=True).print(table)
 

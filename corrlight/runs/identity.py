@@ -35,7 +35,14 @@ _WATCHING = (
 _GUARD = "corrlight.callbacks.NonFiniteGuard"
 _NO_RESULT_IN = {
     "trainer": ("accelerator", "devices", "num_nodes", "strategy", "log_every_n_steps"),
-    "data": ("num_workers", "cache", "split", "test_dev_images", "test_dev_annotations"),
+    "data": (
+        "num_workers",
+        "loader_seconds",
+        "cache",
+        "split",
+        "test_dev_images",
+        "test_dev_annotations",
+    ),
 }
 
 

@@ -80,3 +80,31 @@ def test_terminal_shows_a_bar_and_keeps_the_lines(tmp_path, capsys, monkeypatch)
     lines = re.findall(r"epoch \d/2  loss 1\.500  AP 0\.250  beta_cls -  lr 0\.02", text)
     assert len(lines) == 2
     assert re.search(r"ETA: \d+ s", text)  # known from the first epoch on
+
+
+def test_long_epochs_have_lines_in_between(tmp_path, capsys):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        trainer = make_trainer(tmp_path, EpochProgress(line_seconds=1e-9), epochs=1)
+        trainer.fit(PerfectDetector(), datamodule=Batches())
+    lines = capsys.readouterr().out.splitlines()
+    total = trainer.num_training_batches
+    assert lines[0].startswith(f"epoch 1/1  batch 1/{total}")
+    assert any(line.startswith("epoch 1/1  validation batch 1/") for line in lines)
+    assert sum("ETA" in line or " s" in line[-4:] for line in lines) >= 1
+
+
+def test_an_epoch_without_a_positive_is_said(tmp_path, capsys):
+    module = PerfectDetector()
+    module.positives_in_epoch = 0
+    _fit(tmp_path, module, epochs=2)
+    assert capsys.readouterr().out.count("WARNING: no positive in this epoch") == 2
+    module = PerfectDetector()
+    module.positives_in_epoch = 3
+    _fit(tmp_path / "b", module, epochs=1)
+    assert "WARNING" not in capsys.readouterr().out
+
+
+def test_seconds_between_lines_are_checked():
+    with pytest.raises(ValueError, match="`line_seconds` to be a finite number > 0, but got 0"):
+        EpochProgress(line_seconds=0)

@@ -1,11 +1,14 @@
 import json
+import logging
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
+from torch.utils.data import DataLoader
 
 from corrlight.data import CocoDataset, RandomHorizontalFlip, load_annotations
+from tests.data.conftest import content, write_images
 
 BOXES = [
     # box, area, crowd -> a target?
@@ -110,3 +113,49 @@ def test_augmentation_depends_on_the_seed_of_the_key(folder):
 def test_unknown_cache(folder):
     with pytest.raises(ValueError, match=r"`cache` to be 'none' or 'ram', but got 'disk'\."):
         dataset(folder, cache="disk")
+
+
+def damaged(folder, count, broken):
+    """A data set of `count` pictures, of which those numbered `broken` cannot be decoded."""
+    made = content(count)
+    write_images(folder, made["images"])
+    (folder / "a.json").write_text(json.dumps(made))
+    for k in broken:
+        path = folder / f"{k}.png"
+        path.write_bytes(path.read_bytes()[:60] + b"IEND\xaeB`\x82")
+    return load_annotations(folder / "a.json")
+
+
+@pytest.mark.parametrize("cache", ["none", "ram"])
+def test_a_damaged_image_is_skipped_and_said_once(tmp_path, caplog, cache):
+    data = CocoDataset(damaged(tmp_path, 3, [1]), tmp_path, on_bad_image="skip", cache=cache)
+    with caplog.at_level(logging.WARNING):
+        seen = [data[(k, 5)].image_id for k in (0, 1, 2, 1)]
+    assert seen == [10, 12, 12, 12]
+    assert data.num_skipped == 1
+    assert sum("1.png" in record.message for record in caplog.records) == 1
+
+
+def test_without_the_option_a_damaged_image_ends_it(tmp_path):
+    data = CocoDataset(damaged(tmp_path, 3, [1]), tmp_path)
+    with pytest.raises(ValueError, match=r"1\.png to be a complete image"):
+        data[1]
+    assert data.num_skipped == 0
+
+
+def test_too_many_damaged_images_are_not_skipped(tmp_path):
+    data = CocoDataset(damaged(tmp_path, 4, [1, 2]), tmp_path, on_bad_image="skip")
+    with pytest.raises(ValueError, match=r"2\.png .* number 2 of 4 images.* at most 1 %"):
+        data[1]
+
+
+def test_worker_processes_count_together(tmp_path):
+    data = CocoDataset(damaged(tmp_path, 3, [1]), tmp_path, on_bad_image="skip")
+    loader = DataLoader(data, batch_size=None, num_workers=2)
+    assert sorted(sample.image_id for sample in loader) == [10, 12, 12]
+    assert data.num_skipped == 1
+
+
+def test_unknown_choice_for_damaged_images(tmp_path):
+    with pytest.raises(ValueError, match="`on_bad_image` to be 'raise' or 'skip', but got 'no'"):
+        CocoDataset(damaged(tmp_path, 1, []), tmp_path, on_bad_image="no")

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from corrlight.data.images import decode_image, image_problems
+from corrlight.data.images import decode_image, image_problems, range_notes
 
 SIZE = (24, 40)
 
@@ -152,3 +152,51 @@ def test_decompression_bomb_is_refused_without_decoding(tmp_path, monkeypatch, p
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)
     (problem,) = image_problems(tmp_path, ["bomb.png"], [SIZE])
     assert problem.startswith(f"image {path} is damaged: Image size (960 pixels) exceeds limit")
+
+
+def test_bits_that_the_header_of_a_tiff_states(tmp_path, pixels):
+    grey = pixels[..., 0].astype(np.uint16)
+    path = tmp_path / "a.tiff"
+    # Tag 281 is the largest value that occurs: 12 bits in 16.
+    Image.fromarray(grey * 16 + 5).save(path, tiffinfo={281: 4095})
+    assert np.array_equal(decode_image(path, SIZE), np.repeat(pixels[..., :1], 3, 2))
+    assert range_notes(tmp_path, ["a.tiff"]) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "kind", "factor", "bits"),
+    [("a.png", np.uint16, 16, 12), ("a.tiff", np.uint16, 4, 10), ("b.tiff", np.int32, 1, 8)],
+)
+def test_bits_that_an_option_states(tmp_path, pixels, name, kind, factor, bits):
+    path = save(tmp_path / name, Image.fromarray(pixels[..., 0].astype(kind) * factor))
+    (note,) = range_notes(tmp_path, [name])
+    assert "of 65,535 values, less than a tenth" in note
+    assert range_notes(tmp_path, [name], bits) == []
+    seen = decode_image(path, SIZE, bits)
+    assert np.array_equal(seen, np.repeat(pixels[..., :1], 3, 2))
+    assert decode_image(path, SIZE).max() < 26  # Without it, nearly black.
+
+
+def test_values_beyond_the_stated_bits_are_said(tmp_path, pixels):
+    save(tmp_path / "a.png", Image.fromarray(pixels[..., 0].astype(np.uint16) * 64))
+    (note,) = range_notes(tmp_path, ["a.png"], 10)
+    assert "beyond its 1,023 values" in note
+
+
+def test_pictures_of_8_bits_have_no_range_to_look_at(tmp_path, pixels):
+    save(tmp_path / "a.png", Image.fromarray(pixels // 30))
+    assert range_notes(tmp_path, ["a.png"]) == []
+
+
+@pytest.mark.parametrize("check", ["quick", "decode"])
+def test_a_picture_of_another_size_is_not_decoded(tmp_path, monkeypatch, check):
+    save(tmp_path / "a.png", Image.new("L", (3000, 2000)))
+
+    def load(self):
+        raise AssertionError("A picture that cannot have its annotated size was decoded.")
+
+    monkeypatch.setattr("PIL.PngImagePlugin.PngImageFile.load", load)
+    (problem,) = image_problems(tmp_path, ["a.png"], [SIZE], check)
+    assert "is 3000x2000, but annotated as 40x24" in problem
+    with pytest.raises(ValueError, match="annotated size 40x24, but got 3000x2000"):
+        decode_image(tmp_path / "a.png", SIZE)

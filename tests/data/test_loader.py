@@ -10,6 +10,7 @@ import torch
 from lightning.pytorch.callbacks import Callback, ModelCheckpoint
 
 from corrlight.data import CocoDataModule, RandomHorizontalFlip
+from corrlight.data.loader import EvalLoader, LoaderStalledError
 
 NUM_EPOCHS, NUM_BATCHES = 3, 5
 
@@ -123,10 +124,45 @@ def test_loader_processes_leave_stop_signals_to_the_training_process(make_folder
     loader = CocoDataModule(root, *files, num_workers=1).val_dataloader()
     batches = iter(loader)
     count = len(next(batches).targets)
-    (worker,) = batches._workers
+    (worker,) = loader._iterator._workers
     os.kill(worker.pid, number)
     count += sum(len(batch.targets) for batch in batches)
     assert count == len(loader.dataset)
     assert worker.is_alive()
-    batches._shutdown_workers()
+    loader._iterator._shutdown_workers()
     assert not worker.is_alive()
+
+
+class Stuck(torch.utils.data.Dataset):
+    """Its first sample comes, its second never does or kills its process."""
+
+    def __init__(self, dies):
+        self.dies = dies
+
+    def __len__(self):
+        return 2
+
+    def __getitem__(self, index):
+        if index:
+            if self.dies:
+                os.kill(os.getpid(), signal.SIGKILL)
+            signal.pause()
+        return index
+
+
+@pytest.mark.parametrize(
+    ("dies", "message"),
+    [(False, r"gave no batch for 1 s \(data\.loader_seconds\)"), (True, "died")],
+)
+def test_a_loader_that_gives_nothing_ends_with_one_line(dies, message):
+    loader = iter(EvalLoader(Stuck(dies), batch_size=1, num_workers=1, timeout=1))
+    with pytest.raises(LoaderStalledError, match=f"A loader process {message}.*num_workers=0") as e:
+        list(loader)
+    assert "\n" not in str(e.value)
+
+
+def test_the_modules_loaders_wait_for_a_stated_time(make_folder):
+    data = CocoDataModule(make_folder(), None, None, None, None, num_workers=1, loader_seconds=7)
+    assert data.train_dataloader().timeout == data.val_dataloader().timeout == 7
+    data = CocoDataModule(data.root, None, None, None, None, num_workers=0)
+    assert data.train_dataloader().timeout == 0

@@ -7,7 +7,7 @@ import pytest
 
 from corrlight.app import BAD_INPUT, main
 from corrlight.app import run as run_app
-from corrlight.data.shapes import ShapesOptions, write_shapes
+from corrlight.data.drawn.shapes import ShapesOptions, write_shapes
 from tests.integration.conftest import run_folder
 
 SMALL = ShapesOptions(num_train=4, num_val=2, image_size=64)

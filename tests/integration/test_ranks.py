@@ -11,7 +11,7 @@ from lightning.fabric.plugins.environments import LightningEnvironment
 
 from corrlight.config.build import build_data, build_module
 from corrlight.config.compose import compose_config
-from corrlight.data.shapes import ShapesOptions, write_shapes
+from corrlight.data.drawn.shapes import ShapesOptions, write_shapes
 from corrlight.metrics import DetectionEvaluator, ImageCorrelation
 from corrlight.metrics.class_correlation import ClassCorrelation
 from corrlight.metrics.coco_evaluate import CocoEvaluate

@@ -10,7 +10,7 @@ import pytest
 
 from corrlight.analysis.command import main as analyze
 from corrlight.app import run as run_app
-from corrlight.data.shapes import ShapesOptions, write_shapes
+from corrlight.data.drawn.shapes import ShapesOptions, write_shapes
 from tests.integration.conftest import run_folder
 
 

@@ -59,3 +59,22 @@ def test_runs_as_a_module_without_warnings(folders):
     out = subprocess.run(command, capture_output=True, text=True, check=False)
     assert (out.returncode, out.stderr) == (0, "")
     assert "30.0" in out.stdout
+
+
+def test_runs_on_other_data_or_measures_are_named(tmp_path, capsys):
+    def run(name, root, size, metric, **data):
+        config = {"data": {"root": root, "size": size, **data}, "metric": {"ap": metric}}
+        return str(make_run(tmp_path, name, "0", config=config, metrics={"AP": 0.3}, dots=5))
+
+    ap, other = {"max_detections": 100}, {"max_detections": 300}
+    same = [run("a", "/x", 320, ap, seed=0, batch_size=8, num_workers=1)]
+    same.append(run("b", "/x", 320, ap, seed=1, batch_size=4, num_workers=0))
+    assert main(same) == 0
+    assert capsys.readouterr().err == ""
+    assert main([same[0], run("c", "/y", 320, ap), run("d", "/x", 640, other)]) == 0
+    notes = capsys.readouterr().err.splitlines()
+    assert notes == [
+        "note: data.root differs (/x, /y): these are numbers of other data.",
+        "note: data.size differs (320, 640): these are numbers of other data.",
+        "note: metric.ap.max_detections differs (100, 300): these are numbers of other measures.",
+    ]

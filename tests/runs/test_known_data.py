@@ -4,7 +4,7 @@ import pytest
 
 from corrlight.config.build import build_data
 from corrlight.config.compose import compose_config
-from corrlight.data.shapes import ShapesOptions, write_shapes
+from corrlight.data.drawn.shapes import ShapesOptions, write_shapes
 from corrlight.runs.fingerprint import data_fingerprint
 from corrlight.runs.known_data import KnownData, note_data, recall_data
 

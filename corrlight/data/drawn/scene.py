@@ -10,8 +10,8 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageFilter
 
-from corrlight.data.silhouettes import SHAPE_CLASSES, Layer, shape_layer
-from corrlight.data.textures import (
+from corrlight.data.drawn.silhouettes import SHAPE_CLASSES, Layer, shape_layer
+from corrlight.data.drawn.textures import (
     background,
     clutter_layers,
     object_color,

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageDraw
 
-from corrlight.data.silhouettes import Layer, rasterize
+from corrlight.data.drawn.silhouettes import Layer, rasterize
 
 __all__ = ["background", "clutter_layers", "object_color", "object_fill", "vivid_color"]
 

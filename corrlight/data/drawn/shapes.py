@@ -23,8 +23,8 @@ from filelock import FileLock
 from PIL import Image
 from pycocotools import mask as coco_mask
 
-from corrlight.data.scene import SceneObject, draw_scene
-from corrlight.data.silhouettes import SHAPE_CLASSES
+from corrlight.data.drawn.scene import SceneObject, draw_scene
+from corrlight.data.drawn.silhouettes import SHAPE_CLASSES
 
 __all__ = ["SHAPES_VERSION", "SHAPE_CLASSES", "ShapesOptions", "write_shapes"]
 

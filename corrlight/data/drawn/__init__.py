@@ -1,0 +1,1 @@
+"""The embedded shapes: pictures that are drawn from a seed."""
