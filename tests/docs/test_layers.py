@@ -14,6 +14,7 @@ LAYERS = (
         "atomic",
         "distributed",
         "json_files",
+        "needs",
         "optim",
         "learning_rate",
     ),
