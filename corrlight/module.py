@@ -20,6 +20,7 @@ from corrlight.detectors.base import Detector
 from corrlight.distributed import gather_positives, mean_over_ranks
 from corrlight.losses.base import CountingLossCallback, LossCallback
 from corrlight.metrics.records import image_records
+from corrlight.needs import check_needs
 from corrlight.optim import OptimizerFactory, SchedulerFactory, parameter_groups
 from corrlight.postprocess.base import Postprocessor
 from corrlight.structures import Batch, Detections, Match, Positives, Predictions, StepOutput
@@ -48,7 +49,7 @@ class DetectionModule(pl.LightningModule):
         class_names: Name of each label, stored in the checkpoint.
 
     Raises:
-        ValueError: The criterion is for scores made in another way than the detector's.
+        ValueError: A part needs what the detector does not give (:mod:`corrlight.needs`).
     """
 
     def __init__(
@@ -67,12 +68,7 @@ class DetectionModule(pl.LightningModule):
         class_names: Sequence[str] = (),
     ) -> None:
         super().__init__()
-        wanted = criterion.activation
-        if wanted is not None and wanted != detector.activation:
-            raise ValueError(
-                f"Expected `criterion` to be for scores made by {detector.activation}, the "
-                f"detector's, but got one for {wanted}: another choice of `loss` fits."
-            )
+        check_needs(detector, assigner=assigner, criterion=criterion, postprocessor=postprocessor)
         self.detector = detector
         self.assigner = assigner
         self.criterion = criterion

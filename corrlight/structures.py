@@ -25,6 +25,7 @@ __all__ = [
     "MaskPredictions",
     "Match",
     "Positives",
+    "PredictionField",
     "Predictions",
     "ScoreOverride",
     "StepOutput",
@@ -36,6 +37,8 @@ BACKGROUND = -1
 IGNORED = -2
 
 Activation = Literal["sigmoid", "softmax"]
+# What `Predictions` may leave out; parts say what of it they give and need.
+PredictionField = Literal["priors", "deltas", "quality", "mask"]
 Size = tuple[int, int]
 
 

@@ -23,7 +23,30 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--detector",
+        action="append",
+        metavar="NAME",
+        help="run only what is run for every detector, and for this one (may be repeated)",
+    )
+
+
+def of_detectors(items: list[pytest.Item], names: list[str]) -> list[pytest.Item]:
+    """Return the tests whose parameter ``detector`` is exactly one of ``names``.
+
+    ``-k`` looks for parts of names: it takes ``atss_small_wide`` for ``atss_small``.
+    """
+    specs = ((item, getattr(item, "callspec", None)) for item in items)
+    return [i for i, spec in specs if spec is not None and spec.params.get("detector") in names]
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    names = config.getoption("--detector")
+    if names:
+        kept = of_detectors(items, names)
+        config.hook.pytest_deselected(items=[i for i in items if i not in kept])
+        items[:] = kept
     if importlib.util.find_spec("torchsort") is None:
         skip = pytest.mark.skip(reason="torchsort is not installed")
         for item in items:

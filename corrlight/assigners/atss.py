@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import ClassVar
 
 import torch
 from torch import Tensor
 
 from corrlight.arguments import check_at_least
 from corrlight.boxes import paired_iou
-from corrlight.structures import BACKGROUND, Match, Predictions, Targets
+from corrlight.structures import BACKGROUND, Match, PredictionField, Predictions, Targets
 
 __all__ = ["ATSSAssigner"]
 
@@ -25,6 +26,8 @@ class ATSSAssigner:
         topk: Candidates per level.
         min_margin: Pixels by which the centre must lie inside.
     """
+
+    needs: ClassVar[tuple[PredictionField, ...]] = ("priors",)
 
     def __init__(self, topk: int = 9, min_margin: float = 0.01) -> None:
         check_at_least(1, topk=topk)

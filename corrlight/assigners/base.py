@@ -11,7 +11,12 @@ __all__ = ["Assigner"]
 
 
 class Assigner(Protocol):
-    """Decides which hypotheses are positive. Runs at validation too: beta_img needs it."""
+    """Decides which hypotheses are positive. Runs at validation too: beta_img needs it.
+
+    What it needs of the predictions beside logits and boxes it says in the optional attribute
+    ``needs`` (``("priors",)``), and in ``activation`` what scores have to be made with; see
+    :func:`corrlight.needs.check_needs`.
+    """
 
     def __call__(self, predictions: Predictions, targets: Sequence[Targets]) -> Match:
         """Return the match of one stage, computed without gradient."""

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import ClassVar
 
 import torch
 from torch import Tensor
 
-from corrlight.structures import BACKGROUND, Match, Predictions, Targets
+from corrlight.structures import BACKGROUND, Match, PredictionField, Predictions, Targets
 
 __all__ = ["FoveaBoxAssigner"]
 
@@ -26,6 +27,8 @@ class FoveaBoxAssigner:
     Raises:
         ValueError: An argument is out of range.
     """
+
+    needs: ClassVar[tuple[PredictionField, ...]] = ("priors",)
 
     def __init__(
         self,

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import ClassVar
 
 import torch
 from torch import Tensor
 from torchvision.ops import box_iou
 
 from corrlight.arguments import check_choice
-from corrlight.structures import BACKGROUND, IGNORED, Match, Predictions, Targets
+from corrlight.structures import BACKGROUND, IGNORED, Match, PredictionField, Predictions, Targets
 
 __all__ = ["MaxIoUAssigner"]
 
@@ -32,6 +33,8 @@ class MaxIoUAssigner:
     Raises:
         ValueError: An argument is out of range.
     """
+
+    needs: ClassVar[tuple[PredictionField, ...]] = ("priors",)
 
     def __init__(
         self,

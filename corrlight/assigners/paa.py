@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -11,7 +12,15 @@ from corrlight.arguments import check_at_least, check_number
 from corrlight.assigners.gaussian_mixture import two_gaussians
 from corrlight.assigners.max_iou import MaxIoUAssigner
 from corrlight.losses import giou_loss, sigmoid_focal_loss
-from corrlight.structures import BACKGROUND, Match, Positives, Predictions, Targets
+from corrlight.structures import (
+    BACKGROUND,
+    Activation,
+    Match,
+    Positives,
+    PredictionField,
+    Predictions,
+    Targets,
+)
 
 __all__ = ["PAAAssigner"]
 
@@ -35,6 +44,10 @@ class PAAAssigner:
     Raises:
         ValueError: An argument is out of range.
     """
+
+    needs: ClassVar[tuple[PredictionField, ...]] = ("priors",)
+    # Its focal loss reads each class score by itself.
+    activation: ClassVar[Activation | None] = "sigmoid"
 
     def __init__(
         self,

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from torch import Tensor, nn
 
-from corrlight.structures import Activation, Match, Predictions, Targets
+from corrlight.structures import Activation, Match, PredictionField, Predictions, Targets
 
 __all__ = ["Criterion"]
 
@@ -24,6 +24,11 @@ class Criterion(nn.Module, ABC):
     def activation(self) -> Activation | None:
         """What the detector has to make scores with; None takes any."""
         return None
+
+    @property
+    def needs(self) -> Collection[PredictionField]:
+        """What the predictions need to have beside logits and boxes."""
+        return ()
 
     @abstractmethod
     def normalizers(

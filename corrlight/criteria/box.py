@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from typing import ClassVar
 
 from torch import Tensor, nn
 
@@ -10,12 +11,16 @@ from corrlight.arguments import check_number
 from corrlight.boxes import BoxCoder
 from corrlight.criteria.sample import DenseSample
 from corrlight.losses import giou_loss, l1_loss, smooth_l1_loss
+from corrlight.structures import PredictionField
 
 __all__ = ["BoxLoss", "GIoUBoxLoss", "SmoothL1BoxLoss"]
 
 
 class BoxLoss(nn.Module, ABC):
     """How far each positive's box is from its ground truth."""
+
+    # What it reads of the predictions beside logits and boxes.
+    needs: ClassVar[tuple[PredictionField, ...]] = ()
 
     @abstractmethod
     def forward(self, sample: DenseSample) -> Tensor:
@@ -41,6 +46,8 @@ class SmoothL1BoxLoss(BoxLoss):
     Raises:
         ValueError: ``beta`` is out of range.
     """
+
+    needs: ClassVar[tuple[PredictionField, ...]] = ("priors", "deltas")
 
     def __init__(self, coder: BoxCoder, beta: float = 1.0) -> None:
         super().__init__()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Literal, get_args
 
 import torch
@@ -18,7 +18,7 @@ from corrlight.criteria.sample import (
     DenseSample,
 )
 from corrlight.losses import binary_cross_entropy
-from corrlight.structures import Activation, Match, Predictions, Targets
+from corrlight.structures import Activation, Match, PredictionField, Predictions, Targets
 
 __all__ = ["Counting", "DenseCriterion"]
 
@@ -34,6 +34,10 @@ class DenseCriterion(Criterion):
     The classification and quality losses are divided by the number of positives, the box loss by
     the sum of its weights. Without positives the box and quality losses are zeros attached to
     their branches.
+
+    Of the detector it needs ``priors`` with "centerness", as weights or target, ``quality`` where
+    there is a quality loss, and what its classification and box loss need
+    (:class:`~corrlight.criteria.SmoothL1BoxLoss`: ``priors`` and ``deltas``).
 
     Deviation: the published correlation head of ATSS drops the classification loss of a batch
     without positives, and divides the box loss by the rank's own sum of weights.
@@ -91,6 +95,16 @@ class DenseCriterion(Criterion):
     def activation(self) -> Activation | None:
         """What the classification loss asks for."""
         return self.classification.activation
+
+    @property
+    def needs(self) -> Collection[PredictionField]:
+        """What both losses need; priors for centerness; the quality where it is trained."""
+        found = {*self.classification.needs, *self.box.needs}
+        if "centerness" in (self.box_weighting, self.quality):
+            found.add("priors")
+        if self.quality is not None:
+            found.add("quality")
+        return found
 
     def normalizers(
         self, predictions: Predictions, targets: Sequence[Targets], match: Match

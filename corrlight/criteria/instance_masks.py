@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Literal
 
 import torch
@@ -12,7 +12,15 @@ from torch import Tensor
 from corrlight.arguments import check_at_least, check_choice, check_number
 from corrlight.criteria.base import Criterion
 from corrlight.losses.mask import box_regions, mask_loss, semantic_loss
-from corrlight.structures import Activation, MaskPredictions, Match, Positives, Predictions, Targets
+from corrlight.structures import (
+    Activation,
+    MaskPredictions,
+    Match,
+    Positives,
+    PredictionField,
+    Predictions,
+    Targets,
+)
 
 __all__ = ["InstanceMaskCriterion"]
 
@@ -60,6 +68,11 @@ class InstanceMaskCriterion(Criterion):
     def activation(self) -> Activation | None:
         """What the detection loss asks for."""
         return self.detection.activation
+
+    @property
+    def needs(self) -> Collection[PredictionField]:
+        """What the detection loss needs, and masks."""
+        return {"mask", *self.detection.needs}
 
     def normalizers(
         self, predictions: Predictions, targets: Sequence[Targets], match: Match

@@ -11,7 +11,15 @@ import torch
 from torch import Tensor, nn
 
 from corrlight.losses import centerness_target
-from corrlight.structures import IGNORED, Activation, Match, Positives, Predictions, Targets
+from corrlight.structures import (
+    IGNORED,
+    Activation,
+    Match,
+    Positives,
+    PredictionField,
+    Predictions,
+    Targets,
+)
 
 __all__ = ["BOX_WEIGHTINGS", "BoxWeighting", "ClassificationLoss", "DenseSample"]
 
@@ -109,6 +117,8 @@ class ClassificationLoss(nn.Module, ABC):
     box_weight: ClassVar[float | None] = None
     # What the detector has to make scores with; None takes any.
     activation: ClassVar[Activation | None] = None
+    # What it reads of the predictions beside logits and boxes.
+    needs: ClassVar[tuple[PredictionField, ...]] = ()
 
     @abstractmethod
     def forward(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Literal
 
 from torch import Tensor
@@ -12,7 +12,7 @@ from corrlight.boxes import xyxy_to_cxcywh
 from corrlight.criteria.base import Criterion
 from corrlight.criteria.sample import ClassificationLoss, DenseSample
 from corrlight.losses import giou_loss, l1_loss
-from corrlight.structures import Activation, Match, Predictions, Targets
+from corrlight.structures import Activation, Match, PredictionField, Predictions, Targets
 
 __all__ = ["SetPredictionCriterion"]
 
@@ -70,6 +70,11 @@ class SetPredictionCriterion(Criterion):
     def activation(self) -> Activation | None:
         """What the classification loss asks for."""
         return self.classification.activation
+
+    @property
+    def needs(self) -> Collection[PredictionField]:
+        """What the classification loss needs."""
+        return self.classification.needs
 
     def normalizers(
         self, predictions: Predictions, targets: Sequence[Targets], match: Match

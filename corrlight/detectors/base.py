@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Collection
 from typing import ClassVar
 
 from torch import nn
 
-from corrlight.structures import Activation, Batch, Predictions
+from corrlight.structures import Activation, Batch, PredictionField, Predictions
 
 __all__ = ["Detector"]
 
@@ -15,12 +16,22 @@ __all__ = ["Detector"]
 class Detector(nn.Module, ABC):
     """Images to raw predictions, the same in training, validation and test.
 
-    Subclasses declare ``activation``. Assigner, criterion and postprocessor are separate objects
+    Subclasses declare ``activation``, ``num_classes`` and, where their predictions have more than
+    logits and boxes, what they ``give``. Assigner, criterion and postprocessor are separate objects
     that the detector's YAML names beside it; nothing here depends on ``self.training``.
     """
 
     activation: ClassVar[Activation]
     num_classes: int
+
+    @property
+    def gives(self) -> Collection[PredictionField]:
+        """Those of ``priors``, ``deltas``, ``quality`` and ``mask`` that the predictions have.
+
+        A class attribute (``gives = ("priors",)``) will do. Assigner, criterion and postprocessor
+        that need another one are refused before the first batch.
+        """
+        return ()
 
     @abstractmethod
     def forward(self, batch: Batch) -> list[Predictions]:

@@ -16,9 +16,18 @@ from corrlight.detectors.anchors import AnchorGrid
 from corrlight.detectors.base import Detector
 from corrlight.detectors.dense_head import ConvTower, flatten_levels, init_head
 from corrlight.detectors.toolbox_names import NameTable
-from corrlight.structures import Activation, Batch, Predictions
+from corrlight.structures import Activation, Batch, PredictionField, Predictions
 
-__all__ = ["DenseDetector"]
+__all__ = ["DENSE_NAMES", "DenseDetector"]
+
+# Names in the toolbox's checkpoints and ours; detectors add those of their outputs.
+DENSE_NAMES: NameTable = (
+    ("backbone.{p}", "backbone.{p}"),
+    ("neck.lateral_convs.{i}.conv.{p}", "neck.lateral.{i}.{p}"),
+    ("neck.fpn_convs.{i}.conv.{p}", "neck.output.{i}.{p}"),
+    ("bbox_head.{cls|reg}_convs.{i}.conv.{p}", "{cls|reg}_tower.{i}.conv.{p}"),
+    ("bbox_head.{cls|reg}_convs.{i}.gn.{p}", "{cls|reg}_tower.{i}.norm.{p}"),
+)
 
 
 class DenseDetector(Detector):
@@ -35,27 +44,17 @@ class DenseDetector(Detector):
         num_convs: Convolutions of each tower.
         norm_groups: Groups of the towers' group normalisation; None for no normalisation.
         scale_levels: Whether encoded boxes are multiplied by a learned number a level.
-        aux_head: Whether there is the branch that ``quality_branch`` names: "none" leaves it out,
-            "untrained" has it too, but its loss weighs nothing (the published "without auxiliary
-            head").
+        quality_branch: Name of the branch beside the boxes that rates a hypothesis ("centerness",
+            "iou"), or None for detectors that have none.
+        aux_head: Whether there is that branch: ``quality_branch`` itself has it, "untrained" has it
+            too, but its loss weighs nothing (the published "without auxiliary head"), "none" leaves
+            it out.
 
     Raises:
         ValueError: An argument is out of range.
     """
 
     activation: ClassVar[Activation] = "sigmoid"
-
-    # Name of the branch beside the boxes that rates a hypothesis, where a detector has one.
-    quality_branch: ClassVar[str | None] = None
-
-    # Names in the toolbox's checkpoints and ours; detectors add their own.
-    toolbox_names: ClassVar[NameTable] = (
-        ("backbone.{p}", "backbone.{p}"),
-        ("neck.lateral_convs.{i}.conv.{p}", "neck.lateral.{i}.{p}"),
-        ("neck.fpn_convs.{i}.conv.{p}", "neck.output.{i}.{p}"),
-        ("bbox_head.{cls|reg}_convs.{i}.conv.{p}", "{cls|reg}_tower.{i}.conv.{p}"),
-        ("bbox_head.{cls|reg}_convs.{i}.gn.{p}", "{cls|reg}_tower.{i}.norm.{p}"),
-    )
 
     def __init__(
         self,
@@ -67,13 +66,15 @@ class DenseDetector(Detector):
         num_convs: int,
         norm_groups: int | None,
         scale_levels: bool,
+        quality_branch: str | None = None,
         aux_head: str = "none",
     ) -> None:
         super().__init__()
         check_at_least(1, num_classes=num_classes)
-        choices = ["none", *(["untrained", self.quality_branch] if self.quality_branch else [])]
+        choices = ["none", *(["untrained", quality_branch] if quality_branch else [])]
         check_choice("aux_head", aux_head, choices)
         self.num_classes, self.aux_head = num_classes, aux_head
+        self.quality_branch = quality_branch
         self.backbone = backbone
         self.neck = neck(backbone.out_channels)
         if len(anchors.strides) != self.neck.num_levels:
@@ -90,14 +91,21 @@ class DenseDetector(Detector):
         self.regressor = nn.Conv2d(channels, num_anchors * 4, 3, 1, 1)
         head: list[nn.Module] = [self.cls_tower, self.reg_tower, self.classifier, self.regressor]
         if aux_head != "none":
-            assert self.quality_branch is not None
-            self.add_module(self.quality_branch, nn.Conv2d(channels, num_anchors, 3, 1, 1))
+            assert quality_branch is not None
+            self.add_module(quality_branch, nn.Conv2d(channels, num_anchors, 3, 1, 1))
             head.append(self._quality_conv())
         self.scales: nn.ParameterList | None = None
         if scale_levels:
             self.scales = nn.ParameterList(nn.Parameter(torch.ones(())) for _ in anchors.strides)
         init_head(head, self.classifier)
         self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+    @property
+    def gives(self) -> tuple[PredictionField, ...]:
+        """Anchors and encoded boxes, and the quality where there is the branch."""
+        if self.aux_head == "none":
+            return ("priors", "deltas")
+        return ("priors", "deltas", "quality")
 
     def _quality_conv(self) -> nn.Conv2d:
         assert self.quality_branch is not None

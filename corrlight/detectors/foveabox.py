@@ -11,7 +11,7 @@ from torch import Tensor
 from corrlight.backbones import FPN, ResNet
 from corrlight.boxes import DistanceCoder
 from corrlight.detectors.anchors import AnchorGrid
-from corrlight.detectors.dense import DenseDetector
+from corrlight.detectors.dense import DENSE_NAMES, DenseDetector
 from corrlight.detectors.toolbox_names import NameTable
 from corrlight.structures import Batch
 
@@ -35,7 +35,7 @@ class FoveaBox(DenseDetector):
     """
 
     toolbox_names: ClassVar[NameTable] = (
-        *DenseDetector.toolbox_names,
+        *DENSE_NAMES,
         ("bbox_head.conv_cls.{p}", "classifier.{p}"),
         ("bbox_head.conv_reg.{p}", "regressor.{p}"),
     )

@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import ClassVar, Literal
+from typing import Any, Literal
 
 from corrlight.backbones import FPN, ResNet
-from corrlight.boxes import DeltaCoder
-from corrlight.detectors.anchors import AnchorGrid
-from corrlight.detectors.dense import DenseDetector
-from corrlight.detectors.toolbox_names import NameTable
+from corrlight.detectors.rated_dense import RatedDenseDetector
 
 __all__ = ["PAA"]
 
 
-class PAA(DenseDetector):
+class PAA(RatedDenseDetector):
     """Classification, box and IoU towers over a feature pyramid, one square anchor a cell.
 
     The network of ATSS, whose third branch learns the IoU of the predicted box instead of the
@@ -24,25 +21,14 @@ class PAA(DenseDetector):
         backbone: Images to maps; has ``out_channels``.
         neck: ``out_channels`` of the backbone to a pyramid with ``strides`` levels.
         num_classes: Foreground classes C.
-        aux_head: "iou" has the branch; "untrained" has it too, but its loss weighs nothing
-            (the published "without auxiliary head"); "none" leaves it out.
-        num_convs: Convolutions of each tower.
-        norm_groups: Groups of the towers' group normalisation.
-        strides: Pixels per cell, one a level.
-        anchor_scale: Edge of an anchor in strides.
-        delta_stds: Divisors of the encoded boxes.
+        aux_head: "iou" has the third branch; "untrained" has it too, but its loss weighs
+            nothing (the published "without auxiliary head"); "none" leaves it out.
+        **options: Of :class:`~corrlight.detectors.rated_dense.RatedDenseDetector`, from
+            ``num_convs`` on.
+
+    Raises:
+        ValueError: An argument is out of range.
     """
-
-    quality_branch: ClassVar[str | None] = "iou"
-
-    # The toolbox derives its head from that of ATSS and keeps the names.
-    toolbox_names: ClassVar[NameTable] = (
-        *DenseDetector.toolbox_names,
-        ("bbox_head.atss_cls.{p}", "classifier.{p}"),
-        ("bbox_head.atss_reg.{p}", "regressor.{p}"),
-        ("bbox_head.atss_centerness.{p}", "iou.{p}"),
-        ("bbox_head.scales.{i}.scale", "scales.{i}"),
-    )
 
     def __init__(
         self,
@@ -50,20 +36,6 @@ class PAA(DenseDetector):
         neck: Callable[[Sequence[int]], FPN],
         num_classes: int,
         aux_head: Literal["none", "untrained", "iou"] = "iou",
-        num_convs: int = 4,
-        norm_groups: int = 32,
-        strides: Sequence[int] = (8, 16, 32, 64, 128),
-        anchor_scale: float = 8.0,
-        delta_stds: tuple[float, float, float, float] = (0.1, 0.1, 0.2, 0.2),
+        **options: Any,
     ) -> None:
-        super().__init__(
-            backbone,
-            neck,
-            num_classes,
-            AnchorGrid.octaves(strides, anchor_scale),
-            DeltaCoder(stds=tuple(delta_stds)),  # type: ignore[arg-type]
-            num_convs,
-            norm_groups,
-            scale_levels=True,
-            aux_head=aux_head,
-        )
+        super().__init__(backbone, neck, num_classes, "iou", aux_head, **options)

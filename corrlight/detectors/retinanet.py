@@ -8,7 +8,7 @@ from typing import ClassVar
 from corrlight.backbones import FPN, ResNet
 from corrlight.boxes import DeltaCoder
 from corrlight.detectors.anchors import AnchorGrid
-from corrlight.detectors.dense import DenseDetector
+from corrlight.detectors.dense import DENSE_NAMES, DenseDetector
 from corrlight.detectors.toolbox_names import NameTable
 
 __all__ = ["RetinaNet"]
@@ -31,7 +31,7 @@ class RetinaNet(DenseDetector):
     """
 
     toolbox_names: ClassVar[NameTable] = (
-        *DenseDetector.toolbox_names,
+        *DENSE_NAMES,
         ("bbox_head.retina_cls.{p}", "classifier.{p}"),
         ("bbox_head.retina_reg.{p}", "regressor.{p}"),
     )

@@ -16,7 +16,13 @@ from corrlight.detectors.anchors import AnchorGrid
 from corrlight.detectors.base import Detector
 from corrlight.detectors.dense_head import ConvTower, flatten_levels
 from corrlight.detectors.toolbox_names import NameTable
-from corrlight.structures import Activation, Batch, MaskPredictions, Predictions
+from corrlight.structures import (
+    Activation,
+    Batch,
+    MaskPredictions,
+    PredictionField,
+    Predictions,
+)
 
 __all__ = ["YOLACT"]
 
@@ -47,6 +53,7 @@ class YOLACT(Detector):
     """
 
     activation: ClassVar[Activation] = "softmax"
+    gives: ClassVar[tuple[PredictionField, ...]] = ("priors", "deltas", "mask")
 
     # Names in the toolbox's checkpoints and ours; version 3.x put the semantic branch into the mask
     # head. The numbers of the prototype network count activations and the enlargement too.

@@ -17,6 +17,9 @@ class Postprocessor(Protocol):
 
     ``image_sizes`` are the content sizes (height, width) inside the batch: boxes are clipped to
     them. ``score_override`` replaces single class scores before threshold and quality factor.
+    What it needs of the predictions beside logits and boxes it says in the optional attribute
+    ``needs``, and in ``activation`` what scores have to be made with; see
+    :func:`corrlight.needs.check_needs`.
     """
 
     def __call__(

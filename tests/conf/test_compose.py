@@ -39,9 +39,10 @@ def test_every_choice_composes_and_names_allowed_objects(group, name):
 @pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(config_dir())))
 def test_every_file_says_how_it_is_used(path):
     comments = [line for line in path.read_text().splitlines() if line.startswith("#")]
-    assert comments
+    assert comments, "Expected a comment that says what the choice is."
     if (path.parent.name, path.stem) not in BASES:
-        assert any("python " in line for line in comments), "no command in the comment"
+        used = f"# ...: python run.py {path.parent.name}={path.stem}"
+        assert any("python " in line for line in comments), f"Expected a comment such as {used}"
 
 
 @pytest.mark.parametrize("detector", DETECTORS)

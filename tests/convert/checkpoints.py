@@ -3,6 +3,7 @@
 from functools import cache
 
 import torch
+from hydra.utils import get_class
 
 from corrlight.config.build import build_module
 from corrlight.config.compose import config_dir
@@ -10,7 +11,16 @@ from corrlight.convert.expected import compose_detector
 from corrlight.detectors.toolbox_names import to_toolbox_names
 
 NUM_CLASSES = 5
-SMALL = sorted(p.stem for p in (config_dir() / "detector").glob("*_small.yaml"))
+
+
+def declares_names(detector):
+    """Return whether a file of ``conf/detector`` is of a detector with a table of names."""
+    return hasattr(get_class(compose_detector(detector, []).detector.net._target_), "toolbox_names")
+
+
+SMALL = sorted(
+    p.stem for p in (config_dir() / "detector").glob("*_small.yaml") if declares_names(p.stem)
+)
 
 
 # What the published detectors do not have.

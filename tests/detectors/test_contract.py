@@ -106,6 +106,16 @@ def test_contract_loss_and_gradients_are_finite_and_reach_every_parameter(detect
 
 
 @pytest.mark.parametrize("detector", DETECTORS)
+def test_contract_predictions_have_what_the_detector_says_it_gives(detector):
+    module = make(detector).eval()
+    for stage in module.detector(CASES["one_empty_image"]):
+        optional = ("priors", "deltas", "quality", "mask")
+        found = {name for name in optional if getattr(stage, name) is not None}
+        assert found == set(module.detector.gives)
+        assert stage.activation == module.detector.activation
+
+
+@pytest.mark.parametrize("detector", DETECTORS)
 def test_contract_one_positive(detector):
     """A match cut down to one positive; its correlation is undefined and counted."""
     module = make(detector)

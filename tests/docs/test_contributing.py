@@ -4,16 +4,20 @@ import re
 import shlex
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
+from omegaconf import OmegaConf
 
+from corrlight import assigners, criteria, postprocess
 from corrlight.coco.ground_truth import GroundTruth
 from corrlight.coco.results import Results
 from corrlight.config.build import build_module, instantiate_all
 from corrlight.config.compose import compose_config
 from corrlight.metrics import Evaluation
 from corrlight.structures import Positives
+from tests.conftest import of_detectors
 
 TEXT = (Path(__file__).parents[2] / "CONTRIBUTING.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```", TEXT, re.MULTILINE | re.DOTALL)
@@ -48,6 +52,46 @@ def _config(word):
 def test_the_page_has_two_modules_and_a_command_for_each():
     assert sorted(FILES) == ["my_losses.py", "my_metrics.py"]
     assert len(COMMANDS) == 2
+
+
+def test_the_yaml_of_a_detector_has_what_every_detector_file_has():
+    (body,) = [body for kind, body in BLOCKS if kind == "yaml"]
+    assert "python run.py detector=x" in body.partition("\n")[0]
+    node = OmegaConf.create(body)
+    assert {"name", "net", "assigner", "criterion", "postprocessor"} <= set(node)
+    # Everything but the detector that is to be written exists, and takes these options.
+    config = compose_config(["detector=atss_small"]).config
+    for key in ("assigner", "criterion", "postprocessor"):
+        OmegaConf.update(config, f"detector.{key}", node[key], merge=False)
+    config.detector.criterion.classification = "${loss}"
+    config.detector.net.aux_head = "none"
+    assert type(build_module(config).assigner).__name__ == "MaxIoUAssigner"
+
+
+def test_the_table_of_needs_is_what_the_parts_say():
+    rows = re.findall(
+        r"^\| (`\w+`.*?) \| (.+?) \|$", TEXT.partition("## A detector")[2], re.MULTILINE
+    )
+    said = {name: need for names, need in rows for name in re.findall(r"`(\w+)`", names)}
+    for module in (assigners, postprocess, criteria):
+        for name in module.__all__:
+            needs = getattr(getattr(module, name), "needs", ())
+            if isinstance(needs, tuple) and needs:
+                assert [f for f in needs if f"`{f}`" in said[name]] == list(needs), name
+            elif said.get(name) == "nothing":
+                assert not isinstance(needs, tuple) or not needs, name
+
+
+def test_the_contract_is_run_for_one_detector_alone():
+    """--detector takes whole names, where -k takes parts of them."""
+
+    def item(**params):
+        return SimpleNamespace(callspec=SimpleNamespace(params=params))
+
+    mine, other, alike = item(detector="x"), item(detector="y"), item(detector="x_small")
+    tests = [mine, other, alike, item(case="x"), SimpleNamespace()]
+    assert of_detectors(tests, ["x"]) == [mine]
+    assert of_detectors(tests, ["x", "x_small"]) == [mine, alike]
 
 
 def _positives(count):

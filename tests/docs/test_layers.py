@@ -15,6 +15,7 @@ LAYERS = (
         "class_order",
         "distributed",
         "json_files",
+        "needs",
         "optim",
         "learning_rate",
         "lightning_private",

@@ -44,7 +44,7 @@ def test_links_lead_somewhere(page):
 def test_files_named_in_code_exist(page):
     text = FENCE.sub("", page.read_text(encoding="utf-8"))
     named = set(re.findall(r"`((?:corrlight|conf|docs|tests)/[\w./]+)`", text))
-    examples = {name for name in named if re.search(r"/x(_small)?\.(py|yaml)$", name)}
+    examples = {name for name in named if re.search(r"/(test_)?x(_small)?\.(py|yaml)$", name)}
     missing = [n for n in named - examples if not (ROOT / n).exists() and n != "corrlight/conf"]
     assert not missing
 

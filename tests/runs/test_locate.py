@@ -1,4 +1,4 @@
-from corrlight.data.shapes import ShapesOptions, write_shapes
+from corrlight.data.drawn.shapes import ShapesOptions, write_shapes
 from corrlight.runs.folder import RunFolder
 from corrlight.runs.locate import find_run
 from corrlight.sweeps.plan import plan_jobs
