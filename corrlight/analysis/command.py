@@ -10,6 +10,7 @@ import traceback
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -133,8 +134,10 @@ def _analyze(options: argparse.Namespace) -> None:
             )
         comparison = compare(str(options.gt), analyses, samples, options.bootstrap, notes)
         if options.out is not None:
-            from corrlight.analysis.figures import num_figures
+            from corrlight.analysis.figures import num_figures, undrawable_names
 
+            if words := undrawable_names(comparison.class_names):
+                comparison = replace(comparison, notes=[*comparison.notes, words])
             task = progress.add_task("drawing figures", total=num_figures(comparison))
             write_output(options.out, comparison, lambda: progress.advance(task))
     for note in comparison.notes:

@@ -13,6 +13,7 @@ from corrlight.analysis.comparison import Comparison
 from corrlight.analysis.results_file import PR_THRESHOLDS
 from corrlight.metrics.matching import AREA_RANGES, RECALL_THRESHOLDS
 from corrlight.reporting.figures import ScoreIoU, score_iou_figure
+from corrlight.reporting.names import font_families, is_drawable, plain
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -25,6 +26,7 @@ _MARKERS = "osD^vP*"
 _LINES = ("-", "--", "-.", ":")
 _PARTS = {"localisation": "#0072b2", "false positives": "#e69f00", "missed objects": "#999999"}
 _WIDTH = 8.0  # inches; 800 pixels at 100 dots an inch
+_PADDING = 0.1  # inches
 _MOST_CLASSES = 80
 
 CAPTIONS = {
@@ -64,12 +66,16 @@ def draw_figures(
         "size_errors": _size_errors,
         "calibration": _calibration,
     }
-    for prefix in comparison.prefixes:
-        for name, draw in drawings.items():
-            figure = draw(comparison, prefix)
-            if figure is not None:
-                save(figure, prefix + name)
-            step()
+    import matplotlib
+
+    texts = [*comparison.class_names, *(a.name for a in comparison.analyses)]
+    with matplotlib.rc_context({"font.family": font_families(texts)}):
+        for prefix in comparison.prefixes:
+            for name, draw in drawings.items():
+                figure = draw(comparison, prefix)
+                if figure is not None:
+                    save(figure, prefix + name)
+                step()
 
 
 def save_figure(figure: Figure, folder: Path, name: str) -> None:
@@ -85,8 +91,11 @@ def save_figure(figure: Figure, folder: Path, name: str) -> None:
 def _new(width: float, height: float, columns: int = 1, **kwargs: Any) -> tuple[Figure, list[Axes]]:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
+    from matplotlib.layout_engine import ConstrainedLayoutEngine
 
-    figure = Figure(figsize=(width, height), layout="constrained")
+    # The layout is made for SVG; letters of a PNG are wider and would reach over the border.
+    layout = ConstrainedLayoutEngine(w_pad=_PADDING, h_pad=_PADDING)
+    figure = Figure(figsize=(width, height), layout=layout)
     FigureCanvasAgg(figure)
     axes = figure.subplots(1, columns, squeeze=False, **kwargs)
     for axis in axes.flat:
@@ -121,6 +130,11 @@ def _legend(figure: Figure, axis: Axes, comparison: Comparison) -> None:
 
 
 def _names(comparison: Comparison, most: int = 48) -> list[str]:
+    """Return what legends call the files; :func:`_raw_names` are not made for matplotlib yet."""
+    return [plain(name) for name in _raw_names(comparison, most)]
+
+
+def _raw_names(comparison: Comparison, most: int = 48) -> list[str]:
     names = [a.name for a in comparison.analyses]
     return [n if len(n) <= most else f"...{n[3 - most :]}" for n in names]
 
@@ -131,7 +145,7 @@ def _percent(value: Any) -> str:
 
 def _score_iou(comparison: Comparison, prefix: str) -> Figure:
     panels = []
-    for analysis, name in zip(comparison.analyses, _names(comparison), strict=True):
+    for analysis, name in zip(comparison.analyses, _raw_names(comparison), strict=True):
         data = analysis.figures[prefix]
         shown = {k: analysis.metrics.get(prefix + k) for k in ("AP", "oLRP", "beta_cls")}
         panels.append(
@@ -174,7 +188,8 @@ def _beta_per_class(comparison: Comparison, prefix: str) -> Figure | None:
         title = f"The {_MOST_CLASSES} classes with most objects, of {int(defined.sum())}"
     with np.errstate(invalid="ignore"):
         shown = shown[np.argsort(np.nanmean(betas[:, shown], axis=0), kind="stable")]
-    names = [_shortened(comparison.class_names[k]) for k in shown.tolist()]
+    names = class_labels(comparison)
+    names = [names[k] for k in shown.tolist()]
     rows = len(shown)
     tall = rows > 40  # two columns of classes keep the figure readable on one screen
     columns = 2 if tall else 1
@@ -202,6 +217,31 @@ def _beta_per_class(comparison: Comparison, prefix: str) -> Figure | None:
         figure.suptitle(title, fontsize=9)
     _legend(figure, axes[0], comparison)
     return figure
+
+
+def class_labels(comparison: Comparison) -> list[str]:
+    """Return what figures call the classes: "#" and the category id if no font has the name."""
+    ids = [row["category_id"] for row in comparison.analyses[0].per_class]
+    return [
+        plain(_shortened(name)) if is_drawable(name) else f"#{number}"
+        for name, number in zip(comparison.class_names, ids, strict=True)
+    ]
+
+
+def undrawable_names(class_names: Sequence[str]) -> str:
+    """Return in words how many class names no font has, or nothing."""
+    count = sum(not is_drawable(name) for name in class_names)
+    if not count:
+        return ""
+    return (
+        f"{count} class names need a font that is not installed (Noto, for example): figures show "
+        "their category ids (#7)"
+    )
+
+
+def _times_100(axis: Any) -> None:
+    """Write the ticks of an axis of fractions times 100, as all numbers of measures are."""
+    axis.set_major_formatter(lambda value, place: f"{100 * value:g}")
 
 
 def _shortened(name: str, most: int = 22) -> str:
@@ -245,7 +285,8 @@ def _ap_bounds(comparison: Comparison, prefix: str) -> Figure | None:
             fontsize=9,
         )
         axis.set_title(f"{text}: against IoU | as it is | by IoU", fontsize=9)
-        axis.set_xlabel("AP")
+        axis.set_xlabel("AP, times 100")
+        _times_100(axis.xaxis)
         low_x, high_x = axis.get_xlim()
         # Room for the values beside the bars, whose text has the same width in both panels.
         margin = 0.1 * len(levels) * (high_x - low_x)
@@ -319,7 +360,8 @@ def _size_errors(comparison: Comparison, prefix: str) -> Figure:
                     x, 0.02, str(i + 1), ha="center", fontsize=8, color="white", weight="bold"
                 )
     axis.set_xticks(range(len(areas)), areas, fontsize=9)
-    axis.set_ylabel("oLRP" + (", 95% intervals" if comparison.num_samples else ""))
+    _times_100(axis.yaxis)
+    axis.set_ylabel("oLRP, times 100" + (", 95% intervals" if comparison.num_samples else ""))
     axis.set_ylim(0, 1.1)
     axis.grid(visible=False, axis="x")
     handles = [Patch(color=color, label=label) for label, color in _PARTS.items()]

@@ -99,7 +99,9 @@ def read_detections(
         masks=list(encoded.values()) if wanted else None,
         areas=areas,
         by_mask=by_mask,
-        empty_masks=any("segmentation" in records.content[k] for k in np.flatnonzero(~masked)),
+        empty_masks=any(
+            "segmentation" in records.content[k] for k in np.flatnonzero(~masked).tolist()
+        ),
     )
 
 

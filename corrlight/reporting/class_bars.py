@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from corrlight.reporting.names import font_families, plain
+
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
@@ -38,8 +40,10 @@ def class_bars_figure(
     rows.sort(key=lambda row: -1.0 if row.get(shown[0]) is None else row[shown[0]])
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
+    from matplotlib.layout_engine import ConstrainedLayoutEngine
 
-    figure = Figure(figsize=(8.0, 0.17 * len(rows) + 0.9), layout="constrained")
+    layout = ConstrainedLayoutEngine(w_pad=0.1, h_pad=0.1)
+    figure = Figure(figsize=(8.0, 0.17 * len(rows) + 0.9), layout=layout)
     FigureCanvasAgg(figure)
     axes = figure.subplots(1, len(shown), squeeze=False, sharey=True)[0]
     at = np.arange(len(rows))
@@ -55,6 +59,7 @@ def class_bars_figure(
         axis.set_axisbelow(True)
         axis.tick_params(labelsize=8)
     names = [str(row.get("name", "")) for row in rows]
-    axes[0].set_yticks(at, [n if len(n) <= 22 else f"{n[:20]}.." for n in names], fontsize=7)
+    shown_names = [plain(n if len(n) <= 22 else f"{n[:20]}..") for n in names]
+    axes[0].set_yticks(at, shown_names, fontsize=7, fontfamily=font_families(names))
     axes[0].set_ylim(-0.7, len(rows) - 0.3)
     return figure

@@ -13,6 +13,7 @@ import numpy as np
 
 from corrlight.atomic import atomic_path
 from corrlight.reporting.best_iou import Array
+from corrlight.reporting.names import font_families, plain
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -114,7 +115,7 @@ def score_iou_figure(panels: Sequence[ScoreIoU]) -> Figure:
             axis.set_visible(False)
             continue
         drawn = _draw_panel(axis, panels[index], densities[index], norm)
-        axis.set_title(titles[index], fontsize=9)
+        axis.set_title(titles[index], fontsize=9, fontfamily=font_families(titles))
         dots = drawn if drawn is not None else dots
         below = index + columns  # the panel under this one, if any
         axis.xaxis.set_tick_params(labelbottom=below >= len(panels))
@@ -198,7 +199,7 @@ def _draw_panel(
 
 def _title(panel: ScoreIoU, width: int) -> str:
     """Return the panel's name on at most two lines with its values, times 100, below."""
-    lines = textwrap.wrap(panel.name, width, max_lines=2, placeholder=" ...")
+    lines = textwrap.wrap(plain(panel.name), width, max_lines=2, placeholder=" ...")
     values = [
         f"{k} {'-' if v is None else format(100 * v, '.1f')}" for k, v in panel.values.items()
     ]
