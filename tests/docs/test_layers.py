@@ -15,6 +15,7 @@ LAYERS = (
         "class_order",
         "distributed",
         "json_files",
+        "image_size",
         "optim",
         "learning_rate",
         "lightning_private",
@@ -29,7 +30,7 @@ LAYERS = (
     ("runs",),
     ("engine", "sweeps"),
     ("reporting",),
-    ("analysis", "callbacks", "convert"),
+    ("analysis", "callbacks", "convert", "datasets"),
     ("app",),
     ("cli",),
 )
