@@ -1,13 +1,14 @@
-"""Files that are either complete or not there."""
+"""Files and folders that are either complete or not there."""
 
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-__all__ = ["atomic_path", "write_text"]
+__all__ = ["atomic_folder", "atomic_path", "check_new_folder", "write_text"]
 
 
 @contextmanager
@@ -36,3 +37,51 @@ def write_text(path: str | Path, text: str) -> None:
     """Write ``text`` to ``path`` atomically, as UTF-8 with line feeds."""
     with atomic_path(path) as temporary:
         temporary.write_text(text, encoding="utf-8", newline="\n")
+
+
+def check_new_folder(folder: str | Path, name: str) -> None:
+    """Check that a folder can be made: there is none of that name, or an empty one.
+
+    Args:
+        folder: The folder.
+        name: Of the option that names it.
+
+    Raises:
+        ValueError: There is something.
+    """
+    folder = Path(folder)
+    if folder.is_dir() and not any(folder.iterdir()):
+        return
+    if folder.exists() or folder.is_symlink():
+        raise ValueError(
+            f"Expected `{name}` to be a new folder, but {folder} is there; name another or remove "
+            "it first."
+        )
+
+
+@contextmanager
+def atomic_folder(folder: str | Path) -> Iterator[Path]:
+    """Yield a temporary folder that becomes ``folder`` when the block ends without an exception.
+
+    It lies beside ``folder``, so that becoming is one rename; after an exception, Ctrl-C included,
+    it is removed.
+
+    Args:
+        folder: The folder to make; at the end it must not be there, or be empty.
+
+    Raises:
+        ValueError: There is something of that name.
+    """
+    folder = Path(folder).absolute()
+    check_new_folder(folder, "folder")
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    temporary = folder.with_name(f".{folder.name}.{os.getpid()}.tmp")
+    temporary.mkdir()
+    try:
+        yield temporary
+        check_new_folder(folder, "folder")
+        if folder.exists():
+            folder.rmdir()  # Not every system renames over an empty folder.
+        temporary.rename(folder)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)

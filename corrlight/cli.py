@@ -13,6 +13,7 @@ commands:
   train    train or test a detector; takes the options of run.py (corrlight train --help)
   analyze  AP, oLRP, beta_cls, AP bounds of COCO results files (corrlight analyze --help)
   runs     list, show, compare, repeat and delete runs (corrlight runs --help)
+  data     own pictures: import and split (corrlight data --help)
   convert  checkpoints of mmdetection and torchvision to ours, and back (corrlight convert --help)
 """
 
@@ -40,6 +41,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         from corrlight.runs.command import main as runs
 
         return runs(rest)
+    if command == "data":
+        from corrlight.datasets.command import main as data
+
+        return data(rest)
     if command == "convert":
         from corrlight.convert.command import main as convert
 

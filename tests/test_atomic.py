@@ -1,10 +1,10 @@
-"""A file is either complete or the old one."""
+"""A file is either complete or the old one, a folder complete or not there."""
 
 import os
 
 import pytest
 
-from corrlight.atomic import atomic_path, write_text
+from corrlight.atomic import atomic_folder, atomic_path, write_text
 
 
 def test_writes_and_replaces(tmp_path):
@@ -40,3 +40,45 @@ def test_block_that_writes_nothing_is_an_error(tmp_path):
     with pytest.raises(FileNotFoundError), atomic_path(tmp_path / "a.txt"):
         pass
     assert os.listdir(tmp_path) == []
+
+
+@pytest.mark.parametrize("empty", [False, True])
+def test_folder_appears_when_complete(tmp_path, empty):
+    folder = tmp_path / "deep" / "set"
+    if empty:
+        folder.mkdir(parents=True)
+    with atomic_folder(folder) as temporary:
+        (temporary / "a.txt").write_text("one")
+        assert not folder.exists() or not any(folder.iterdir())
+    assert (folder / "a.txt").read_text() == "one"
+    assert os.listdir(folder.parent) == ["set"]
+
+
+@pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt])
+def test_broken_off_folder_leaves_nothing(tmp_path, error):
+    def fail(temporary):
+        (temporary / "a.txt").write_text("half")
+        raise error
+
+    with pytest.raises(error), atomic_folder(tmp_path / "set") as temporary:
+        fail(temporary)
+    assert os.listdir(tmp_path) == []
+
+
+def test_existing_folder_is_kept(tmp_path):
+    (tmp_path / "set").mkdir()
+    (tmp_path / "set" / "mine.txt").write_text("old")
+    with pytest.raises(ValueError, match="to be a new folder"), atomic_folder(tmp_path / "set"):
+        raise AssertionError
+    # Made by somebody else in the meantime.
+    with pytest.raises(ValueError, match="to be a new folder"):
+        _overtaken(tmp_path / "two")
+    assert sorted(os.listdir(tmp_path)) == ["set", "two"]
+    assert os.listdir(tmp_path / "two") == ["b.txt"]
+
+
+def _overtaken(folder):
+    with atomic_folder(folder) as temporary:
+        folder.mkdir()
+        (folder / "b.txt").write_text("old")
+        (temporary / "a.txt").write_text("new")

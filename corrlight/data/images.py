@@ -12,6 +12,8 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageOps
 
+from corrlight.image_size import upright_size
+
 __all__ = ["CheckImages", "decode_image", "image_problems", "range_notes"]
 
 Array = npt.NDArray[Any]
@@ -27,7 +29,6 @@ _DECODE_ERRORS = (
     struct.error,
     Image.DecompressionBombError,
 )
-_ORIENTATION_TAG = 0x0112
 # Bits of a sample and the largest value that occurs, in a TIFF's header.
 _BITS_TAG, _MAXIMUM_TAGS = 258, (341, 281)
 # Deep pictures that are decoded before a start to see how much of their range they use.
@@ -168,7 +169,7 @@ def _quick_problem(path: Path, size: Size) -> str | None:
             # The cheap tests first: reading the orientation decodes a whole PNG.
             stored = (image.height, image.width)
             if stored != tuple(size) and (
-                not _may_have(stored, size) or _upright_size(image) != tuple(size)
+                not _may_have(stored, size) or upright_size(image) != tuple(size)
             ):
                 return (
                     f"image {path} is {stored[1]}x{stored[0]}, but annotated as {size[1]}x{size[0]}"
@@ -191,13 +192,8 @@ def _reason(error: Exception) -> str:
     return str(error).replace("\n", " ").rstrip(".") or type(error).__name__
 
 
-def _upright_size(image: Image.Image) -> Size:
-    turned = image.getexif().get(_ORIENTATION_TAG, 1) in (5, 6, 7, 8)
-    return (image.width, image.height) if turned else (image.height, image.width)
-
-
 def _upright(image: Image.Image, size: Size) -> Image.Image:
-    if _upright_size(image) != tuple(size) and (image.height, image.width) == tuple(size):
+    if upright_size(image) != tuple(size) and (image.height, image.width) == tuple(size):
         return image
     return ImageOps.exif_transpose(image)
 

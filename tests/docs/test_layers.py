@@ -16,6 +16,7 @@ LAYERS = (
         "distributed",
         "json_files",
         "needs",
+        "image_size",
         "optim",
         "learning_rate",
         "lightning_private",
@@ -30,7 +31,7 @@ LAYERS = (
     ("runs",),
     ("engine", "sweeps"),
     ("reporting",),
-    ("analysis", "callbacks", "convert"),
+    ("analysis", "callbacks", "convert", "datasets"),
     ("app",),
     ("cli",),
 )
