@@ -140,32 +140,32 @@ def summary(records: Iterable[Mapping]) -> str:
 
 
 def table(records: list[dict]) -> str:
-    """Return Markdown: a table of ratios and one of peak memory for every action and batch."""
-    lines = []
-    columns = [*OPERATORS, _NONE]
+    """Return Markdown: for every action and batch the time, and the memory, without over with."""
+    lines: list[str] = []
     for action, batch in dict.fromkeys((r["action"], r["batch"]) for r in records):
-        for key, what in (("wall", "time"), ("peak_mb", "memory")):
-            what_on = "seconds" if key == "wall" else "peak MB"
-            lines += ["", f"{action}, batch {batch}: {what} without / with", ""]
-            lines.append(f"| detector | {what_on} | {' | '.join(columns)} |")
-            lines.append("|---" * (len(columns) + 2) + "|")
-            for detector in DETECTORS:
-                own = {
-                    r["side"]: r.get(key)
-                    for r in records
-                    if (r["detector"], r["action"], r["batch"]) == (detector, action, batch)
-                }
-                if not own:
-                    continue
-                base = own[_ALL]
-                cells = [_cell(own.get(name), base) for name in columns]
-                shown = f"{base:.3f}" if key == "wall" and base else f"{base}"
-                lines.append(f"| {detector} | {shown} | {' | '.join(cells)} |")
+        own = [r for r in records if (r["action"], r["batch"]) == (action, batch)]
+        used = [name for name in (*OPERATORS, _NONE) if name in {r["side"] for r in own}]
+        lines += ["", f"**{action}, batch {batch}**", ""]
+        lines += [f"| detector | s, MB | {' | '.join(used)} |", "|---" * (len(used) + 2) + "|"]
+        for detector in DETECTORS:
+            found = {r["side"]: r for r in own if r["detector"] == detector}
+            if not found:
+                continue
+            base = found[_ALL]
+            first = f"{base['wall']:.3f}, {base['peak_mb']}"
+            cells = [_cell(found.get(name), base) for name in used]
+            lines.append(f"| {detector} | {first} | {' | '.join(cells)} |")
     return "\n".join(lines).strip()
 
 
-def _cell(value: float | None, base: float | None) -> str:
-    return "–" if value is None or base is None else f"{value / base:.2f}"
+def _cell(record: Mapping | None, base: Mapping) -> str:
+    """Return the ratio of the times and the difference of the memories, a dash without a record."""
+    if record is None or record["wall"] is None:
+        return "-"
+    ratio = f"{record['wall'] / base['wall']:.2f}"
+    if "peak_mb" not in record:
+        return ratio
+    return f"{ratio} ({record['peak_mb'] - base['peak_mb']:+d})"
 
 
 def main() -> None:
