@@ -22,63 +22,20 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-BOXES = [
-    [10.3, 12.7, 98.9, 120.2],
-    [60.5, 30.1, 250.8, 218.4],
-    [200.2, 5.5, 262.7, 66.9],
-    [20.6, 180.3, 54.4, 214.8],
-    [150.0, 100.0, 310.0, 250.0],
-]
-LABELS = [0, 17, 3, 56, 2]
-
 
 def work(detector: str, corr: str, threads: int) -> None:
     """Be the worker for corrlight."""
     import torch
 
+    from benchmarks.full_size import FullSize
     from benchmarks.worker import serve
-    from corrlight.config.build import build_module
-    from corrlight.config.compose import compose_config
     from corrlight.ops.allocator import keep_freed_memory
-    from corrlight.structures import Batch, Positives, Targets
+    from corrlight.structures import Positives
 
     keep_freed_memory()  # As every run does.
     torch.set_num_threads(threads)
-    torch.manual_seed(0)
-    size = (256, 320)
-    image = torch.randn(1, 3, *size)
-    masks = torch.zeros(len(BOXES), *size, dtype=torch.bool)
-    for mask, box in zip(masks, BOXES, strict=True):
-        left, top, right, bottom = map(int, box)
-        mask[top:bottom, left:right] = True
-    targets = Targets(
-        boxes=torch.tensor(BOXES),
-        masks=masks,
-        labels=torch.tensor(LABELS),
-        valid_size=size,
-        padded_size=size,
-        original_size=size,
-        image_id=0,
-    )
-    batch = Batch(images=image, targets=(targets,))
-    overrides = [f"detector={detector}", f"corr={corr}"]
-    overrides += ["backbone.weights=null", "data.num_classes=80"]
-    module = build_module(compose_config(overrides).config)
-    trainable = [p for p in module.parameters() if p.requires_grad]
-    optimizer = torch.optim.SGD(trainable, lr=1e-5, momentum=0.9, weight_decay=1e-4)
-
-    def train() -> None:
-        module.train()
-        optimizer.zero_grad()
-        loss = module.step(batch).loss
-        loss.backward()
-        optimizer.step()
-        loss.item()
-
-    def infer() -> None:
-        module.eval()
-        with torch.no_grad():
-            module(batch)
+    subject = FullSize(detector, corr)
+    module, batch = subject.module, subject.batches[1]
 
     with torch.no_grad():
         stages = module.detector(batch)
@@ -103,8 +60,8 @@ def work(detector: str, corr: str, threads: int) -> None:
             "detections": len(module(batch)[0]),
         }
 
-    actions = {"train": train, "infer": infer, "loss_callbacks": loss_callbacks, "info": info}
-    serve(actions)
+    actions = {"train": subject.train, "infer": subject.infer}
+    serve({**actions, "loss_callbacks": loss_callbacks, "info": info})
 
 
 class Worker:

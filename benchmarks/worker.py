@@ -13,12 +13,13 @@ from collections.abc import Callable, Mapping
 __all__ = ["serve"]
 
 
-def serve(actions: Mapping[str, Callable[[], object]]) -> None:
+def serve(actions: Mapping[str, Callable[[], Mapping[str, object] | None]]) -> None:
     """Run the actions that stdin names until it ends.
 
     Args:
-        actions: By name. ``info`` may return extra fields to print instead of being timed. A line
-            ``memory`` is answered with the largest resident memory of the process so far, in MB.
+        actions: By name. ``info`` returns fields to print instead of being timed; those of others
+            are printed beside the times. A line ``memory`` is answered with the largest resident
+            memory of the process so far, in MB.
     """
     print("ready", flush=True)
     for line in sys.stdin:
@@ -31,6 +32,6 @@ def serve(actions: Mapping[str, Callable[[], object]]) -> None:
             print(json.dumps({"peak_mb": round(peak)}), flush=True)
             continue
         cpu, start = time.process_time(), time.perf_counter()
-        actions[name]()
+        fields = actions[name]()
         seconds = {"wall": time.perf_counter() - start, "cpu": time.process_time() - cpu}
-        print(json.dumps(seconds), flush=True)
+        print(json.dumps({**seconds, **(fields or {})}), flush=True)

@@ -43,6 +43,8 @@ def check_options(config: DictConfig) -> None:
     check_choice("mode", config.mode, ("train", "test"))
     if type(config.seed) is not int or config.seed < 0:
         raise ValueError(f"Expected `seed` to be a number of at least 0, but got {config.seed!r}.")
+    if type(config.fast_cpu) is not bool:
+        raise ValueError(f"Expected `fast_cpu` to be true or false, but got {config.fast_cpu!r}.")
     if not isinstance(config.paths.get("runs_dir"), str):
         raise ValueError(
             f"Expected `paths.runs_dir` to be a folder, but got {config.paths.get('runs_dir')!r}."

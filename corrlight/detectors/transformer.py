@@ -8,7 +8,9 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-__all__ = ["DecoderLayer", "Dropout", "EncoderLayer", "sine_encoding", "valid_cells"]
+from corrlight.ops.dropout import Dropout
+
+__all__ = ["DecoderLayer", "EncoderLayer", "sine_encoding", "valid_cells"]
 
 
 def valid_cells(
@@ -66,23 +68,6 @@ def sine_encoding(
     y = encoded[0][:, :, None].expand(-1, -1, width, -1)
     x = encoded[1][:, None].expand(-1, height, -1, -1)
     return torch.cat([y, x], -1).flatten(1, 2)
-
-
-class Dropout(nn.Dropout):
-    """Zeroes activations in training; on CPU from 16 random bits each, in a third of the time.
-
-    The share of zeros is ``p`` rounded to a multiple of 2^-16, and the scale fits it.
-    """
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Return ``x`` with a share of it zeroed and the rest scaled up."""
-        if not self.training or x.device.type != "cpu" or torch.compiler.is_compiling():
-            return super().forward(x)
-        count = round(self.p * 2**16)
-        # torch's own draws at least 32 bits for every element.
-        words = torch.empty(-(-x.numel() // 4), dtype=torch.int64).random_(-(2**63), None)
-        keep = words.view(torch.int16)[: x.numel()].view(x.shape) >= count - 2**15
-        return x * keep.to(x.dtype).mul_(2**16 / (2**16 - count))
 
 
 def _feedforward(channels: int, hidden_channels: int, dropout: float) -> nn.Sequential:

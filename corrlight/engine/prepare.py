@@ -19,6 +19,7 @@ from corrlight.engine.fit_data import fit_to_data
 from corrlight.engine.trainer import make_trainer
 from corrlight.metrics.evaluator import DetectionEvaluator
 from corrlight.ops.allocator import keep_freed_memory
+from corrlight.ops.switch import set_fast_cpu
 from corrlight.runs.folder import RunFolder
 from corrlight.runs.locate import identify
 from corrlight.runs.recorder import Recorder
@@ -62,6 +63,7 @@ def prepare(composed: ComposedConfig) -> Run:
     check_options(config)
     follow_torchrun(config)
     check_ranks(config)
+    set_fast_cpu(config.fast_cpu)
     keep_freed_memory()
     pl.seed_everything(config.seed, workers=True, verbose=False)
     data = build_data(config, allow)

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
 from corrlight.ops import winograd
+from corrlight.ops.switch import is_on
 
 __all__ = ["PyramidConv"]
 
@@ -21,14 +22,16 @@ _MIN_IN_CHANNELS, _MIN_OUT_CHANNELS, _MIN_TILES = 128, 64, 48
 class PyramidConv(nn.Conv2d):
     """3x3 convolution with stride 1 and padding 1 of the maps of several levels.
 
-    Wide float32 maps on CPU are convolved by Winograd's algorithm, all levels at once, which needs
-    a quarter of the multiplications; everything else by PyTorch's own operator. The two agree up to
-    rounding (about 1e-5 of the largest output).
+    Equals ``torch.nn.functional.conv2d`` of every level, up to rounding (about 1e-5 of the largest
+    output). Wide float32 maps on CPU are convolved by Winograd's algorithm, all levels at once,
+    which needs a quarter of the multiplications; everything else by PyTorch's own operator.
+    Differentiable once on the fast path.
     """
 
     def __init__(self, in_channels: int, out_channels: int, bias: bool = True) -> None:
         super().__init__(in_channels, out_channels, 3, 1, 1, bias=bias)
-        self._kept: tuple[tuple[int, int], Tensor] | None = None
+        # A copy of the weight and its transform, between inferences.
+        self._kept: tuple[Tensor, Tensor] | None = None
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_kept": None}
@@ -44,11 +47,11 @@ class PyramidConv(nn.Conv2d):
         """
         if not self._winograd_pays(maps):
             return [F.conv2d(m, self.weight, self.bias, padding=1) for m in maps]
-        transformed = self._transformed_weight()
         inputs = (self.weight, *maps, *([] if self.bias is None else [self.bias]))
         if torch.is_grad_enabled() and any(t.requires_grad for t in inputs):
-            return list(_WinogradConv.apply(self.weight, self.bias, transformed, *maps))
-        return winograd.convolve(maps, transformed, self.bias)[0]
+            self._kept = None  # The next step changes the weight.
+            return list(_WinogradConv.apply(self.weight, self.bias, *maps))
+        return winograd.convolve(maps, self._transformed_weight(), self.bias)[0]
 
     def _winograd_pays(self, maps: Sequence[Tensor]) -> bool:
         return (
@@ -60,20 +63,20 @@ class PyramidConv(nn.Conv2d):
             and self.in_channels >= _MIN_IN_CHANNELS
             and self.out_channels >= _MIN_OUT_CHANNELS
             and winograd.num_tiles(maps) >= _MIN_TILES
+            and is_on("pyramid_conv")
         )
 
     def _transformed_weight(self) -> Tensor:
-        """Return the transformed weight, computed again in the same memory when it changes."""
-        key = (self.weight.data_ptr(), self.weight._version)
-        if self._kept is None or self._kept[0] != key:
-            # Made in inference mode, it could not be used for training afterwards.
+        """Return the transform of the weight, computed again unless the weight is what it was.
+
+        Values are compared, a tenth of the transform's work: addresses and version counters miss
+        what is written through ``.data``.
+        """
+        weight = self.weight.detach()
+        if self._kept is None or not torch.equal(self._kept[0], weight):
+            # Made in inference mode, they could not be used outside of it.
             with torch.inference_mode(False), torch.no_grad():
-                out = (
-                    self._kept[1]
-                    if self._kept
-                    else self.weight.new_empty(36, *self.weight.shape[:2])
-                )
-                self._kept = (key, winograd.transform_weight(self.weight.detach(), out))
+                self._kept = (weight.clone(), winograd.transform_weight(weight))
         return self._kept[1]
 
 
@@ -81,9 +84,8 @@ class _WinogradConv(torch.autograd.Function):
     """:func:`winograd.convolve` with its gradients."""
 
     @staticmethod
-    def forward(
-        ctx: Any, weight: Tensor, bias: Tensor | None, transformed: Tensor, *maps: Tensor
-    ) -> tuple[Tensor, ...]:
+    def forward(ctx: Any, weight: Tensor, bias: Tensor | None, *maps: Tensor) -> tuple[Tensor, ...]:
+        transformed = winograd.transform_weight(weight)
         outputs, spectra = winograd.convolve(maps, transformed, bias, keep=ctx.needs_input_grad[0])
         ctx.num_spectra = len(spectra)
         # With the spectra at hand the maps are not needed again.
@@ -95,11 +97,11 @@ class _WinogradConv(torch.autograd.Function):
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
         transformed, *kept = ctx.saved_tensors
         spectra, maps = kept[: ctx.num_spectra], kept[ctx.num_spectra :]
-        wants_weight, wants_bias, _, *wants_maps = ctx.needs_input_grad
+        wants_weight, wants_bias, *wants_maps = ctx.needs_input_grad
         weight, of_maps = winograd.convolve_backward(
             gradients, transformed, maps, spectra, wants_weight, any(wants_maps)
         )
         bias = None
         if wants_bias:
             bias = torch.stack([g.sum((0, 2, 3)) for g in gradients]).sum(0)
-        return weight, bias, None, *of_maps
+        return weight, bias, *of_maps

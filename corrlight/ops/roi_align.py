@@ -4,19 +4,24 @@ Bilinear sampling makes every output cell a weighted sum of a few feature vector
 sparse matrix. With the pyramid laid out as one table of feature vectors, all boxes of all images on
 all levels are a single ``embedding_bag``; its gradient is another, with the matrix transposed.
 torchvision's operator runs one level at a time and, on CPU, on one thread (100 boxes x 256
-channels, two threads: 105 ms forward and backward, against 4.5 ms here).
+channels, two threads: 105 ms forward and backward, against 4.5 ms here). On other devices its
+gradient is not deterministic, so they use the table whatever the switch says.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 import torch.nn.functional as F
+import torchvision
 from torch import Tensor
 from torch.autograd.function import once_differentiable
+
+from corrlight.ops.switch import is_on
 
 __all__ = ["FeatureTable", "roi_align"]
 
@@ -26,20 +31,23 @@ class FeatureTable:
     """A feature pyramid as a table of feature vectors.
 
     Attributes:
-        rows: ``(R, C)`` level by level, image by image, row-major cells; fp32 or better.
+        levels: ``(B, C, H_l, W_l)`` maps; fp32 or better.
+        rows: ``(R, C)`` level by level, image by image, row-major cells; None where torchvision's
+            operator reads the levels instead.
         sizes: ``(L, 2)`` height and width of the levels.
         starts: ``(L,)`` first row of each level.
         strides: ``(L,)`` input pixels a cell.
     """
 
-    rows: Tensor
+    levels: tuple[Tensor, ...]
+    rows: Tensor | None
     sizes: Tensor
     starts: Tensor
     strides: Tensor
 
     @classmethod
     def from_levels(cls, levels: Sequence[Tensor], strides: Sequence[int]) -> FeatureTable:
-        """Return the table of ``levels`` ``(B, C, H_l, W_l)``, a copy shared by all later calls.
+        """Return the table of ``levels`` ``(B, C, H_l, W_l)``, made once for all later calls.
 
         Raises:
             ValueError: The numbers of levels and strides differ.
@@ -49,19 +57,22 @@ class FeatureTable:
                 f"Expected `strides` to name one of the {len(levels)} levels each, "
                 f"but got {list(strides)}."
             )
-        # Channels-last maps are (cells, C) matrices already: the permutation costs nothing there.
-        rows = torch.cat([level.permute(0, 2, 3, 1).flatten(0, 2) for level in levels])
-        if rows.dtype in (torch.float16, torch.bfloat16):
-            rows = rows.float()
-        shapes = [tuple(level.shape) for level in levels]
-        counts = [batch * height * width for batch, _, height, width in shapes]
-        starts = [sum(counts[:i]) for i in range(len(counts))]
+        half = (torch.float16, torch.bfloat16)
+        full = tuple(level.float() if level.dtype in half else level for level in levels)
+        rows = None
+        if full[0].device.type != "cpu" or is_on("roi_align"):
+            # Channels-last maps are (cells, C) matrices already: permuting costs nothing there.
+            rows = torch.cat([level.permute(0, 2, 3, 1).flatten(0, 2) for level in full])
+        counts = [batch * height * width for batch, _, height, width in (m.shape for m in full)]
+        numbers = [
+            [*level.shape[2:], sum(counts[:i]), stride]
+            for i, (level, stride) in enumerate(zip(full, strides, strict=True))
+        ]
         # One transfer for all the small numbers.
-        table = torch.tensor(
-            [[s[2], s[3], start, stride] for s, start, stride in zip(shapes, starts, strides)],  # noqa: B905
-            device=rows.device,
+        sizes, start, stride = torch.tensor(numbers, device=full[0].device).split([2, 1, 1], 1)
+        return cls(
+            levels=full, rows=rows, sizes=sizes, starts=start.squeeze(1), strides=stride.squeeze(1)
         )
-        return cls(rows=rows, sizes=table[:, :2], starts=table[:, 2], strides=table[:, 3])
 
 
 def roi_align(
@@ -74,7 +85,7 @@ def roi_align(
     """Return the features inside boxes, by RoIAlign (He et al., 2017) without the half-pixel shift.
 
     A box is read from level ``floor(log2(sqrt(w h) / finest_scale))``, clamped to the levels (FPN,
-    Lin et al., 2017, Eq. 1). The same numbers as ``torchvision.ops.roi_align(aligned=True)``.
+    Lin et al., 2017, Eq. 1). Equals ``torchvision.ops.roi_align(aligned=True)`` of that level.
 
     Args:
         table: The pyramid.
@@ -86,34 +97,68 @@ def roi_align(
     Returns:
         ``(B, N, S * S, C)``, cells row-major.
     """
-    with torch.no_grad():
-        index, weight = _bilinear_cells(
-            table, boxes.detach(), output_size, sampling_ratio, finest_scale
+    batch, num_boxes, _ = boxes.shape
+    flat = boxes.detach().flatten(0, 1)  # (K, 4)
+    image = torch.arange(batch, device=boxes.device).repeat_interleave(num_boxes)
+    level = _level_of(flat, len(table.levels), finest_scale)
+    if table.rows is None:
+        pooled = _level_by_level(table, flat, image, level, output_size, sampling_ratio)
+    else:
+        with torch.no_grad():
+            index, weight = _bilinear_cells(table, flat, image, level, output_size, sampling_ratio)
+        pooled = _WeightedRows.apply(table.rows, index, weight)
+    return pooled.view(batch, num_boxes, output_size * output_size, table.levels[0].shape[1])
+
+
+def _level_of(boxes: Tensor, num_levels: int, finest_scale: float) -> Tensor:
+    """Return the ``(K,)`` levels that ``(K, 4)`` boxes are read from."""
+    scale = ((boxes[:, 2:] - boxes[:, :2]).clamp(min=0).prod(1).sqrt() / finest_scale + 1e-6).log2()
+    # Boxes that are not finite must not become addresses.
+    return scale.nan_to_num(0).floor().clamp(0, num_levels - 1).long()
+
+
+def _level_by_level(
+    table: FeatureTable,
+    boxes: Tensor,
+    image: Tensor,
+    level: Tensor,
+    output_size: int,
+    sampling_ratio: int,
+) -> Tensor:
+    """Return ``(K * S * S, C)`` features by torchvision's operator."""
+    # It would read from anywhere for boxes that are not finite; their features are NaN.
+    finite = boxes.isfinite().all(1)
+    safe = torch.cat([image[:, None], boxes.where(finite[:, None], 0)], 1)
+    channels = table.levels[0].shape[1]
+    pooled = table.levels[0].new_full((len(boxes), channels, output_size, output_size), math.nan)
+    for i, (features, stride) in enumerate(zip(table.levels, table.strides.tolist(), strict=True)):
+        mine = ((level == i) & finite).nonzero().squeeze(1)
+        found = torchvision.ops.roi_align(
+            features, safe[mine].to(features.dtype), output_size, 1 / stride, sampling_ratio, True
         )
-    pooled = _WeightedRows.apply(table.rows, index, weight)
-    return pooled.view(*boxes.shape[:2], output_size * output_size, -1)
+        pooled = pooled.index_copy(0, mine, found)
+    return pooled.flatten(2).mT.reshape(-1, channels)
 
 
 def _bilinear_cells(
-    table: FeatureTable, boxes: Tensor, output_size: int, sampling_ratio: int, finest_scale: float
+    table: FeatureTable,
+    boxes: Tensor,
+    image: Tensor,
+    level: Tensor,
+    output_size: int,
+    sampling_ratio: int,
 ) -> tuple[Tensor, Tensor]:
-    """Return row indices and weights ``(B * N * S * S, 4 * sampling_ratio ** 2)`` of every cell."""
-    batch, num_boxes, _ = boxes.shape
-    boxes = boxes.flatten(0, 1)  # (K, 4)
-    scale = ((boxes[:, 2:] - boxes[:, :2]).clamp(min=0).prod(1).sqrt() / finest_scale + 1e-6).log2()
-    # Boxes that are not finite must not become addresses; their weights stay NaN and are reported.
-    level = scale.nan_to_num(0).floor().clamp(0, len(table.strides) - 1).long()
+    """Return row indices and weights ``(K * S * S, 4 * sampling_ratio ** 2)`` of every cell."""
     sizes, stride = table.sizes[level], table.strides[level]
     cells = boxes / stride[:, None] - 0.5
     # Bilinear weights are products of one weight per axis, also outside the map.
     y, weight_y = _axis(cells[:, 1], cells[:, 3], sizes[:, 0], output_size, sampling_ratio)
     x, weight_x = _axis(cells[:, 0], cells[:, 2], sizes[:, 1], output_size, sampling_ratio)
-    image = torch.arange(batch, device=boxes.device).repeat_interleave(num_boxes)
     first = table.starts[level] + image * sizes.prod(1)  # (K,)
     row = (first[:, None, None] + y * sizes[:, 1, None, None]).int()
     index = row[:, :, None, :, None] + x.int()[:, None, :, None, :]  # (K, S, S, 2r, 2r)
     weight = weight_y[:, :, None, :, None] * weight_x[:, None, :, None, :]
-    return index.flatten(3).flatten(0, 2), weight.flatten(3).flatten(0, 2).to(table.rows.dtype)
+    return index.flatten(3).flatten(0, 2), weight.flatten(3).flatten(0, 2).to(table.levels[0].dtype)
 
 
 def _axis(

@@ -1,5 +1,8 @@
 """Winograd's algorithm F(4x4, 3x3) for convolutions on CPU (Lavin and Gray, 2016).
 
+Equals ``torch.nn.functional.conv2d`` with stride 1 and padding 1; :mod:`corrlight.ops.pyramid_conv`
+is the operator that detectors use.
+
 A 4x4 tile of outputs needs 36 instead of 144 multiplications a pair of channels: input tiles,
 weights and outputs are transformed, and the products of each of the 36 positions are one matrix
 product over channels. Tiles of all levels and images share it, in chunks that stay in the cache.
@@ -139,10 +142,10 @@ def _chunks(grids: Sequence[tuple[int, int]], batch: int) -> Iterator[list[_Rows
         yield chunk
 
 
-def transform_weight(weight: Tensor, out: Tensor) -> Tensor:
-    """Return the ``(36, K, C)`` transform of a ``(K, C, 3, 3)`` weight, written to ``out``."""
+def transform_weight(weight: Tensor) -> Tensor:
+    """Return the ``(36, K, C)`` transform of a ``(K, C, 3, 3)`` weight."""
     taps = weight.permute(2, 3, 0, 1).reshape(9, -1)
-    return torch.mm(_WEIGHT_2D, taps, out=out.view(36, -1)).view_as(out)
+    return torch.mm(_WEIGHT_2D, taps).view(36, *weight.shape[:2])
 
 
 def _padded(maps: Sequence[Tensor]) -> list[Tensor]:

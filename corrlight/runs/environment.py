@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from corrlight import RESULTS_VERSION, __version__
+from corrlight.ops.switch import operators_on
 
 __all__ = ["describe_environment", "git_commit"]
 
@@ -56,6 +57,7 @@ def describe_environment() -> dict[str, Any]:
             "platform": platform.platform(),
             "cpus": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else None,
             "threads": torch.get_num_threads(),
+            "fast_cpu": list(operators_on()),
             "gpus": [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())],
         },
     }

@@ -1,12 +1,11 @@
-import copy
-import pickle
-
 import pytest
 import torch
 from torch import nn
 
 from corrlight.backbones import FrozenNorm
 from corrlight.backbones.norm import conv_norm
+from corrlight.ops.switch import fast_ops
+from tests.ops.writes import WRITES
 
 
 def _pair(in_channels, out_channels, kernel, stride, trainable=True):
@@ -77,10 +76,47 @@ def test_autocast_computes_in_half_precision():
     assert conv.weight.grad.dtype == torch.float32
 
 
-def test_kept_weights_are_not_copied_along():
-    conv, norm = _pair(4, 4, 3, 1)
+@pytest.mark.parametrize("size", [3, 20])
+@pytest.mark.parametrize("write", WRITES)
+def test_inference_follows_every_way_of_writing(write, size):
+    model = nn.ModuleList(m.float() for m in _pair(16, 16, 3, 1))
+    x = torch.randn(1, 16, size, size)
     with torch.no_grad():
-        conv_norm(torch.randn(1, 4, 5, 5, dtype=torch.float64), conv, norm)
-    assert norm._folded is not None
-    assert copy.deepcopy(norm)._folded is None
-    assert pickle.loads(pickle.dumps(norm))._folded is None
+        before = conv_norm(x, *model)
+        changed = WRITES[write](model)
+        after = conv_norm(x, *changed)
+    conv, norm = changed
+    torch.testing.assert_close(after, norm(conv(x)).detach(), rtol=1e-4, atol=1e-4)
+    assert not torch.allclose(after, before, rtol=1e-2)
+
+
+@pytest.mark.parametrize("size", [3, 20])
+def test_switched_off_it_is_two_operators_of_torch(size, monkeypatch):
+    conv, norm = _pair(16, 16, 3, 1)
+    x = torch.randn(1, 16, size, size, dtype=torch.float64)
+    joined = conv_norm(x, conv, norm)
+    called = []
+    for module in (conv, norm):
+        module.register_forward_hook(lambda module, *_: called.append(module))
+    with fast_ops([]):
+        plain = conv_norm(x, conv, norm)
+    assert called == [conv, norm]
+    torch.testing.assert_close(joined, plain)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_the_norm_alone_equals_batch_norm(dtype):
+    _, norm = _pair(4, 8, 3, 1)
+    batch = nn.BatchNorm2d(8).to(dtype).eval()
+    batch.load_state_dict({**norm.state_dict(), "num_batches_tracked": torch.tensor(0)})
+    x = torch.randn(2, 8, 5, 4, dtype=dtype)
+    torch.testing.assert_close(norm.to(dtype).train()(x), batch(x))
+    scale, shift = norm.affine()
+    torch.testing.assert_close(norm(x), x * scale[:, None, None] + shift[:, None, None])
+
+
+def test_groups_equal_convolution_then_affine_map():
+    _, norm = _pair(8, 8, 3, 1)
+    conv = nn.Conv2d(8, 8, 3, 1, 1, groups=2, bias=False).double()
+    x = torch.randn(2, 8, 6, 5, dtype=torch.float64)
+    torch.testing.assert_close(conv_norm(x, conv, norm), norm(conv(x)))

@@ -24,6 +24,8 @@ def test_the_defaults_pass():
         ("paths.runs_dir=null", "`paths.runs_dir`"),
         ("detector.assigner=3", "`detector.assigner`"),
         ("+callbacks.mine=3", "`callbacks.mine`"),
+        ("fast_cpu=1", "Expected `fast_cpu` to be true or false"),
+        ("fast_cpu=null", "Expected `fast_cpu` to be true or false"),
     ],
 )
 def test_wrong_options_are_named(override, message):

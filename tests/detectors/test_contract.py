@@ -13,6 +13,8 @@ from torch import Tensor
 from corrlight.config.build import build_module
 from corrlight.config.compose import compose_config, config_dir
 from corrlight.module import DetectionModule
+from corrlight.ops import pyramid_conv
+from corrlight.ops.switch import OPERATORS, fast_ops
 from corrlight.structures import Batch, Predictions, Targets
 
 DETECTORS = sorted(p.stem for p in (config_dir() / "detector").glob("*.yaml"))
@@ -232,3 +234,22 @@ def test_contract_the_correlation_term_trains_the_classifier_alone(detector):
     gradients = torch.autograd.grad(corr, [*logits, *boxes], allow_unused=True)
     assert any(g is not None and bool(g.any()) for g in gradients[: len(logits)])
     assert not any(g is not None and bool(g.any()) for g in gradients[len(logits) :])
+
+
+@pytest.mark.parametrize("detector", DETECTORS)
+def test_contract_fast_cpu_code_changes_nothing_but_rounding(detector, monkeypatch):
+    monkeypatch.setattr(pyramid_conv, "_MIN_TILES", 1)
+    losses, gradients, logits = [], [], []
+    for names in (OPERATORS, ()):
+        with fast_ops(names):
+            module = make(detector).eval()  # dropout draws other numbers
+            output = module.step(CASES["objects"])
+            output.loss.backward()
+        losses.append(output.loss.detach())
+        logits.append([p.logits.detach() for p in output.predictions])
+        gradients.append([p.grad for p in module.parameters() if p.grad is not None])
+    torch.testing.assert_close(*losses, rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(*logits, rtol=1e-3, atol=1e-3)
+    assert len(gradients[0]) == len(gradients[1])
+    norms = [torch.stack([g.norm() for g in own]) for own in gradients]
+    torch.testing.assert_close(*norms, rtol=1e-2, atol=1e-3 * float(norms[1].max()))

@@ -6,7 +6,6 @@ import torch.nn.functional as F
 
 from corrlight.detectors.transformer import (
     DecoderLayer,
-    Dropout,
     EncoderLayer,
     sine_encoding,
     valid_cells,
@@ -86,23 +85,3 @@ def test_looking_around_weighs_tokens_by_their_distance() -> None:
     assert torch.equal(similarity.argmax(1), torch.arange(64))
     # Row 3, column 3: the farther along the row, the less alike.
     assert (similarity[27, 27:32].diff() < 0).all()
-
-
-def test_dropout_zeroes_its_share_and_keeps_the_mean() -> None:
-    layer = Dropout(0.1)
-    x = torch.ones(1001, 1003, requires_grad=True)
-    torch.manual_seed(3)
-    y = layer(x)
-    y.sum().backward()
-    share = (y == 0).double().mean().item()
-    assert share == pytest.approx(0.1, abs=5 * (0.09 / x.numel()) ** 0.5 + 2**-17)
-    kept = round(0.9 * 2**16) / 2**16
-    assert y.unique().tolist() == pytest.approx([0.0, 1 / kept])
-    torch.testing.assert_close(x.grad, y.detach())
-    # Neighbours share a random word: neither position in it nor neighbourhood may show.
-    zeros = (y.detach().flatten()[: 1001 * 1000].view(-1, 4) == 0).double()
-    assert zeros.mean(0).tolist() == pytest.approx([0.1] * 4, abs=0.005)
-    assert torch.corrcoef(zeros.T).triu(1).abs().max() < 0.01
-    torch.manual_seed(3)
-    assert torch.equal(layer(x), y)
-    assert torch.equal(layer.eval()(x), x)

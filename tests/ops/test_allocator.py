@@ -7,15 +7,17 @@ import sys
 import pytest
 
 from corrlight.ops.allocator import keep_freed_memory
+from corrlight.ops.switch import fast_ops
 
 # Page faults of steps that ask for 64 MB in eight blocks and free all of them.
 LOOP = """
-import resource, sys, torch
+import resource, sys
+import numpy as np
 from corrlight.ops.allocator import keep_freed_memory
 if sys.argv[1] == "kept":
     assert keep_freed_memory()
 def step():
-    blocks = [torch.ones(2**21) for _ in range(8)]
+    blocks = [np.ones(2**21, np.float32) for _ in range(8)]
 for _ in range(3):
     step()
 before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
@@ -43,3 +45,11 @@ def test_freed_blocks_are_used_again():
 def test_other_libraries_are_left_alone(monkeypatch):
     monkeypatch.setattr(ctypes, "CDLL", lambda name: object())
     assert keep_freed_memory() is False
+
+
+def test_switched_off_it_asks_for_nothing(monkeypatch):
+    asked = []
+    monkeypatch.setattr(ctypes, "CDLL", asked.append)
+    with fast_ops([]):
+        assert keep_freed_memory() is False
+    assert asked == []

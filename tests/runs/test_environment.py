@@ -2,6 +2,7 @@ import subprocess
 from pathlib import Path
 
 from corrlight import RESULTS_VERSION, __version__
+from corrlight.ops.switch import fast_ops
 from corrlight.runs.environment import describe_environment, git_commit
 
 ROOT = Path(__file__).parents[2]
@@ -24,3 +25,8 @@ def test_the_commit_is_that_of_the_source_tree(monkeypatch, tmp_path):
         assert found["commit"] == asked.stdout.strip()
     else:
         assert found is None or found["commit"] is None
+
+
+def test_fast_operators_are_recorded():
+    with fast_ops(["dropout"]):
+        assert describe_environment()["hardware"]["fast_cpu"] == ["dropout"]

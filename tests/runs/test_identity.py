@@ -21,6 +21,7 @@ def test_run_id_ignores_what_changes_no_number():
         "paths": {"runs_dir": "b"},
         "logger": {"_target_": "w"},
         "name": "n",
+        "fast_cpu": False,
         "trainer": {"devices": 4, "precision": "32-true"},
         "data": {"root": "x", "batch_size": 16, "num_workers": 3},
     }

@@ -1,12 +1,21 @@
 import pytest
 import torch
+import torchvision
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torchvision.ops import roi_align as torchvision_roi_align
 
 from corrlight.ops.roi_align import FeatureTable, roi_align
+from corrlight.ops.switch import fast_ops
 
 STRIDES = (4, 8, 16)
+
+
+@pytest.fixture(params=["on", "off"], autouse=True, scope="module")
+def switch(request):
+    """Both operators pass all tests."""
+    with fast_ops(["roi_align"] if request.param == "on" else []):
+        yield
 
 
 def pyramid(dtype=torch.float64, height=48, width=64, batch=2):
@@ -118,3 +127,27 @@ def test_half_precision_features_are_pooled_in_single_precision() -> None:
 def test_strides_have_to_fit_the_levels() -> None:
     with pytest.raises(ValueError, match=r"3 levels each, but got \[4, 8\]"):
         FeatureTable.from_levels(pyramid(), (4, 8))
+
+
+@pytest.mark.parametrize("batch", [0, 2])
+def test_no_box_gives_no_region(batch) -> None:
+    levels = [m.requires_grad_() for m in pyramid(batch=batch)]
+    pooled = roi_align(FeatureTable.from_levels(levels, STRIDES), torch.zeros(batch, 0, 4))
+    assert pooled.shape == (batch, 0, 49, 3)
+    pooled.sum().backward()
+    assert not any(m.grad.any() for m in levels)
+
+
+def test_the_switch_decides_which_operator_runs(monkeypatch) -> None:
+    called = []
+    original = torchvision.ops.roi_align
+    monkeypatch.setattr(
+        torchvision.ops, "roi_align", lambda *args: called.append(1) or original(*args)
+    )
+    boxes = torch.tensor([[[1.0, 2, 30, 40]]] * 2).double()
+    results = []
+    for names in ([], ["roi_align"]):
+        with fast_ops(names):
+            results.append(roi_align(FeatureTable.from_levels(pyramid(), STRIDES), boxes))
+        assert len(called) == len(STRIDES)
+    torch.testing.assert_close(*results, rtol=1e-9, atol=1e-9)

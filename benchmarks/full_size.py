@@ -1,0 +1,102 @@
+"""A full-size detector with random weights and random images, ready to train and to infer.
+
+80 classes, ResNet-50, images of 256x320 with five objects each, float32.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import torch
+
+from corrlight.config.build import build_module
+from corrlight.config.compose import compose_config
+from corrlight.module import DetectionModule
+from corrlight.structures import Batch, Targets
+
+__all__ = ["DETECTORS", "FullSize"]
+
+DETECTORS = ("retinanet", "foveabox", "atss", "paa", "sparse_rcnn", "detr", "yolact")
+SIZE = (256, 320)
+BOXES = [
+    [10.3, 12.7, 98.9, 120.2],
+    [60.5, 30.1, 250.8, 218.4],
+    [200.2, 5.5, 262.7, 66.9],
+    [20.6, 180.3, 54.4, 214.8],
+    [150.0, 100.0, 310.0, 250.0],
+]
+LABELS = [0, 17, 3, 56, 2]
+
+
+class FullSize:
+    """A detector and its batches.
+
+    Args:
+        detector: Name of its YAML file.
+        corr: The auxiliary loss.
+        batch_sizes: Numbers of images that iterations may ask for.
+        options: Further options, to try the benchmark out on something smaller.
+
+    Attributes:
+        module: The detection module.
+        batches: By batch size.
+    """
+
+    def __init__(
+        self,
+        detector: str,
+        corr: str,
+        batch_sizes: Sequence[int] = (1,),
+        options: Sequence[str] = (),
+    ) -> None:
+        torch.manual_seed(0)
+        self.batches = {size: make_batch(size) for size in batch_sizes}
+        overrides = [f"detector={detector}", f"corr={corr}"]
+        overrides += ["backbone.weights=null", "data.num_classes=80", *options]
+        self.module: DetectionModule = build_module(compose_config(overrides).config)
+        trainable = [p for p in self.module.parameters() if p.requires_grad]
+        self._optimizer = torch.optim.SGD(trainable, lr=1e-5, momentum=0.9, weight_decay=1e-4)
+
+    def train(self, batch_size: int = 1) -> None:
+        """Zero the gradients, compute all losses and their gradients, and make an SGD step."""
+        self.module.train()
+        self._optimizer.zero_grad()
+        loss = self.module.step(self.batches[batch_size]).loss
+        loss.backward()
+        self._optimizer.step()
+        loss.item()
+
+    def infer(self, batch_size: int = 1) -> None:
+        """Go from the images to detections."""
+        self.module.eval()
+        with torch.no_grad():
+            self.module(self.batches[batch_size])
+
+    def actions(self) -> dict[str, Callable[[], None]]:
+        """Return both by name, for every batch size: ``train 1``, for example."""
+        return {
+            f"{name} {size}": lambda method=method, size=size: method(size)
+            for name, method in (("train", self.train), ("infer", self.infer))
+            for size in self.batches
+        }
+
+
+def make_batch(num_images: int) -> Batch:
+    """Return random images that all have the same objects."""
+    masks = torch.zeros(len(BOXES), *SIZE, dtype=torch.bool)
+    for mask, box in zip(masks, BOXES, strict=True):
+        left, top, right, bottom = map(int, box)
+        mask[top:bottom, left:right] = True
+    targets = tuple(
+        Targets(
+            boxes=torch.tensor(BOXES),
+            masks=masks,
+            labels=torch.tensor(LABELS),
+            valid_size=SIZE,
+            padded_size=SIZE,
+            original_size=SIZE,
+            image_id=i,
+        )
+        for i in range(num_images)
+    )
+    return Batch(images=torch.randn(num_images, 3, *SIZE), targets=targets)
