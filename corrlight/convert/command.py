@@ -13,6 +13,8 @@ from typing import NoReturn
 __all__ = ["main"]
 
 _INCOMPLETE, _BAD_INPUT = 1, 2
+# Tensors that are named one by one without being asked to.
+_FEW = 10
 
 
 class _Parser(argparse.ArgumentParser):
@@ -46,6 +48,9 @@ def _options(argv: Sequence[str] | None) -> argparse.Namespace:
         "--annotations", type=Path, metavar="FILE",
         help="COCO annotations whose categories the classes are reordered to",
     )  # fmt: skip
+    parser.add_argument(
+        "--list", action="store_true", help="name every tensor that is left over or missing"
+    )
     parser.add_argument(
         "overrides", nargs="*", metavar="KEY=VALUE", help="options, such as backbone=resnet101"
     )
@@ -85,6 +90,14 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
         return _BAD_INPUT
     stream = sys.stdout if conversion.complete else sys.stderr
-    for line in conversion.lines():
+    few = len(conversion.missing) + len(conversion.misshaped) + len(conversion.unmatched) <= _FEW
+    if conversion.complete or options.list:
+        lines = list(conversion.lines())
+        if not (few or options.list):  # Of a network that is a part of the source's.
+            lines = [line for line in lines if not line.startswith("  ")]
+    else:
+        how = "" if few else "; --list names all of them, and another --detector may fit"
+        lines = [f"error: {conversion.summary()}{how}"]
+    for line in lines:
         print(line, file=stream)
     return 0 if conversion.complete else _INCOMPLETE

@@ -63,8 +63,22 @@ class Conversion:
         """Whether the model has all that it needs, and so the file was written."""
         return not self.missing and not self.misshaped
 
+    def summary(self) -> str:
+        """Return the report of what stood in the way, or was left over, in one line."""
+        parts = []
+        for title, names in (
+            ("missing in the source", self.missing),
+            ("of another shape", [f"{n} {[*g]} instead of {[*w]}" for n, g, w in self.misshaped]),
+            ("unmatched", self.unmatched),
+        ):
+            if names:
+                more = ", ..." if len(names) > 1 else ""
+                parts.append(f"{len(names)} {title} ({names[0]}{more})")
+        outcome = "written" if self.complete else "not written"
+        return f"{self.destination} {outcome}: {'; '.join(parts)}"
+
     def lines(self) -> Iterator[str]:
-        """Yield the report."""
+        """Yield the whole report."""
         outcome = "written" if self.complete else "not written"
         yield f"{self.converted} tensors converted; {self.destination} {outcome}"
         yield from (f"note: {note}" for note in self.notes)
@@ -150,6 +164,12 @@ def _convert_detector(
             f"Expected a detector in {source.path}, but it holds a backbone; convert it with "
             "--backbone NAME."
         )
+    if source.origin == "torchvision":
+        raise ValueError(
+            f"Expected a detector of mmdetection or ours in {source.path}, but it holds one of "
+            "torchvision, whose anchors, pyramid and heads differ; take its backbone with "
+            "--backbone NAME."
+        )
     config = compose_detector(detector, overrides)
     given = any(o.startswith("data.num_classes=") for o in overrides) and config.data.num_classes
     few, more = (expected_detector(config, n) for n in (3, 4))
@@ -187,7 +207,7 @@ def _convert_detector(
 def _convert_backbone(source: Source, destination: Path, expected: ExpectedModel) -> Conversion:
     state = dict(source.state)
     if source.origin != "backbone":
-        state = {k[9:]: v for k, v in state.items() if k.startswith("backbone.")}
+        state = _backbone_of(source)
     kept = {k: v for k, v in state.items() if k in expected.shapes}
     idle = [k for k in state if k not in kept and (k.endswith(_COUNTER) or k.startswith("fc."))]
     unmatched = [k for k in state if k not in kept and k not in idle]
@@ -197,6 +217,19 @@ def _convert_backbone(source: Source, destination: Path, expected: ExpectedModel
     if conversion.complete:
         _write(destination, {"state_dict": _contiguous(kept)})
     return conversion
+
+
+def _backbone_of(source: Source) -> dict[str, Tensor]:
+    """Return the tensors of a detector's backbone: ``backbone.`` or ``backbone.body.``."""
+    stem = "conv1.weight"
+    prefixes = sorted((k.removesuffix(stem) for k in source.state if k.endswith(f".{stem}")
+                       and k.startswith("backbone.") and ".layer" not in k), key=len)  # fmt: skip
+    if not prefixes:
+        raise ValueError(
+            f"Expected a ResNet below `backbone.` in {source.path}, but found no `backbone.{stem}`."
+        )
+    prefix = prefixes[0]
+    return {k[len(prefix) :]: v for k, v in source.state.items() if k.startswith(prefix)}
 
 
 def _our_names(source: Source, expected: ExpectedModel) -> tuple[dict[str, Tensor], list[str]]:

@@ -1,3 +1,4 @@
+import argparse
 import io
 import os
 import pickle
@@ -143,4 +144,47 @@ def test_damaged_files(tmp_path, suffix):
 def test_files_without_weights(tmp_path, content):
     torch.save(content, tmp_path / "a.pth")
     with pytest.raises(ValueError, match=r"Expected a (state dict|dictionary) in"):
+        read_source(tmp_path / "a.pth")
+
+
+@pytest.mark.parametrize(
+    "wrap",
+    ["module.{}", "_orig_mod.{}", "_orig_mod.module.{}", "module._orig_mod.{}", "model.{}",
+     "model._orig_mod.module.{}"],
+)  # fmt: skip
+@pytest.mark.parametrize("key", ["state_dict", "model_state_dict", "model", None])
+def test_wrappers_and_places_of_the_weights(tmp_path, wrap, key):
+    state = {wrap.format(name): tensor for name, tensor in STATE.items()}
+    torch.save(state if key is None else {"epoch": 1, key: state}, tmp_path / "a.pth")
+    assert read_source(tmp_path / "a.pth").state.keys() == STATE.keys()
+
+
+def test_wrappers_within_a_model_and_counts_of_averages(tmp_path):
+    state = {
+        "n_averaged": torch.tensor(3),
+        "module.backbone._orig_mod.conv1.weight": torch.ones(2),
+        "module.neck._checkpoint_wrapped_module.model.bias": torch.ones(2),
+    }
+    torch.save(state, tmp_path / "a.pth")
+    assert {*read_source(tmp_path / "a.pth").state} == {"backbone.conv1.weight", "neck.model.bias"}
+
+
+@pytest.mark.parametrize("dtype", ["<f4", ">f4", "<f2", "<i8", "|u1", "|b1"])
+def test_arrays_of_numpy_are_read_without_it_being_called(tmp_path, dtype):
+    values = np.arange(6).reshape(2, 3).astype(dtype)
+    state = {"backbone.a": values, "backbone.b": np.asfortranarray(values),
+             "backbone.c": values[1, 2], "backbone.d": torch.ones(1)}  # fmt: skip
+    torch.save({"model": state, "args": argparse.Namespace(lr=1)}, tmp_path / "a.pth")
+    found = read_source(tmp_path / "a.pth").state
+    native = torch.from_numpy(values.astype(values.dtype.newbyteorder("=")))
+    assert torch.equal(found["backbone.a"], native)
+    assert torch.equal(found["backbone.b"], native)
+    assert found["backbone.c"].item() == native[1, 2].item()
+    assert found["backbone.a"].dtype == native.dtype
+
+
+@pytest.mark.parametrize("array", [np.array(["a"]), np.array([None]), np.array([1j])])
+def test_arrays_of_no_numbers_are_refused(tmp_path, array):
+    torch.save({"model": {"backbone.a": array}}, tmp_path / "a.pth")
+    with pytest.raises(ValueError, match=r"'backbone\.a' is an array of no numbers and no tensor"):
         read_source(tmp_path / "a.pth")
