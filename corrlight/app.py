@@ -117,6 +117,7 @@ def _run(composed: ComposedConfig, given: _Given) -> int:
     from corrlight.config.ranks import is_main_process
     from corrlight.data.loader import LoaderStalledError
     from corrlight.engine.agreement import RankMismatchError
+    from corrlight.engine.memory import MemoryShortageError
     from corrlight.engine.prepare import prepare
     from corrlight.engine.stopping import RunStopped
     from corrlight.engine.test import run_test
@@ -158,6 +159,11 @@ def _run(composed: ComposedConfig, given: _Given) -> int:
         return stop_code(stopped.signum)
     except (RankMismatchError, RunFolderError, LoaderStalledError):
         raise
+    except MemoryShortageError as error:
+        if os.environ.get("CORRLIGHT_TRACEBACK"):
+            traceback.print_exc()
+        print(f"error: {error}", file=sys.stderr)
+        return FAILED
     except MisconfigurationException as error:
         raise ValueError(str(error)) from error
     except (ValueError, OSError, FloatingPointError):

@@ -15,6 +15,7 @@ from corrlight.config.compose import to_container
 from corrlight.config.ranks import is_main_process
 from corrlight.engine.bounds_and_dump import BoundsAtTest, RawDumper
 from corrlight.engine.checkpoint import LAST, PREVIOUS, load_weights
+from corrlight.engine.memory import explain_shortage
 from corrlight.engine.prepare import Run
 from corrlight.engine.stopping import end_ranks, stopped_by
 from corrlight.engine.trainer import make_trainer
@@ -59,7 +60,8 @@ def run_test(run: Run, checkpoint: Path) -> dict[str, Any]:
             logger.log_hyperparams(to_container(config))
     started, ended = time.perf_counter(), False
     try:
-        trainer.test(module, datamodule=data, verbose=False)
+        with explain_shortage(trainer, config):
+            trainer.test(module, datamodule=data, verbose=False)
         ended = True
     except SystemExit as error:
         raise stopped_by(error) from error

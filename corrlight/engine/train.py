@@ -11,6 +11,7 @@ from corrlight.config.compose import ComposedConfig, to_container
 from corrlight.config.ranks import is_main_process, ranks_per_node
 from corrlight.engine.agreement import RankAgreement
 from corrlight.engine.checkpoint import discard_unreadable, readable_checkpoint
+from corrlight.engine.memory import explain_shortage
 from corrlight.engine.prepare import Run
 from corrlight.engine.stopping import RunStopped, end_ranks, stopped_by
 from corrlight.runs.environment import describe_environment
@@ -70,9 +71,10 @@ def _fit(run: Run, resume_from: str | None, environment: dict[str, Any] | None) 
     trainer = run.trainer
     started, status = time.perf_counter(), "failed"
     try:
-        trainer.fit(run.module, datamodule=run.data, ckpt_path=resume_from)
-        if run.module.evaluation is None:
-            trainer.validate(run.module, datamodule=run.data, verbose=False)
+        with explain_shortage(trainer, run.config):
+            trainer.fit(run.module, datamodule=run.data, ckpt_path=resume_from)
+            if run.module.evaluation is None:
+                trainer.validate(run.module, datamodule=run.data, verbose=False)
         status = "finished"
     except RunStopped:
         status = "stopped"

@@ -14,6 +14,7 @@ from corrlight.config.build import build_trainer_parts
 from corrlight.engine.checkpoint import AtomicCheckpointIO
 from corrlight.engine.epoch_seed import EpochSeed
 from corrlight.engine.last_epoch import ValidateLastEpoch
+from corrlight.engine.memory import BatchWatch
 from corrlight.engine.stopping import StopSignals
 from corrlight.runs.folder import RunFolder
 from corrlight.runs.recorder import Recorder
@@ -45,6 +46,7 @@ def make_trainer(
         callbacks=[
             EpochSeed(config.seed),
             ValidateLastEpoch(),
+            BatchWatch(),
             *parts.callbacks,
             *extras,
             recorder,

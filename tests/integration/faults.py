@@ -7,6 +7,7 @@ import signal
 from pathlib import Path
 
 import lightning.pytorch as pl
+import torch
 
 
 class Fault(pl.Callback):
@@ -89,6 +90,21 @@ class Nan(pl.Callback):
     def on_train_batch_start(self, trainer, pl_module, batch, batch_idx):
         if (trainer.current_epoch, batch_idx, trainer.global_rank) == (1, 1, self.rank):
             batch.images.fill_(float("nan"))
+
+
+class Hungry(pl.Callback):
+    """Asks for a pebibyte in the second batch of a kind: the allocator's own error."""
+
+    def __init__(self, kind: str) -> None:
+        self.kind = kind
+
+    def on_train_batch_start(self, trainer, pl_module, batch, batch_idx):
+        if self.kind == "train" and batch_idx == 1:
+            torch.empty(2**50, dtype=torch.uint8)
+
+    def on_test_batch_start(self, trainer, pl_module, batch, batch_idx, dataloader_idx=0):
+        if self.kind == "test" and batch_idx == 1:
+            torch.empty(2**50, dtype=torch.uint8)
 
 
 class StepLosses(pl.Callback):
