@@ -31,6 +31,7 @@ def options(tmp_path, data_dir) -> list[str]:
         "data.num_workers=0",
         "schedule.max_epochs=2",
         "schedule.scheduler.warmup_steps=2",
+        "schedule.scheduler.milestones=[8,9]",
         "callbacks.pictures.num_images=2",
     ]
 
