@@ -46,7 +46,7 @@ def correlate(
 
     The detector then returns its losses with one more, ``weight`` times 1 - rho of the scores and
     IoUs of the positives that its own training matched; its trainer needs no change. Nothing is
-    matched or computed twice, and the detector's parameters, buffers and state dict stay as they are.
+    matched or computed twice, and parameters, buffers and state dict stay as they are.
 
     Args:
         model: The detector, or its wrapper of ``torch.nn.parallel`` or ``torch.compile``; for

@@ -41,8 +41,8 @@ class Override:
         """
         if vars(self.owner).get(self.name) != self.replacement:
             raise ValueError(
-                f"Expected `{type(self.owner).__name__}.{self.name}` to be as the loss left it, but "
-                "it was replaced again: undo that first."
+                f"Expected `{type(self.owner).__name__}.{self.name}` to be as the loss left it, "
+                "but it was replaced again: undo that first."
             )
         if self._earlier == _ABSENT:
             delattr(self.owner, self.name)

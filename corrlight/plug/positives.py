@@ -127,7 +127,7 @@ def query_positives(
 
 
 def joined(first: Positives, second: Positives) -> Positives:
-    """Return the positives of both, by image and prediction; ``pred_idx`` has to tell them apart."""
+    """Return the positives of both, by image and query; ``pred_idx`` tells them apart."""
     columns = {
         f.name: torch.cat([getattr(first, f.name), getattr(second, f.name)]) for f in fields(first)
     }

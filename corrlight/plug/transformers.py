@@ -209,7 +209,7 @@ class LossSeam:
     def _layers(
         self, calls: Sequence[_Call], given: Mapping[str, Any]
     ) -> tuple[list[Positives], Positives]:
-        """Return the positives that get the loss, the last layer first, and the last layer's own."""
+        """Return the positives of all layers, the last one first, and the ordinary ones of that."""
         proposals = [given.get(name) for name in ("enc_topk_logits", "enc_outputs_class")]
         layers = [c for c in calls if not any(c.outputs["logits"] is p for p in proposals)]
         if self.options.layers == "last":
@@ -337,8 +337,8 @@ def _check_name(model: PreTrainedModel, library: str) -> None:
     if LOSS_MAPPING.get(model.loss_type) is not LOSS_MAPPING[expected]:
         raise ValueError(
             f"Expected a {base} to train with {LOSS_MAPPING[expected].__name__}, but {library} "
-            f"chooses by the name of the class, {type(model).__name__}, and takes another loss: set "
-            f"`model.loss_type = {expected!r}` first."
+            f"chooses by the name of the class, {type(model).__name__}, and takes another loss: "
+            f"set `model.loss_type = {expected!r}` first."
         )
 
 
@@ -358,7 +358,7 @@ def _check_forward(model: PreTrainedModel, library: str) -> None:
 
 
 def _place(layer: int, given: Mapping[str, Any]) -> int:
-    """Return a layer's place in the ``(B, L, N, K)`` stacked outputs: 0 is the last, 1 the first."""
+    """Return where a layer is in the ``(B, L, N, K)`` outputs: 0 is the last, 1 the first."""
     return given["outputs_class"].shape[1] - 1 if layer == 0 else layer - 1
 
 
