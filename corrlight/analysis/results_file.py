@@ -37,7 +37,7 @@ from corrlight.metrics.matching import AREA_RANGES, RECALL_THRESHOLDS
 from corrlight.metrics.measure import measure
 from corrlight.metrics.raw.dump import RawDump
 
-__all__ = ["Analysis", "FigureData", "analyze_results"]
+__all__ = ["Analysis", "FigureData", "all_metrics", "analyze_results"]
 
 PR_THRESHOLDS = (0.5, 0.75)
 _GRID = 101
@@ -97,6 +97,24 @@ class Analysis:
     seconds: dict[str, float]
 
 
+def all_metrics(positives: bool) -> list[Metric]:
+    """Return every measure of an analysis.
+
+    Args:
+        positives: Whether there are positives, for beta_img.
+    """
+    metrics: list[Metric] = [
+        CocoEvaluate(),
+        Olrp(),
+        *(ClassCorrelation(c) for c in ("spearman", "pearson", "concordance")),
+        ScoreBounds(),
+        Calibration(),
+    ]
+    if positives:
+        metrics += [ImageCorrelation(c) for c in ("spearman", "pearson", "concordance")]
+    return metrics
+
+
 def analyze_results(
     name: str,
     path: Path,
@@ -139,16 +157,7 @@ def analyze_results(
     of_masks = None
     if results.masks is not None:
         of_masks = Evaluation(ground_truth, results, masks=True)
-    measures: list[Metric] = [
-        CocoEvaluate(),
-        Olrp(),
-        *(ClassCorrelation(c) for c in ("spearman", "pearson", "concordance")),
-        ScoreBounds(),
-        Calibration(),
-    ]
-    if positives is not None:
-        measures += [ImageCorrelation(c) for c in ("spearman", "pearson", "concordance")]
-    measured = measure(boxes, measures, of_masks)
+    measured = measure(boxes, all_metrics(positives is not None), of_masks)
     if measured.metrics["calibration_error"] is None and len(results):
         warnings.append(f"{path} holds scores outside [0, 1]: no calibration error")
     metrics = dict(measured.metrics)

@@ -19,7 +19,7 @@ _COEFFICIENTS: tuple[CoefficientName, ...] = ("spearman", "pearson", "concordanc
 class PositiveRecords:
     """Scores and IoUs of the positives of every image that was seen.
 
-    An image with an id is kept once: samplers repeat images to fill the last batch.
+    An image with an id is kept once, as it was seen last: samplers repeat images to fill a batch.
     """
 
     def __init__(self) -> None:
@@ -60,7 +60,7 @@ class PositiveRecords:
         for k, image_id in enumerate(image_ids):
             mine = image_idx == k
             key = f"image {len(self._images)}" if image_id is None else image_id
-            self._images.setdefault(key, (scores[mine], ious[mine]))
+            self._images[key] = (scores[mine], ious[mine])
 
     def measures(self) -> dict[str, float | int | None]:
         """Return beta_img with three coefficients, and how many images have one.

@@ -29,6 +29,7 @@ LAYERS = (
     ("engine", "sweeps"),
     ("reporting",),
     ("analysis", "callbacks", "convert"),
+    ("plug",),
     ("app",),
     ("cli",),
 )
