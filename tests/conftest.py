@@ -52,6 +52,12 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         for item in items:
             if "torchsort" in item.keywords:
                 item.add_marker(skip)
+    for marker, module in (("hf", "transformers"), ("rfdetr", "rfdetr")):
+        if importlib.util.find_spec(module) is None:
+            skip = pytest.mark.skip(reason=f"{module} is not installed (make plug)")
+            for item in items:
+                if marker in item.keywords:
+                    item.add_marker(skip)
     if not torch.cuda.is_available():
         skip = pytest.mark.skip(reason="no CUDA device")
         for item in items:

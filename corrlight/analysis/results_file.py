@@ -39,7 +39,7 @@ from corrlight.metrics.matching import AREA_RANGES, RECALL_THRESHOLDS
 from corrlight.metrics.measure import measure
 from corrlight.metrics.raw.dump import RawDump
 
-__all__ = ["Analysis", "FigureData", "analyze_results"]
+__all__ = ["Analysis", "FigureData", "all_metrics", "analyze_results"]
 
 PR_THRESHOLDS = (0.5, 0.75)
 _GRID = 101
@@ -101,6 +101,25 @@ class Analysis:
     seconds: dict[str, float]
 
 
+def all_metrics(positives: bool, max_detections: int | None = None) -> list[Metric]:
+    """Return every measure of an analysis.
+
+    Args:
+        positives: Whether there are positives, for beta_img.
+        max_detections: Adds AP at this limit of detections of an image and class.
+    """
+    metrics: list[Metric] = [
+        CocoEvaluate(max_detections),
+        Olrp(),
+        *(ClassCorrelation(c) for c in ("spearman", "pearson", "concordance")),
+        ScoreBounds(),
+        Calibration(),
+    ]
+    if positives:
+        metrics += [ImageCorrelation(c) for c in ("spearman", "pearson", "concordance")]
+    return metrics
+
+
 def analyze_results(
     name: str,
     path: Path,
@@ -143,16 +162,7 @@ def analyze_results(
     of_masks = None
     if results.masks is not None:
         of_masks = Evaluation(ground_truth, results, masks=True)
-    measures: list[Metric] = [
-        CocoEvaluate(max_detections),
-        Olrp(),
-        *(ClassCorrelation(c) for c in ("spearman", "pearson", "concordance")),
-        ScoreBounds(),
-        Calibration(),
-    ]
-    if positives is not None:
-        measures += [ImageCorrelation(c) for c in ("spearman", "pearson", "concordance")]
-    measured = measure(boxes, measures, of_masks)
+    measured = measure(boxes, all_metrics(positives is not None, max_detections), of_masks)
     if measured.metrics["calibration_error"] is None and len(results):
         warnings.append(f"{path} holds scores outside [0, 1]: no calibration error")
     metrics = dict(measured.metrics)

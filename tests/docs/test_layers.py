@@ -32,6 +32,7 @@ LAYERS = (
     ("engine", "sweeps"),
     ("reporting",),
     ("analysis", "callbacks", "convert", "datasets"),
+    ("plug",),
     ("app",),
     ("cli",),
 )

@@ -43,6 +43,10 @@ _ELSEWHERE = {
         "measure", "metric", "olrp", "score_bounds",
     )),
     "metrics/raw/images.py",
+    *(f"plug/{n}.py" for n in (
+        "callback", "coco", "correlate", "handle", "options", "override", "positives", "records",
+        "rfdetr",
+    )),
     "sweeps/plugins/hydra_plugins/corrlight_launcher.py",
 }  # fmt: skip
 

@@ -1,0 +1,23 @@
+"""Correlation Loss and the measures in detectors of other libraries.
+
+No library is imported before one of its detectors comes.
+"""
+
+from typing import TYPE_CHECKING, Any
+
+from corrlight.plug.coco import evaluate
+from corrlight.plug.correlate import correlate
+from corrlight.plug.handle import Correlation
+
+if TYPE_CHECKING:
+    from corrlight.plug.callback import CocoCallback
+
+__all__ = ["CocoCallback", "Correlation", "correlate", "evaluate"]
+
+
+def __getattr__(name: str) -> Any:
+    if name == "CocoCallback":
+        from corrlight.plug.callback import CocoCallback
+
+        return CocoCallback
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
