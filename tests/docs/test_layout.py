@@ -31,7 +31,7 @@ _ELSEWHERE = {
     "convert/expected.py",
     *(f"criteria/{n}.py" for n in ("cross_entropy", "focal", "sample")),
     *(f"engine/{n}.py" for n in (
-        "bounds_and_dump", "epoch_seed", "last_epoch", "prepare", "stopping", "test", "train",
+        "bounds_and_dump", "prepare", "test", "train",
         "trainer",
     )),
     *(f"losses/{n}.py" for n in (
