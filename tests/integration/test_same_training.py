@@ -25,12 +25,12 @@ LOCAL = {
 
 
 # What is trained, and whether in double precision. Rounding grows within twenty steps of Sparse
-# R-CNN, to 0.002 at a loss of 29: in doubles it does not hide a difference of another kind.
+# R-CNN, to 0.02 at a loss of 29: in doubles it does not hide a difference of another kind.
 CASES = {name: (name, False) for name in DETECTORS} | {
     "sparse_rcnn_small-doubles": ("sparse_rcnn_small", True),
 }
 TOLERANCES = {
-    "sparse_rcnn_small": {"rel": 1e-4},
+    "sparse_rcnn_small": {"rel": 2e-3},
     "sparse_rcnn_small-doubles": {"rel": 0, "abs": 1e-8},
 }
 
@@ -54,6 +54,7 @@ def overrides(case, runs, data_dir):
         "data.batch_size=4",
         "data.num_workers=0",
         "schedule.max_epochs=1",
+        "schedule.scheduler.milestones=[8,9]",
         # Slow enough that rounding flips no assignment of Sparse R-CNN within the twenty steps.
         f"schedule.scheduler.warmup_steps={100 if detector == 'sparse_rcnn_small' else 2}",
         "~callbacks.pictures",
