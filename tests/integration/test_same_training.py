@@ -25,14 +25,17 @@ LOCAL = {
 
 
 # What is trained, and whether in double precision. Rounding grows within twenty steps of Sparse
-# R-CNN, to 0.02 at a loss of 29: in doubles it does not hide a difference of another kind.
+# R-CNN, to 0.02 at a loss of 29 once it flips an assignment: in doubles it does not hide a
+# difference of another kind.
 CASES = {name: (name, False) for name in DETECTORS} | {
     "sparse_rcnn_small-doubles": ("sparse_rcnn_small", True),
 }
 TOLERANCES = {
-    "sparse_rcnn_small": {"rel": 2e-3},
+    "sparse_rcnn_small": {"rel": 1e-4},
     "sparse_rcnn_small-doubles": {"rel": 0, "abs": 1e-8},
 }
+# Steps before rounding flips an assignment; what comes after it is compared in doubles alone.
+STEPS = {"sparse_rcnn_small": 15}
 
 
 def overrides(case, runs, data_dir):
@@ -100,8 +103,13 @@ def test_one_process_and_two_have_the_same_losses_and_ap(two, tmp_path, data_dir
     assert ranks == 1
     together, ranks = losses(two / case)
     assert ranks == 2
-    assert together == pytest.approx(alone, **TOLERANCES.get(case, {"rel": 0, "abs": 1e-4}))
+    count = STEPS.get(case, NUM_STEPS)
+    tolerance = TOLERANCES.get(case, {"rel": 0, "abs": 1e-4})
+    assert together[:count] == pytest.approx(alone[:count], **tolerance)
     first, second = run_folder(tmp_path / "runs"), run_folder(two / case)
+    if count < NUM_STEPS:
+        assert_one_process_measures_the_same(second)
+        return
     mine, theirs = read(first / "metrics.json"), read(second / "metrics.json")
     undefined = {name for name, value in mine.items() if value is None}
     assert undefined == {name for name, value in theirs.items() if value is None}
