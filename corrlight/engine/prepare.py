@@ -17,10 +17,12 @@ from corrlight.config.ranks import follow_torchrun
 from corrlight.engine.class_rows import ClassRows, rows_of_module
 from corrlight.engine.fit_data import fit_to_data
 from corrlight.engine.trainer import make_trainer
+from corrlight.engine.transfer import Transfer, start_from
 from corrlight.metrics.evaluator import DetectionEvaluator
 from corrlight.ops.allocator import keep_freed_memory
 from corrlight.ops.switch import set_fast_cpu
 from corrlight.runs.folder import RunFolder
+from corrlight.runs.initial import initial_file
 from corrlight.runs.locate import identify
 from corrlight.runs.recorder import Recorder
 
@@ -40,6 +42,7 @@ class Run:
         folder: Where results go.
         finished: Whether the folder holds the results already.
         class_rows: Returns which tensors of the module list classes.
+        transfer: What the module took from the file that ``init`` names, None without one.
     """
 
     config: DictConfig
@@ -50,6 +53,7 @@ class Run:
     folder: RunFolder
     finished: bool
     class_rows: Callable[[], Mapping[str, ClassRows]]
+    transfer: Transfer | None = None
 
 
 def prepare(composed: ComposedConfig) -> Run:
@@ -79,6 +83,10 @@ def prepare(composed: ComposedConfig) -> Run:
         class_names=data.class_names,
         allow_targets=allow,
     )
+    rows = partial(rows_of_module, config, allow)
+    transfer = None
+    if config.mode == "train" and config.init is not None and not folder.finished:
+        transfer = start_from(module, initial_file(config.init), rows(), data.class_names)
     # Lightning builds the optimizer after training has begun; its options are checked now.
     module.build_optimizer(steps_per_epoch=1)
     plain = to_container(config)
@@ -92,7 +100,8 @@ def prepare(composed: ComposedConfig) -> Run:
         recorder=recorder,
         folder=folder,
         finished=folder.finished,
-        class_rows=partial(rows_of_module, config, allow),
+        class_rows=rows,
+        transfer=transfer,
     )
 
 

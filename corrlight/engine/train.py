@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
+from dataclasses import asdict
 from typing import Any
 
 from corrlight.config.build import effective_lr
@@ -140,6 +141,7 @@ def _start_environment(run: Run) -> dict[str, Any]:
     return {
         **describe_environment(),
         "seed": run.config.seed,
+        "init": None if run.transfer is None else asdict(run.transfer),
         "lr": effective_lr(run.config),
         "world_size": ranks_per_node(run.config) * int(run.config.trainer.num_nodes),
         "status": "running",

@@ -46,6 +46,10 @@ def print_run(run: Run, composed: ComposedConfig) -> None:
     table.add_row("schedule", f"{trainer.max_epochs} epochs, batch {batch}, learning rate {rate}")
     device = f"{trainer.num_devices} x {type(trainer.accelerator).__name__}"
     table.add_row("device", f"{device}, {config.trainer.precision}, seed {config.seed}")
+    if run.transfer is not None:
+        table.add_row("init", str(config.init))
+        for label, line in run.transfer.rows():
+            table.add_row(f"  {label}", line)
     for label, note in start_notes(run):
         table.add_row(label, note)
     table.add_row("run folder", str(run.folder))

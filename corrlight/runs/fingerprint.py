@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from functools import lru_cache
 from pathlib import Path
 
-__all__ = ["data_fingerprint", "file_stamp", "picture_list"]
+__all__ = ["data_fingerprint", "file_digest", "file_stamp", "picture_list"]
 
 # What lies beside pictures and is none: notes, previews of a file manager, caches.
 _PICTURES = (
@@ -26,7 +26,7 @@ def data_fingerprint(files: Iterable[Path], folders: Iterable[Path] = ()) -> dic
         files: The annotation files, in the order of their splits.
         folders: The folders of pictures, in the order of their splits (:func:`picture_list`).
     """
-    content = {f"annotations {k}": _sha256(path, file_stamp(path)) for k, path in enumerate(files)}
+    content = {f"annotations {k}": file_digest(path) for k, path in enumerate(files)}
     return content | {f"pictures {k}": picture_list(path) for k, path in enumerate(folders)}
 
 
@@ -61,6 +61,11 @@ def file_stamp(path: Path) -> tuple[int, int, int, int]:
     """
     stat = path.stat()
     return stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns, stat.st_ino
+
+
+def file_digest(path: Path) -> str:
+    """Return the sha256 of a file, read once a process as long as it is not written."""
+    return _sha256(path, file_stamp(path))
 
 
 @lru_cache(maxsize=64)

@@ -98,9 +98,11 @@ def run_id(
         config: The resolved configuration.
         world_size: Number of ranks; the global batch is split over them.
         lr: The learning rate after scaling.
-        fingerprint: Of the data (:func:`data_fingerprint`).
+        fingerprint: Of the data (:func:`data_fingerprint`) and of the weights that it starts from
+            (:func:`corrlight.runs.initial.initial_digest`).
     """
     options = relevant_options(config)
+    options.pop("init", None)  # By content in the fingerprint, and nothing where it is null.
     if isinstance(options.get("data"), Mapping):
         options["data"] = {k: v for k, v in options["data"].items() if k not in _PLACES}
     record = {

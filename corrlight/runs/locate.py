@@ -12,6 +12,7 @@ from corrlight.config.ranks import ranks_per_node
 from corrlight.runs.fingerprint import data_fingerprint
 from corrlight.runs.folder import RunFolder
 from corrlight.runs.identity import run_id
+from corrlight.runs.initial import initial_digest
 
 __all__ = ["find_run", "folder_of_run", "identify"]
 
@@ -43,14 +44,16 @@ def folder_of_run(composed: ComposedConfig, fingerprint: Mapping[str, str]) -> R
         fingerprint: Of the data (:func:`corrlight.runs.fingerprint.data_fingerprint`).
 
     Raises:
-        ValueError: ``name`` is no folder name.
+        ValueError: ``name`` is no folder name, or ``init`` no file.
     """
     config = composed.config
+    training = config.mode == "train"
     identity = run_id(
         to_container(config),
         world_size=ranks_per_node(config) * int(config.trainer.num_nodes),
         lr=effective_lr(config),
-        fingerprint=fingerprint,
+        # A test takes all weights from its checkpoint; what that began with may be gone.
+        fingerprint={**fingerprint, **(initial_digest(config.init) if training else {})},
     )
     runs = Path(config.paths.runs_dir)
     choices = composed.choices
