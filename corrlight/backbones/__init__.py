@@ -4,6 +4,7 @@ from corrlight.backbones.deformable import DeformableConv
 from corrlight.backbones.fpn import FPN
 from corrlight.backbones.norm import FrozenNorm
 from corrlight.backbones.resnet import ResNet
+from corrlight.backbones.timm import Timm
 from corrlight.ops.pyramid_conv import PyramidConv
 
-__all__ = ["FPN", "DeformableConv", "FrozenNorm", "PyramidConv", "ResNet"]
+__all__ = ["FPN", "DeformableConv", "FrozenNorm", "PyramidConv", "ResNet", "Timm"]

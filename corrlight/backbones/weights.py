@@ -11,7 +11,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 from torchvision.models import get_model_weights, list_models
 
-__all__ = ["load_resnet_weights"]
+__all__ = ["load_resnet_weights", "read_state_dict"]
 
 _HOW = (
     "give the path of a state dict as `backbone.weights=FILE`, "
@@ -36,7 +36,12 @@ def _imagenet(architecture: str) -> dict[str, Tensor]:
         ) from error
 
 
-def _from_file(path: Path) -> dict[str, Tensor]:
+def read_state_dict(path: Path) -> dict[str, Tensor]:
+    """Return the tensors of a ``.pth`` or ``.safetensors`` file.
+
+    Raises:
+        ValueError: It is missing, unreadable, or no state dict.
+    """
     if not path.is_file():
         raise ValueError(
             f"Expected `weights` to be None, 'imagenet' or an existing file, but got '{path}'; "
@@ -77,7 +82,7 @@ def load_resnet_weights(model: nn.Module, architecture: str, weights: str | Path
             raise ValueError("Expected `weights` to be None or a file when `base_width` is not 64.")
         state = _imagenet(architecture)
     else:
-        state = _from_file(Path(weights))
+        state = read_state_dict(Path(weights))
     own = model.state_dict()
     # A network cut after an early stage does not use the later ones.
     state = {k: v for k, v in state.items() if k in own or not k.startswith(("fc.", "layer"))}

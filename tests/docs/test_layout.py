@@ -21,7 +21,6 @@ _ELSEWHERE = {
     *(f"analysis/{n}.py" for n in (
         "comparison", "intervals", "output", "report", "results_file", "tables",
     )),
-    "backbones/weights.py",
     *(f"coco/annotation_file/{n}.py" for n in (
         "annotations", "boxes", "categories", "images", "lists", "table",
     )),
@@ -31,8 +30,7 @@ _ELSEWHERE = {
     "convert/expected.py",
     *(f"criteria/{n}.py" for n in ("cross_entropy", "focal", "sample")),
     *(f"engine/{n}.py" for n in (
-        "bounds_and_dump", "prepare", "test", "train",
-        "trainer",
+        "bounds_and_dump", "test", "train", "trainer",
     )),
     *(f"losses/{n}.py" for n in (
         "balance", "box", "centerness", "focal", "groups", "isotonic", "pairwise", "quality",
