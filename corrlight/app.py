@@ -117,7 +117,9 @@ def _run(composed: ComposedConfig, given: _Given) -> int:
     from corrlight.config.ranks import is_main_process
     from corrlight.data.loader import LoaderStalledError
     from corrlight.engine.agreement import RankMismatchError
-    from corrlight.engine.memory import MemoryShortageError
+    from corrlight.engine.faults.disk import DiskFullError, explain_full_disk
+    from corrlight.engine.faults.memory import MemoryShortageError
+    from corrlight.engine.faults.rendezvous import PortInUseError
     from corrlight.engine.prepare import prepare
     from corrlight.engine.stopping import RunStopped
     from corrlight.engine.test import run_test
@@ -152,14 +154,15 @@ def _run(composed: ComposedConfig, given: _Given) -> int:
                 print_run(prepared, composed)
             metrics = run_train(prepared, composed)
             if main_process:
-                write_figures(prepared.folder.path)
+                with explain_full_disk(prepared.folder.path):
+                    write_figures(prepared.folder.path)
     except RunStopped as stopped:
         if main_process:
             print(_how_to_go_on(test, bool(config.rerun)), file=sys.stderr)
         return stop_code(stopped.signum)
     except (RankMismatchError, RunFolderError, LoaderStalledError):
         raise
-    except MemoryShortageError as error:
+    except (MemoryShortageError, DiskFullError, PortInUseError) as error:
         if os.environ.get("CORRLIGHT_TRACEBACK"):
             traceback.print_exc()
         print(f"error: {error}", file=sys.stderr)

@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-__all__ = ["atomic_folder", "atomic_path", "check_new_folder", "write_text"]
+__all__ = [
+    "atomic_folder",
+    "atomic_path",
+    "check_new_folder",
+    "write_text",
+    "write_text_in_place",
+]
+
+# The least unit in which file systems give room.
+_BLOCK = 4096
 
 
 @contextmanager
@@ -34,9 +44,36 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
 
 
 def write_text(path: str | Path, text: str) -> None:
-    """Write ``text`` to ``path`` atomically, as UTF-8 with line feeds."""
-    with atomic_path(path) as temporary:
-        temporary.write_text(text, encoding="utf-8", newline="\n")
+    """Write ``text`` to ``path`` atomically, as UTF-8 with line feeds.
+
+    Raises:
+        OSError: It cannot be written; the message names ``path``.
+    """
+    try:
+        with atomic_path(path) as temporary:
+            temporary.write_text(text, encoding="utf-8", newline="\n")
+    except OSError as error:
+        # What writing raises, unlike opening, names no file.
+        raise OSError(error.errno, error.strerror, str(path)) from error
+
+
+def write_text_in_place(path: str | Path, text: str) -> None:
+    """Write ``text`` over a file that is there, without room for a second one.
+
+    For the last words of a run on a full disk: blocks that the file has already are enough. A
+    process that is killed in the meantime leaves a broken file, so it is no way to begin with.
+
+    Raises:
+        OSError: It does not fit either; the old content is kept.
+    """
+    path, data = Path(path), text.encode()
+    old = path.read_bytes()
+    # Beyond its last block the file would need a new one, and be cut off where there is none.
+    if len(data) > -(-len(old) // _BLOCK) * _BLOCK:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
+    with path.open("r+b") as file:
+        file.write(data)
+        file.truncate()
 
 
 def check_new_folder(folder: str | Path, name: str) -> None:

@@ -1,10 +1,11 @@
 """A file is either complete or the old one, a folder complete or not there."""
 
 import os
+from pathlib import Path
 
 import pytest
 
-from corrlight.atomic import atomic_folder, atomic_path, write_text
+from corrlight.atomic import atomic_folder, atomic_path, write_text, write_text_in_place
 
 
 def test_writes_and_replaces(tmp_path):
@@ -82,3 +83,26 @@ def _overtaken(folder):
         folder.mkdir()
         (folder / "b.txt").write_text("old")
         (temporary / "a.txt").write_text("new")
+
+
+def test_last_words_fit_into_the_blocks_that_a_file_has(tmp_path):
+    path = tmp_path / "x.json"
+    write_text(path, "a" * 5000)
+    inode = path.stat().st_ino
+    write_text_in_place(path, "b" * 8192)
+    assert path.read_text() == "b" * 8192
+    write_text_in_place(path, "short")
+    assert path.read_text() == "short"
+    assert path.stat().st_ino == inode
+    with pytest.raises(OSError, match="No space left"):
+        write_text_in_place(path, "c" * 4097)
+    assert path.read_text() == "short"
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs Linux's /dev/full")
+def test_a_text_that_does_not_fit_names_the_file(tmp_path, monkeypatch):
+    temporary = tmp_path / f".x.{os.getpid()}.tmp.txt"
+    temporary.symlink_to("/dev/full")
+    with pytest.raises(OSError, match=r"No space left on device: .*x\.txt"):
+        write_text(tmp_path / "x.txt", "text")
+    assert not list(tmp_path.iterdir())

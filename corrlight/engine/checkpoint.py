@@ -190,6 +190,10 @@ def _keep(path: Path) -> None:
     move_digest(path, previous)
 
 
+def _unwritten(path: Path, error: OSError) -> OSError:
+    return OSError(error.errno, f"Cannot write the checkpoint: {error.strerror}", str(path))
+
+
 class AtomicCheckpointIO(CheckpointIO):
     """Saves beside the target, then renames; loads with ``weights_only=True`` alone."""
 
@@ -208,15 +212,22 @@ class AtomicCheckpointIO(CheckpointIO):
         path = Path(path)
         try:
             with atomic_path(path) as temporary:
-                torch.save(checkpoint, temporary)
+                # Through a file of our own: torch's keeps what it wrote to a full disk until
+                # the exception is forgotten, and says nothing of the reason.
+                with temporary.open("wb") as file:
+                    torch.save(checkpoint, file)
                 digest = sha256_of(temporary)
                 if path.name == LAST and path.is_file():
                     _keep(path)
             write_digest(path, digest)
         except OSError as error:
-            raise OSError(f"Cannot write the checkpoint {path}: {error.strerror}.") from error
-        except RuntimeError as error:  # What torch's own writer says of a full disk.
-            raise OSError(f"Cannot write the checkpoint {path}: the disk is full?") from error
+            raise _unwritten(path, error) from error
+        except RuntimeError as error:
+            # torch closes its archive after a failed write, which fails in its own words.
+            reason = error.__context__
+            if not isinstance(reason, OSError):
+                raise
+            raise _unwritten(path, reason) from reason
 
     def load_checkpoint(
         self,

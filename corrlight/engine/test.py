@@ -15,7 +15,9 @@ from corrlight.config.compose import to_container
 from corrlight.config.ranks import is_main_process
 from corrlight.engine.bounds_and_dump import BoundsAtTest, RawDumper
 from corrlight.engine.checkpoint import LAST, PREVIOUS, load_weights
-from corrlight.engine.memory import explain_shortage
+from corrlight.engine.faults.disk import explain_full_disk
+from corrlight.engine.faults.memory import explain_shortage
+from corrlight.engine.faults.rendezvous import explain_port
 from corrlight.engine.prepare import Run
 from corrlight.engine.stopping import end_ranks, stopped_by
 from corrlight.engine.trainer import make_trainer
@@ -41,10 +43,18 @@ def run_test(run: Run, checkpoint: Path) -> dict[str, Any]:
 
     Raises:
         RunStopped: SIGTERM or Ctrl-C.
+        DiskFullError: The disk of the folder is full.
+        MemoryShortageError: Memory ran out.
     """
     config, data, module = run.config, run.data, run.module
     load_weights(module, checkpoint, run.class_rows)
     folder = _test_folder(to_container(config), checkpoint, data.test_split)
+    with explain_full_disk(folder.path):
+        return _measure(run, checkpoint, folder)
+
+
+def _measure(run: Run, checkpoint: Path, folder: RunFolder) -> dict[str, Any]:
+    config, data, module = run.config, run.data, run.module
     folder.create()
     extras: list[pl.Callback] = []
     bounds = None
@@ -60,7 +70,7 @@ def run_test(run: Run, checkpoint: Path) -> dict[str, Any]:
             logger.log_hyperparams(to_container(config))
     started, ended = time.perf_counter(), False
     try:
-        with explain_shortage(trainer, config):
+        with explain_port(), explain_shortage(trainer, config):
             trainer.test(module, datamodule=data, verbose=False)
         ended = True
     except SystemExit as error:

@@ -12,7 +12,9 @@ from corrlight.config.compose import ComposedConfig, to_container
 from corrlight.config.ranks import is_main_process, ranks_per_node
 from corrlight.engine.agreement import RankAgreement
 from corrlight.engine.checkpoint import discard_unreadable, readable_checkpoint
-from corrlight.engine.memory import explain_shortage
+from corrlight.engine.faults.disk import explain_full_disk, is_full_disk
+from corrlight.engine.faults.memory import explain_shortage
+from corrlight.engine.faults.rendezvous import explain_port
 from corrlight.engine.prepare import Run
 from corrlight.engine.stopping import RunStopped, end_ranks, stopped_by
 from corrlight.runs.environment import describe_environment
@@ -36,7 +38,14 @@ def run_train(run: Run, composed: ComposedConfig) -> dict[str, Any]:
 
     Raises:
         RunFolderError: The folder cannot be used; nothing was trained.
+        DiskFullError: The disk of the folder is full.
+        MemoryShortageError: Memory ran out.
     """
+    with explain_full_disk(run.folder.path):
+        return _train(run, composed)
+
+
+def _train(run: Run, composed: ComposedConfig) -> dict[str, Any]:
     config, folder, trainer = run.config, run.folder, run.trainer
     main = is_main_process()
     if run.finished and not config.rerun:
@@ -49,6 +58,8 @@ def run_train(run: Run, composed: ComposedConfig) -> dict[str, Any]:
         try:
             resume_from = _open_folder(run) if main else _resume_checkpoint(run)
         except (ValueError, OSError) as error:
+            if is_full_disk(error):
+                raise
             raise RunFolderError(str(error)) from error
         if main:
             folder.write_yaml("config.yaml", to_container(config))
@@ -72,7 +83,7 @@ def _fit(run: Run, resume_from: str | None, environment: dict[str, Any] | None) 
     trainer = run.trainer
     started, status = time.perf_counter(), "failed"
     try:
-        with explain_shortage(trainer, run.config):
+        with explain_port(), explain_shortage(trainer, run.config):
             trainer.fit(run.module, datamodule=run.data, ckpt_path=resume_from)
             if run.module.evaluation is None:
                 trainer.validate(run.module, datamodule=run.data, verbose=False)
@@ -93,7 +104,7 @@ def _fit(run: Run, resume_from: str | None, environment: dict[str, Any] | None) 
             environment["data_share"] = run.recorder.data_share
             measured = getattr(run.module.evaluation, "seconds", {})
             environment["measure_seconds"] = rounded_seconds(measured)
-            run.folder.write_json("environment.json", environment)
+            run.folder.write_last_words("environment.json", environment)
 
 
 def _open_folder(run: Run) -> str | None:

@@ -13,8 +13,8 @@ from corrlight.config.allowlist import instantiate
 from corrlight.config.build import build_trainer_parts
 from corrlight.engine.checkpoint import AtomicCheckpointIO
 from corrlight.engine.epoch_seed import EpochSeed
+from corrlight.engine.faults.memory import BatchWatch
 from corrlight.engine.last_epoch import ValidateLastEpoch
-from corrlight.engine.memory import BatchWatch
 from corrlight.engine.stopping import StopSignals
 from corrlight.runs.folder import RunFolder
 from corrlight.runs.recorder import Recorder

@@ -15,7 +15,7 @@ from typing import IO, Any
 
 import yaml
 
-from corrlight.atomic import write_text
+from corrlight.atomic import write_text, write_text_in_place
 
 __all__ = ["RunFolder"]
 
@@ -75,6 +75,16 @@ class RunFolder:
         """Write a JSON file atomically; NaN is an error, undefined values are null."""
         text = json.dumps(value, indent=2, sort_keys=True, allow_nan=False)
         write_text(self.path / name, text + "\n")
+
+    def write_last_words(self, name: str, value: Any) -> None:
+        """Write a JSON file of a run that ends, over the one that is there if the disk is full."""
+        try:
+            self.write_json(name, value)
+        except OSError as error:
+            if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+                raise
+            text = json.dumps(value, indent=2, sort_keys=True, allow_nan=False)
+            write_text_in_place(self.path / name, text + "\n")
 
     def read_yaml(self, name: str) -> Any:
         """Return the content of a YAML file in the folder.

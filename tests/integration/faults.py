@@ -38,6 +38,14 @@ class RankFault(pl.Callback):
             raise RuntimeError("rank 0 pulled the plug")
 
 
+class Rank1Fault(pl.Callback):
+    """Rank 1 fails alone in its second batch."""
+
+    def on_train_batch_end(self, trainer, pl_module, outputs, batch, batch_idx):
+        if trainer.global_rank == 1 and batch_idx == 1:
+            raise RuntimeError("rank 1 pulled the plug")
+
+
 class KillAt(pl.Callback):
     """Sends SIGKILL to its own process after a step, only while CORRLIGHT_FAULTS is set."""
 

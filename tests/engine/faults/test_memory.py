@@ -5,7 +5,7 @@ import torch
 from omegaconf import OmegaConf
 
 from corrlight.app import run as run_app
-from corrlight.engine.memory import (
+from corrlight.engine.faults.memory import (
     BatchWatch,
     MemoryShortageError,
     explain_shortage,
