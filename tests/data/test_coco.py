@@ -298,3 +298,67 @@ def test_checking_is_fast_enough_for_coco(tmp_path):
     assert len(load_annotations(path).boxes) == 50_000
     # COCO has 17 times as many; measured 0.2 s.
     assert time.process_time() - start < 3
+
+
+def test_a_valid_file_of_other_tools_is_read(tmp_path, caplog):
+    """Ids from 0, flags in other spellings, a category twice, and LVIS's names of images."""
+    data = content()
+    data["categories"].append(dict(CATEGORIES[0]))
+    for record, number in zip(data["annotations"], (0, 1, 2), strict=True):
+        record["id"] = number
+    for record, flag in zip(data["annotations"], (0.0, 1.0, True), strict=True):
+        record["iscrowd"] = flag
+    image = data["images"][2]
+    image["coco_url"] = f"http://images.example/val2017/{image.pop('file_name')}"
+    with caplog.at_level(logging.INFO):
+        read = load_annotations(write(tmp_path, data))
+    assert read.category_ids == (0, 7, 1000)
+    assert read.annotation_ids.tolist() == [1, 2, 0]
+    assert read.crowd.tolist() == [True, True, False]
+    assert read.file_names[2].endswith("c.png")
+    assert "1000" in caplog.text
+    assert "coco_url" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("spoil", "cause"),
+    [
+        (lambda x, y, w, h, iw, ih: [x / iw, y / ih, w / iw, h / ih], "fraction"),
+        (lambda x, y, w, h, iw, ih: [x, y, x + w, y + h], "corners"),
+        (lambda x, y, w, h, iw, ih: [x + w / 2, y + h / 2, w, h], "centre"),
+    ],
+)
+def test_boxes_of_another_format_are_refused_with_the_likely_cause(tmp_path, spoil, cause):
+    rng = np.random.default_rng(0)
+    data = content()
+    width, height = 640, 480
+    data["images"] = [{"id": 1, "file_name": "a.png", "width": width, "height": height}]
+    data["annotations"] = []
+    for k in range(60):
+        w, h = rng.uniform(60, 300, 2)
+        x, y = rng.uniform(0, [width - w, height - h])
+        box = spoil(x, y, w, h, width, height)
+        data["annotations"].append({"id": k, "image_id": 1, "category_id": 7, "bbox": box})
+    with pytest.raises(CocoFormatError, match=cause) as caught:
+        load_annotations(write(tmp_path, data))
+    assert "\n" not in str(caught.value)
+
+
+def test_no_area_at_all_is_refused(tmp_path):
+    data = content()
+    for record in data["annotations"]:
+        record["area"] = 0
+    with pytest.raises(CocoFormatError, match="area"):
+        load_annotations(write(tmp_path, data))
+
+
+def test_a_few_boxes_that_leave_their_picture_are_counted_and_said(tmp_path, caplog):
+    data = content()
+    data["annotations"] = [
+        {"id": k, "image_id": 5, "category_id": 7, "bbox": [1, 1, 9, 9]} for k in range(60)
+    ]
+    data["annotations"][7]["bbox"] = [35, 1, 9, 9]
+    with caplog.at_level(logging.WARNING):
+        load_annotations(write(tmp_path, data))
+    assert "1 " in caplog.text
+    assert "annotation 7" in caplog.text
