@@ -11,10 +11,9 @@ from pycocotools import mask as coco_mask
 
 from corrlight.config.compose import config_dir
 from corrlight.data import SHAPE_CLASSES, ShapesOptions, load_annotations, write_shapes
-from corrlight.data.images import image_problems
 from corrlight.data.drawn.scene import draw_scene
 from corrlight.data.drawn.silhouettes import shape_layer
-from corrlight.config.compose import config_dir
+from corrlight.data.images import image_problems
 
 SMALL = ShapesOptions(num_train=12, num_val=5, image_size=64, seed=3)
 

@@ -9,7 +9,7 @@ from corrlight.detectors.anchors import AnchorGrid
 
 def test_shapes_are_those_of_the_grid():
     grid = AnchorGrid([8, 16], [24, 64], [1.0, 1.5], [0.5, 2.0])
-    boxes, levels = grid([(1, 1), (1, 1)], torch.device("cpu"))
+    boxes, _levels = grid([(1, 1), (1, 1)], torch.device("cpu"))
     shapes, strides = anchor_shapes(grid.strides, grid.sizes, grid.scales, grid.ratios)
     seen = (boxes[:, 2:] - boxes[:, :2]).numpy()
     assert np.allclose(sorted(seen.tolist()), sorted(shapes.tolist()), atol=1e-4)
