@@ -7,7 +7,6 @@ from corrlight.metrics import Evaluation
 from corrlight.metrics.functional import coco_evaluate
 from corrlight.metrics.functional.coco_evaluate import threshold_index
 from corrlight.metrics.matching import AREA_RANGES
-from tests.metrics import golden_cases
 from tests.metrics.coco_oracle import (
     NAMES,
     coco_eval,
@@ -16,6 +15,7 @@ from tests.metrics.coco_oracle import (
     random_dataset,
     with_masks,
 )
+from tests.metrics.functional import golden_cases
 
 
 def assert_same(ours: dict, theirs: dict, tolerance: float = 1e-12) -> None:
