@@ -10,7 +10,7 @@ from corrlight.losses import (
     l1_loss,
     smooth_l1_loss,
 )
-from tests.losses.random_input import random_boxes
+from tests.losses.random_input import GENERATOR, random_boxes
 
 
 def test_giou_is_torchvisions():
@@ -26,7 +26,7 @@ def test_box_losses_gradcheck(loss):
     pred, target = random_boxes(6).requires_grad_(), random_boxes(6)
     # Overlapping by more than the step, away from the corners of min and max.
     target = target * 0.5 + pred.detach() * 0.5 + 0.3
-    weights = torch.rand(6, dtype=torch.float64)
+    weights = torch.rand(6, dtype=torch.float64, generator=GENERATOR)
     assert torch.autograd.gradcheck(
         lambda x: loss(x, target, weights=weights, normalizer=4.0), (pred,)
     )

@@ -191,9 +191,9 @@ def test_alrp_localisation_follows_the_order_of_tied_positives(delta):
         (slope,) = torch.autograd.grad(localisation, e)
         # Ascending: first, second; the first is summed with the second, the second is alone.
         expected = ((errors[0] + errors[1]) / rank + errors[1] / rank) / 2
-        assert float(localisation) == pytest.approx(expected, rel=1e-12)
+        assert float(localisation.detach()) == pytest.approx(expected, rel=1e-12)
         assert slope.tolist() == pytest.approx([0.5 / rank, 1 / rank], rel=1e-12)
-        found[errors[0]] = float(classification)
+        found[errors[0]] = float(classification.detach())
     assert found[0.2] == found[0.8]
 
 
@@ -203,7 +203,9 @@ def test_ties_keep_their_order_however_many_there_are():
     errors = torch.linspace(0, 1, count, dtype=torch.float64)
     logits = torch.zeros(count, dtype=torch.float64)
     _, localisation = alrp_loss(logits, torch.ones(count), errors, 0.0)
-    assert float(localisation) == pytest.approx(float(errors.flip(0).cumsum(0).mean()) / count)
+    assert float(localisation.detach()) == pytest.approx(
+        float(errors.flip(0).cumsum(0).mean()) / count
+    )
 
 
 @pytest.mark.parametrize("largest", [1.5, 7.0])
