@@ -28,19 +28,9 @@ _ELSEWHERE = {
         "columns", "detections", "findings", "geometry", "kinds", "segmentations", "values",
     )),
     "convert/expected.py",
-    *(f"criteria/{n}.py" for n in ("cross_entropy", "focal", "sample")),
     *(f"engine/{n}.py" for n in (
         "bounds_and_dump", "test", "train", "trainer",
     )),
-    *(f"losses/{n}.py" for n in (
-        "balance", "box", "centerness", "focal", "groups", "isotonic", "pairwise", "quality",
-        "reduction",
-    )),
-    *(f"metrics/{n}.py" for n in (
-        "base", "calibration", "class_correlation", "coco_evaluate", "image_correlation",
-        "measure", "metric", "olrp", "score_bounds",
-    )),
-    "metrics/raw/images.py",
     *(f"plug/{n}.py" for n in (
         "callback", "coco", "correlate", "handle", "options", "override", "positives", "records",
         "rfdetr",
