@@ -19,23 +19,12 @@ _DECLARATIONS = {
 # become shorter.
 _ELSEWHERE = {
     *(f"analysis/{n}.py" for n in (
-        "comparison", "intervals", "output", "report", "results_file", "tables",
-    )),
-    *(f"coco/annotation_file/{n}.py" for n in (
-        "annotations", "boxes", "categories", "images", "lists", "table",
-    )),
-    *(f"coco/{n}.py" for n in (
-        "columns", "detections", "findings", "geometry", "kinds", "segmentations", "values",
-    )),
-    "convert/expected.py",
-    *(f"engine/{n}.py" for n in (
-        "bounds_and_dump", "test", "train", "trainer",
+        "comparison", "intervals", "output", "report", "tables",
     )),
     *(f"plug/{n}.py" for n in (
         "callback", "coco", "correlate", "handle", "options", "override", "positives", "records",
         "rfdetr",
     )),
-    "sweeps/plugins/hydra_plugins/corrlight_launcher.py",
 }  # fmt: skip
 
 
