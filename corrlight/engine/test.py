@@ -107,6 +107,8 @@ def _test_folder(config: dict[str, Any], checkpoint: Path, split: str) -> RunFol
     try:
         own = trained.read_yaml("config.yaml")
     except (OSError, ValueError):
+        own = None
+    if not isinstance(own, dict):  # Of no run, or damaged.
         return RunFolder(checkpoint.with_name(f"{checkpoint.stem}-{split}"))
     parts = [split]
     if checkpoint.name not in (LAST, PREVIOUS):

@@ -15,7 +15,7 @@ from corrlight.criteria import (
     RankSortClassification,
 )
 from corrlight.structures import BACKGROUND, IGNORED, Match, Predictions, Targets
-from tests.losses.hypothesis_settings import UNHURRIED
+from tests.helpers.hypothesis_settings import UNHURRIED
 
 LOSSES = [
     FocalClassification,

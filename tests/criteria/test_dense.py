@@ -183,16 +183,3 @@ def test_a_recipe_may_bring_its_own_weighting_balance_and_state():
 def test_bad_arguments(kwargs, message):
     with pytest.raises(ValueError, match=message):
         criterion(**kwargs)
-
-
-@pytest.mark.parametrize(
-    ("kwargs", "message"),
-    [
-        ({"alpha": 1.5}, r"`alpha`.*got 1\.5"),
-        ({"gamma": -1.0}, r"`gamma`.*got -1\.0"),
-        ({"weight": float("inf")}, "`weight`.*got inf"),
-    ],
-)
-def test_bad_arguments_of_the_focal_loss(kwargs, message):
-    with pytest.raises(ValueError, match=message):
-        FocalClassification(**kwargs)

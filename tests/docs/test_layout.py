@@ -19,33 +19,12 @@ _DECLARATIONS = {
 # become shorter.
 _ELSEWHERE = {
     *(f"analysis/{n}.py" for n in (
-        "comparison", "intervals", "output", "report", "results_file", "tables",
+        "comparison", "intervals", "output", "report", "tables",
     )),
-    *(f"coco/annotation_file/{n}.py" for n in (
-        "annotations", "boxes", "categories", "images", "lists", "table",
-    )),
-    *(f"coco/{n}.py" for n in (
-        "columns", "detections", "findings", "geometry", "kinds", "segmentations", "values",
-    )),
-    "convert/expected.py",
-    *(f"criteria/{n}.py" for n in ("cross_entropy", "focal", "sample")),
-    *(f"engine/{n}.py" for n in (
-        "bounds_and_dump", "test", "train", "trainer",
-    )),
-    *(f"losses/{n}.py" for n in (
-        "balance", "box", "centerness", "focal", "groups", "isotonic", "pairwise", "quality",
-        "reduction",
-    )),
-    *(f"metrics/{n}.py" for n in (
-        "base", "calibration", "class_correlation", "coco_evaluate", "image_correlation",
-        "measure", "metric", "olrp", "score_bounds",
-    )),
-    "metrics/raw/images.py",
     *(f"plug/{n}.py" for n in (
         "callback", "coco", "correlate", "handle", "options", "override", "positives", "records",
         "rfdetr",
     )),
-    "sweeps/plugins/hydra_plugins/corrlight_launcher.py",
 }  # fmt: skip
 
 

@@ -1,7 +1,7 @@
 """The cases of the detector fixtures, read from the data's own files.
 
 Every test of a fixture is parametrised with :func:`each_case`, so that
-``tests/detectors/test_fixture_cases.py`` can tell which cases are not run.
+``tests/detectors/fixtures/test_fixture_cases.py`` can tell which cases are not run.
 """
 
 from __future__ import annotations

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from corrlight.losses import concordance, is_correlation_defined, pearson, spearman
-from tests.losses.hypothesis_settings import UNHURRIED
+from tests.helpers.hypothesis_settings import UNHURRIED
 
 SOFT = functools.partial(spearman, regularization_strength=0.03)
 RELATIVE = functools.partial(spearman, relative_strength=0.5)

@@ -17,7 +17,7 @@ from corrlight.losses import CorrelationLoss, concordance, correlation_loss, pea
 from corrlight.losses.base import CountingLossCallback, LossOutput
 from corrlight.losses.correlation import _say_degenerate
 from corrlight.structures import Positives
-from tests.losses.hypothesis_settings import UNHURRIED
+from tests.helpers.hypothesis_settings import UNHURRIED
 
 CONF = Path(__file__).parents[2] / "conf" / "corr"
 NAMES = ["pearson", "spearman", "spearman_rank", "concordance"]

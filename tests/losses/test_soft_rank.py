@@ -9,9 +9,8 @@ from scipy.optimize import minimize
 from scipy.stats import rankdata
 
 from corrlight.losses import is_affine_soft_rank, soft_rank
-from corrlight.losses.isotonic import isotonic_blocks, isotonic_regression
 from corrlight.losses.soft_rank import _ArrayRows, _TensorRows
-from tests.losses.hypothesis_settings import UNHURRIED
+from tests.helpers.hypothesis_settings import UNHURRIED
 
 STRENGTHS = [1.0, 0.1, 1e-2, 1e-4]
 
@@ -240,19 +239,6 @@ def test_bad_groups():
         soft_rank(values, backend="torchsort", groups=groups)
 
 
-@given(st.lists(vectors, min_size=1, max_size=3))
-@UNHURRIED
-def test_both_isotonic_algorithms_agree(rows):
-    n = min(len(row) for row in rows)
-    values = torch.stack([row[:n] for row in rows])
-    fitted = isotonic_regression(values)
-    assert (fitted.diff() >= -1e-9).all()
-    for row, fit in zip(values, fitted, strict=True):
-        blocks = np.split(row.numpy(), isotonic_blocks(row.numpy())[1:-1])
-        expected = np.concatenate([np.full(len(block), block.mean()) for block in blocks])
-        np.testing.assert_allclose(fit, expected, rtol=1e-9, atol=1e-9)
-
-
 @pytest.mark.parametrize("n", [1, 2, 3, 64, 65, 1000])
 @pytest.mark.parametrize("strength", STRENGTHS)
 def test_the_tensor_algorithm_gives_the_same_ranks(n, strength):
@@ -267,11 +253,6 @@ def test_the_tensor_algorithm_gives_the_same_ranks(n, strength):
         rtol=1e-9,
         atol=1e-9 / strength,
     )
-
-
-def test_isotonic_regression_of_nothing():
-    for shape in ((0, 3), (2, 0), (0, 0)):
-        assert isotonic_regression(torch.zeros(shape)).shape == shape
 
 
 @pytest.mark.torchsort

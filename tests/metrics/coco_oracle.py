@@ -130,3 +130,28 @@ def datasets(draw: st.DrawFn) -> tuple[dict, list[dict]]:
         first = gt["images"][0]["id"], gt["categories"][0]["id"]
         dt = [{"image_id": first[0], "category_id": first[1], "bbox": [1.0] * 4, "score": 0.5}]
     return gt, dt
+
+
+def example() -> tuple[dict, list[dict]]:
+    """Return ten images of three classes without ties, with crowds."""
+    return random_dataset(np.random.default_rng(2), 10, 3, ties=False, crowds=True)
+
+
+def by_hand() -> tuple[dict, list[dict]]:
+    """Two objects of one class and three detections, by descending score.
+
+    The first covers an object with an IoU of 0.8, the second nothing, the third the other object
+    with an IoU of 0.6. A second class has no object.
+    """
+    boxes = [[0, 0, 100, 100], [200, 200, 100, 100]]
+    gt = {
+        "images": [{"id": 1, "width": 400, "height": 400}],
+        "categories": [{"id": 3, "name": "a"}, {"id": 7, "name": "b"}],
+        "annotations": [
+            {"id": k, "image_id": 1, "category_id": 3, "bbox": b, "area": 10_000, "iscrowd": 0}
+            for k, b in enumerate(boxes, 1)
+        ],
+    }
+    found = [([0, 0, 100, 80], 0.9), ([300, 0, 50, 50], 0.5), ([200, 200, 60, 100], 0.25)]
+    dt = [{"image_id": 1, "category_id": 3, "bbox": b, "score": s} for b, s in found]
+    return gt, dt

@@ -5,8 +5,8 @@ from hypothesis import HealthCheck, given, settings
 from corrlight.metrics import Evaluation
 from corrlight.metrics.matching import AREA_RANGES, IOU_THRESHOLDS, box_pairs
 from tests.helpers.paths import golden_root
-from tests.metrics import golden_cases
 from tests.metrics.coco_oracle import coco_eval, datasets
+from tests.metrics.functional import golden_cases
 
 
 def with_ids(evaluation, content, area):

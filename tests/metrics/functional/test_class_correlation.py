@@ -4,8 +4,8 @@ from scipy import stats
 
 from corrlight.metrics import Evaluation
 from corrlight.metrics.functional import class_correlation
-from tests.metrics import golden_cases
 from tests.metrics.coco_oracle import coco_eval, random_dataset
+from tests.metrics.functional import golden_cases
 
 
 @pytest.mark.golden

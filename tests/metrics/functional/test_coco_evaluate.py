@@ -7,7 +7,6 @@ from corrlight.metrics import Evaluation
 from corrlight.metrics.functional import coco_evaluate
 from corrlight.metrics.functional.coco_evaluate import threshold_index
 from corrlight.metrics.matching import AREA_RANGES
-from tests.metrics import golden_cases
 from tests.metrics.coco_oracle import (
     NAMES,
     coco_eval,
@@ -16,6 +15,7 @@ from tests.metrics.coco_oracle import (
     random_dataset,
     with_masks,
 )
+from tests.metrics.functional import golden_cases
 
 
 def assert_same(ours: dict, theirs: dict, tolerance: float = 1e-12) -> None:
@@ -59,14 +59,14 @@ def test_golden_per_class(name):
 
 
 @given(datasets())
-@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 def test_equals_pycocotools(data):
     gt, dt = data
     assert_same(coco_evaluate(Evaluation.from_coco(gt, dt)).values, coco_numbers(gt, dt))
 
 
 @given(datasets(), st.integers(0, 2**32 - 1))
-@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 def test_masks_equal_pycocotools(data, seed):
     gt, dt = with_masks(*data, np.random.default_rng(seed))
     ours = coco_evaluate(Evaluation.from_coco(gt, dt, masks=True)).values

@@ -5,8 +5,8 @@ from corrlight.metrics import Evaluation
 from corrlight.metrics.functional import lrp_curve, olrp
 from corrlight.metrics.matching import AREA_RANGES
 from tests.helpers.paths import golden_root
-from tests.metrics import golden_cases
 from tests.metrics.coco_oracle import random_dataset
+from tests.metrics.functional import golden_cases
 
 PARTS = {
     "olrp": "olrp",

@@ -5,8 +5,8 @@ from scipy import stats
 
 from corrlight.metrics import Evaluation
 from corrlight.metrics.functional import coco_evaluate, reranked_scores, score_bounds
-from tests.metrics import golden_cases
 from tests.metrics.coco_oracle import coco_numbers, datasets, random_dataset
+from tests.metrics.functional import golden_cases
 
 SIGNS = {"plus1": "upper", "minus1": "lower"}
 

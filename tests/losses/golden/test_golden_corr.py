@@ -14,7 +14,7 @@ from corrlight.losses import (
     soft_rank,
     spearman,
 )
-from tests.losses.golden_data import assert_close, identifier, load
+from tests.losses.golden.golden_data import assert_close, identifier, load
 
 pytestmark = pytest.mark.golden
 DTYPES = [torch.float64, torch.float32]

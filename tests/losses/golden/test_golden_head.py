@@ -11,7 +11,7 @@ from corrlight.losses import (
     giou_loss,
     sigmoid_focal_loss,
 )
-from tests.losses.golden_data import assert_close, identifier, load
+from tests.losses.golden.golden_data import assert_close, identifier, load
 
 pytestmark = pytest.mark.golden
 

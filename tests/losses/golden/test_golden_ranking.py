@@ -6,7 +6,7 @@ import torch
 from corrlight.boxes import DeltaCoder
 from corrlight.losses import alrp_loss, ap_loss, giou_loss, rank_sort_loss
 from corrlight.losses.balance import EpochBalance, balance_to
-from tests.losses.golden_data import assert_close, identifier, load
+from tests.losses.golden.golden_data import assert_close, identifier, load
 
 pytestmark = pytest.mark.golden
 DTYPES = [torch.float64, torch.float32]

@@ -19,7 +19,7 @@ from corrlight.losses import (
     varifocal_loss,
 )
 from corrlight.losses.reduction import reduce_loss
-from tests.losses.golden_data import assert_close, identifier, load
+from tests.losses.golden.golden_data import assert_close, identifier, load
 
 pytestmark = pytest.mark.golden
 DTYPES = [torch.float64, torch.float32]
