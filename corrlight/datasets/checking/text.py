@@ -10,7 +10,7 @@ from corrlight.datasets.checking.check import SetCheck
 from corrlight.datasets.checking.problems import Problem, counted
 from corrlight.datasets.checking.statistics import SIZE_EDGES
 
-__all__ = ["as_text", "problem_lines"]
+__all__ = ["as_text", "problem_lines", "result_line"]
 
 _WIDTH = 100
 _BAR = 30
@@ -30,7 +30,7 @@ def as_text(found: SetCheck, examples: int = _MOST_EXAMPLES) -> str:
         lines += ["", *_classes(found), "", *_sizes(found)]
     for problem in found.problems:
         lines += ["", *problem_lines(problem, examples)]
-    return "\n".join([*lines, "", _result(found)])
+    return "\n".join([*lines, "", result_line(found)])
 
 
 def problem_lines(problem: Problem, examples: int = _MOST_EXAMPLES) -> Iterator[str]:
@@ -128,7 +128,8 @@ def _histogram(
         yield f"  {_shortened(name, 40):<{width - 2}} {cells}  {bar}".rstrip()
 
 
-def _result(found: SetCheck) -> str:
+def result_line(found: SetCheck) -> str:
+    """Return how many errors and warnings there are, and what follows."""
     errors, warnings = found.count("error"), found.count("warning")
     parts = [counted(errors, "error") if errors else "no error", counted(warnings, "warning")]
     if errors:
