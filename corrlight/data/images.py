@@ -54,6 +54,8 @@ _ENDINGS = {"PNG": b"IEND\xaeB`\x82", "JPEG": b"\xff\xd9"}
 _PNG_START = b"\x89PNG\r\n\x1a\n"
 # Markers of a JPEG's frame header, which has the size; the three others of that row are tables.
 _JPEG_FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
+# Without O_NONBLOCK, opening a pipe would wait.
+_OPEN = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
 # Bytes that are read of a file's begin, and files that a thread looks at in a row.
 _HEAD, _PIECE = 8192, 256
 
@@ -216,22 +218,29 @@ def is_sound(path: str, size: Size) -> bool:
 
     False says nothing: the file is then looked at more slowly, by Pillow.
     """
+    # Calls of the system: with Path or open, most of the time would be Python's.
     try:
-        if not stat.S_ISREG(os.stat(path).st_mode):
-            return False  # Opening a pipe would wait.
-        with open(path, "rb") as file:
-            head = file.read(_HEAD)
-            kind = "PNG" if head.startswith(_PNG_START) else "JPEG"
-            found = _png_size(head) if kind == "PNG" else _jpeg_size(head)
-            if found != size or size[0] * size[1] > (Image.MAX_IMAGE_PIXELS or 0):
-                return False
-            ending = _ENDINGS[kind]
-            if len(head) < _HEAD:
-                return head.endswith(ending)
-            file.seek(-len(ending), os.SEEK_END)
-            return file.read() == ending
+        file = os.open(path, _OPEN)
     except (OSError, ValueError):
         return False
+    try:
+        status = os.fstat(file)
+        if not stat.S_ISREG(status.st_mode):
+            return False
+        head = os.read(file, _HEAD)
+        kind = "PNG" if head.startswith(_PNG_START) else "JPEG"
+        found = _png_size(head) if kind == "PNG" else _jpeg_size(head)
+        if found != size or size[0] * size[1] > (Image.MAX_IMAGE_PIXELS or 0):
+            return False
+        ending = _ENDINGS[kind]
+        if status.st_size <= len(head):
+            return head.endswith(ending)
+        os.lseek(file, -len(ending), os.SEEK_END)
+        return os.read(file, len(ending)) == ending
+    except OSError:
+        return False
+    finally:
+        os.close(file)
 
 
 def _png_size(head: bytes) -> Size | None:
