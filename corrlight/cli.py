@@ -13,7 +13,7 @@ commands:
   train    train or test a detector; takes the options of run.py (corrlight train --help)
   analyze  AP, oLRP, beta_cls, AP bounds of COCO results files (corrlight analyze --help)
   runs     list, show, compare, repeat and delete runs (corrlight runs --help)
-  data     own pictures: import and split (corrlight data --help)
+  data     own pictures: import, check, show, split (corrlight data --help)
   convert  checkpoints of mmdetection and torchvision to ours, and back (corrlight convert --help)
 """
 

@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import math
 import re
 from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-__all__ = ["JsonFileError", "as_number", "iterate_list", "iterate_lists", "read_json"]
+__all__ = [
+    "JsonFileError",
+    "as_number",
+    "iterate_list",
+    "iterate_lists",
+    "paused_collector",
+    "read_json",
+]
 
 # Records that are parsed before they are handed on: enough to be fast, few enough to be small.
 _PIECE = 20_000
@@ -28,6 +37,22 @@ class JsonFileError(ValueError):
     def __init__(self, message: str, reason: str) -> None:
         super().__init__(message)
         self.reason = reason
+
+
+@contextmanager
+def paused_collector() -> Iterator[None]:
+    """Pause the collector of cyclic garbage.
+
+    Parsed JSON has no cycles, and looking for them in millions of new objects takes a quarter of
+    the time that a large annotation file needs.
+    """
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
 
 
 def read_json(path: str | Path, kind: str = "JSON file") -> Any:

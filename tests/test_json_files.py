@@ -1,8 +1,9 @@
+import gc
 import json
 
 import pytest
 
-from corrlight.json_files import JsonFileError, iterate_list, read_json
+from corrlight.json_files import JsonFileError, iterate_list, paused_collector, read_json
 
 
 @pytest.mark.parametrize(
@@ -45,3 +46,19 @@ def test_what_is_no_list_is_an_error(tmp_path, text):
 def test_messages_name_the_kind_of_file(tmp_path):
     with pytest.raises(JsonFileError, match=r"a COCO annotation file at .*no such file"):
         read_json(tmp_path / "none.json", "COCO annotation file")
+
+
+def test_the_collector_comes_back_as_it_was():
+    with paused_collector():
+        assert not gc.isenabled()
+    assert gc.isenabled()
+    with pytest.raises(ZeroDivisionError), paused_collector():
+        raise ZeroDivisionError
+    assert gc.isenabled()
+    gc.disable()
+    try:
+        with paused_collector():
+            pass
+        assert not gc.isenabled()
+    finally:
+        gc.enable()

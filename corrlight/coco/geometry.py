@@ -3,12 +3,23 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 
 from corrlight.coco.types import Array
 
-__all__ = ["BoxUse", "box_use", "corners", "likely_cause"]
+__all__ = [
+    "BoxUse",
+    "Reading",
+    "box_use",
+    "converted",
+    "corners",
+    "likely_cause",
+    "likely_reading",
+]
+
+Reading = Literal["fractions", "corners", "centres", "exchanged"]
 
 # Rounding, and corners that count from 1, reach so far over the border.
 _TOLERANCE = 1.0
@@ -16,6 +27,12 @@ _TOLERANCE = 1.0
 _EXPLAINED = 0.99
 # Below so many boxes, a pattern is chance.
 _FEWEST = 3
+_READINGS: dict[Reading, str] = {
+    "fractions": "fractions of the picture's width and height",
+    "corners": "corners [x1, y1, x2, y2]",
+    "centres": "centres and sizes [cx, cy, width, height]",
+    "exchanged": "boxes of pictures with width and height exchanged",
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,6 +86,17 @@ def box_use(boxes: Array, sizes: Array, areas: Array) -> BoxUse:
 def likely_cause(boxes: Array, sizes: Array) -> str:
     """Return what boxes that do not fit their pictures probably are, or an empty text.
 
+    Args:
+        boxes: As for :func:`likely_reading`.
+        sizes: As for :func:`likely_reading`.
+    """
+    reading = likely_reading(boxes, sizes)
+    return "" if reading is None else f"they look like {_READINGS[reading]}"
+
+
+def likely_reading(boxes: Array, sizes: Array) -> Reading | None:
+    """Return what boxes that do not fit their pictures probably are, None if nobody knows.
+
     A misreading is named if it explains (nearly) all boxes, those included that fit by chance.
 
     Args:
@@ -76,22 +104,37 @@ def likely_cause(boxes: Array, sizes: Array) -> str:
         sizes: ``(N, 2)`` height and width of their pictures.
     """
     if len(boxes) < _FEWEST:
-        return ""
+        return None
     width, height = sizes[:, 1], sizes[:, 0]
     a, b, c, d = boxes.T
     low, over = -_TOLERANCE, _TOLERANCE
-    readings = {
-        "fractions of the picture's width and height": (boxes >= 0).all(1)
+    readings: dict[Reading, Array] = {
+        "fractions": (boxes >= 0).all(1)
         & (boxes <= 1.0 + 1e-6).all(1)
         & (np.minimum(width, height) > 1),
-        "corners [x1, y1, x2, y2]": (c > a) & (d > b) & (a >= low) & (b >= low)
+        "corners": (c > a) & (d > b) & (a >= low) & (b >= low)
         & (c <= width + over) & (d <= height + over),
-        "centres and sizes [cx, cy, width, height]": (a - c / 2 >= low) & (b - d / 2 >= low)
+        "centres": (a - c / 2 >= low) & (b - d / 2 >= low)
         & (a + c / 2 <= width + over) & (b + d / 2 <= height + over),
-        "boxes of pictures with width and height exchanged": (a >= low) & (b >= low)
+        "exchanged": (a >= low) & (b >= low)
         & (a + c <= height + over) & (b + d <= width + over),
     }  # fmt: skip
-    for reading, fits in readings.items():
-        if fits.mean() >= _EXPLAINED:
-            return f"they look like {reading}"
-    return ""
+    return next((name for name, fits in readings.items() if fits.mean() >= _EXPLAINED), None)
+
+
+def converted(boxes: Array, sizes: Array, reading: Reading) -> Array:
+    """Return ``(N, 4)`` boxes ``x, y, width, height`` of boxes that are written as a reading says.
+
+    Args:
+        boxes: As for :func:`likely_reading`.
+        sizes: As for :func:`likely_reading`.
+        reading: What they are; "exchanged" is wrong in the pictures' sizes, and changes nothing.
+    """
+    result = np.array(boxes, dtype=np.float64)
+    if reading == "fractions":
+        result *= sizes[:, [1, 0, 1, 0]]
+    elif reading == "corners":
+        result[:, 2:] -= result[:, :2]
+    elif reading == "centres":
+        result[:, :2] -= result[:, 2:] / 2
+    return result

@@ -103,6 +103,12 @@ KINDS: dict[str, Kind] = {
         warns=_TRAIN,
         in_training="Without the key `area`, width x height is used.",
     ),
+    "repeated_box": Kind(
+        title="with the class and box of another one in its image",
+        stops=_NEITHER,
+        warns=_TRAIN,
+        in_training="Each of them counts as an object of its own.",
+    ),
     # Masks.
     "no_mask": Kind(title="without a mask", stops=_TRAIN, of_masks=True),
     "broken_mask": Kind(title="with a broken mask", of_masks=True),

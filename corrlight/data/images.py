@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import os
+import stat
 import struct
+import zlib
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -14,11 +18,23 @@ from PIL import Image, ImageOps
 
 from corrlight.image_size import upright_size
 
-__all__ = ["CheckImages", "decode_image", "image_problems", "range_notes"]
+__all__ = [
+    "CheckImages",
+    "FaultKind",
+    "PictureFault",
+    "decode_image",
+    "image_problems",
+    "is_sound",
+    "picture_faults",
+    "range_notes",
+]
 
 Array = npt.NDArray[Any]
 Size = tuple[int, int]
 CheckImages = Literal["quick", "decode", "none"]
+FaultKind = Literal["missing", "damaged", "size"]
+# Kind, text, and the size of a file of another one than annotated.
+_Fault = tuple[FaultKind, str, Size | None]
 
 # What Pillow raises on damaged files, by format and place of the damage.
 _DECODE_ERRORS = (
@@ -35,6 +51,13 @@ _BITS_TAG, _MAXIMUM_TAGS = 258, (341, 281)
 _NUM_SAMPLED = 8
 # How a complete file ends; one that ends otherwise is decoded to find out.
 _ENDINGS = {"PNG": b"IEND\xaeB`\x82", "JPEG": b"\xff\xd9"}
+_PNG_START = b"\x89PNG\r\n\x1a\n"
+# Markers of a JPEG's frame header, which has the size; the three others of that row are tables.
+_JPEG_FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
+# Without O_NONBLOCK, opening a pipe would wait.
+_OPEN = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
+# Bytes that are read of a file's begin, and files that a thread looks at in a row.
+_HEAD, _PIECE = 8192, 256
 
 
 def decode_image(path: Path, size: Size, bit_depth: int | None = None) -> Array:
@@ -122,6 +145,23 @@ def _largest_value(image: Image.Image, bit_depth: int | None) -> int:
     return 2 ** min(bits, 16) - 1
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PictureFault:
+    """What is wrong with an image file.
+
+    Attributes:
+        index: Its place in the list of files.
+        kind: What it is.
+        text: The same as a line that names the file.
+        found: Height and width of a file of another size than annotated.
+    """
+
+    index: int
+    kind: FaultKind
+    text: str
+    found: Size | None = None
+
+
 def image_problems(
     folder: Path, names: Sequence[str], sizes: Sequence[Size], check: CheckImages = "quick"
 ) -> list[str]:
@@ -135,45 +175,130 @@ def image_problems(
             files that do not end as their format does; "decode" decodes all; "none" looks at
             nothing.
     """
+    return [fault.text for fault in picture_faults(folder, names, sizes, check)]
+
+
+def picture_faults(
+    folder: Path, names: Sequence[str], sizes: Sequence[Size | None], check: CheckImages = "quick"
+) -> list[PictureFault]:
+    """Return what is wrong with image files.
+
+    Args:
+        folder: Image folder.
+        names: Files relative to it.
+        sizes: Annotated heights and widths; None where any is right.
+        check: As for :func:`image_problems`.
+    """
     if check == "none":
         return []
-    look = _quick_problem if check == "quick" else _decode_problem
+    look = _quick_fault if check == "quick" else _decode_fault
+    base = str(folder)
+
+    def look_at(start: int) -> list[PictureFault]:
+        jobs = zip(names[start : start + _PIECE], sizes[start : start + _PIECE], strict=True)
+        found = []
+        for k, (name, size) in enumerate(jobs, start):
+            path = os.path.join(base, name)
+            if check == "decode" or size is None or not is_sound(path, size):
+                fault = look(Path(path), size)
+                if fault:
+                    found.append(
+                        PictureFault(index=k, kind=fault[0], text=fault[1], found=fault[2])
+                    )
+        return found
+
     # Threads hide the latency of network disks.
     with ThreadPoolExecutor(8) as pool:
-        found = pool.map(lambda job: look(folder / job[0], job[1]), zip(names, sizes, strict=True))
-        return [problem for problem in found if problem]
+        pieces = pool.map(look_at, range(0, len(names), _PIECE))
+        return [fault for piece in pieces for fault in piece]
 
 
-def _decode_problem(path: Path, size: Size) -> str | None:
-    if not path.is_file():
-        return f"image {path} is missing"
+def is_sound(path: str, size: Size) -> bool:
+    """Return whether a PNG or JPEG file has a size by its header and ends as its format does.
+
+    False says nothing: the file is then looked at more slowly, by Pillow.
+    """
+    # Calls of the system: with Path or open, most of the time would be Python's.
     try:
+        file = os.open(path, _OPEN)
+    except (OSError, ValueError):
+        return False
+    try:
+        status = os.fstat(file)
+        if not stat.S_ISREG(status.st_mode):
+            return False
+        head = os.read(file, _HEAD)
+        kind = "PNG" if head.startswith(_PNG_START) else "JPEG"
+        found = _png_size(head) if kind == "PNG" else _jpeg_size(head)
+        if found != size or size[0] * size[1] > (Image.MAX_IMAGE_PIXELS or 0):
+            return False
+        ending = _ENDINGS[kind]
+        if status.st_size <= len(head):
+            return head.endswith(ending)
+        os.lseek(file, -len(ending), os.SEEK_END)
+        return os.read(file, len(ending)) == ending
+    except OSError:
+        return False
+    finally:
+        os.close(file)
+
+
+def _png_size(head: bytes) -> Size | None:
+    # The first chunk is the header, with a checksum behind it.
+    if len(head) < 33 or head[12:16] != b"IHDR":
+        return None
+    width, height = struct.unpack_from(">II", head, 16)
+    return (height, width) if zlib.crc32(head[12:29]) == int.from_bytes(head[29:33]) else None
+
+
+def _jpeg_size(head: bytes) -> Size | None:
+    at = 2
+    if head[:2] != b"\xff\xd8":
+        return None
+    while at + 9 <= len(head) and head[at] == 0xFF:
+        marker, length = head[at + 1], int.from_bytes(head[at + 2 : at + 4])
+        if marker in _JPEG_FRAMES:
+            height, width = struct.unpack_from(">HH", head, at + 5)
+            return height, width
+        if not 0xC0 <= marker <= 0xFE or marker in range(0xD0, 0xDA):
+            return None
+        at += 2 + length
+    return None
+
+
+def _decode_fault(path: Path, size: Size | None) -> _Fault | None:
+    if not path.is_file():
+        return "missing", f"image {path} is missing", None
+    try:
+        if size is None:
+            with Image.open(path) as image:
+                image.load()
+            return None
         pixels = _decoded(path, size)
     except _DECODE_ERRORS as error:
-        return f"image {path} is damaged: {_reason(error)}"
+        return "damaged", f"image {path} is damaged: {_reason(error)}", None
     found = pixels if isinstance(pixels, tuple) else (pixels.shape[0], pixels.shape[1])
-    return _size_problem(path, found, size)
+    return None if found == tuple(size) else _size_fault(path, found, size)
 
 
-def _size_problem(path: Path, found: Size, annotated: Size) -> str | None:
-    if found == tuple(annotated):
-        return None
-    return f"image {path} is {found[1]}x{found[0]}, but annotated as {annotated[1]}x{annotated[0]}"
+def _size_fault(path: Path, found: Size, annotated: Size) -> _Fault:
+    text = f"image {path} is {found[1]}x{found[0]}, but annotated as {annotated[1]}x{annotated[0]}"
+    return "size", text, found
 
 
-def _quick_problem(path: Path, size: Size) -> str | None:
+def _quick_fault(path: Path, size: Size | None) -> _Fault | None:
     if not path.is_file():
-        return f"image {path} is missing"
+        return "missing", f"image {path} is missing", None
     try:
         with Image.open(path) as image:
             # The cheap tests first: reading the orientation decodes a whole PNG.
             stored = (image.height, image.width)
-            if stored != tuple(size) and (
-                not _may_have(stored, size) or upright_size(image) != tuple(size)
+            if (
+                size is not None
+                and stored != tuple(size)
+                and (not _may_have(stored, size) or upright_size(image) != tuple(size))
             ):
-                return (
-                    f"image {path} is {stored[1]}x{stored[0]}, but annotated as {size[1]}x{size[0]}"
-                )
+                return _size_fault(path, stored, size)
             ending = _ENDINGS.get(image.format or "")
         if ending is not None:
             with path.open("rb") as file:
@@ -181,8 +306,8 @@ def _quick_problem(path: Path, size: Size) -> str | None:
                 if file.read() == ending:
                     return None
     except _DECODE_ERRORS as error:
-        return f"image {path} is damaged: {_reason(error)}"
-    return _decode_problem(path, size)
+        return "damaged", f"image {path} is damaged: {_reason(error)}", None
+    return _decode_fault(path, size)
 
 
 def _reason(error: Exception) -> str:

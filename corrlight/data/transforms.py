@@ -17,6 +17,7 @@ from torchvision.transforms.v2 import functional as F
 from torchvision.tv_tensors import BoundingBoxes, BoundingBoxFormat, Mask
 
 from corrlight.arguments import check_share
+from corrlight.data.fitting.input_size import resized
 
 __all__ = [
     "Choice",
@@ -117,9 +118,7 @@ class Resize:
         """Return height and width after resizing an image of ``size``."""
         if not self.keep_ratio:
             return short, self.long
-        factor = min(self.long / max(size), short / min(size))
-        # A picture of 9000x2 pixels keeps one line.
-        return max(1, int(size[0] * factor + 0.5)), max(1, int(size[1] * factor + 0.5))
+        return resized(size, short, self.long)
 
     def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample:
         """Return the resized sample."""

@@ -20,12 +20,26 @@ def _split(argv: Sequence[str]) -> int:
     return split_main(argv)
 
 
+def _check(argv: Sequence[str]) -> int:
+    from corrlight.datasets.checking.command import check_main
+
+    return check_main(argv)
+
+
+def _show(argv: Sequence[str]) -> int:
+    from corrlight.datasets.showing.command import show_main
+
+    return show_main(argv)
+
+
 # A sub-command is a function, which imports what it needs, and a line here.
 _COMMANDS: dict[str, tuple[Callable[[Sequence[str]], int], str]] = {
     "import": (
         _import,
         "annotations of VOC, YOLO, LabelMe, Label Studio, CVAT or COCO to our layout",
     ),
+    "check": (_check, "every problem of a set in one pass, with what mends it"),
+    "show": (_show, "pictures with their boxes, masks and class names as one HTML page"),
     "split": (_split, "a validation split for a folder that has none, stratified by class"),
 }
 

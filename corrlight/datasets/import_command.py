@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import argparse
-import os
 import shlex
 import sys
-import traceback
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING
+
+from corrlight.datasets.parsing import Parser, guarded
+from corrlight.datasets.progress import progress
 
 if TYPE_CHECKING:
     from corrlight.datasets.assembly import Dataset
@@ -27,14 +27,7 @@ _FORMATS = {
     "cvat": "annotations.xml of CVAT for images 1.1 or its folder",
     "coco": "a JSON file or a folder: COCO's, Roboflow's, LVIS's",
 }
-_BAD_INPUT, _INTERRUPTED = 2, 130
 _SHOWN = 20
-
-
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        print(f"error: {message} ({self.prog} --help)", file=sys.stderr)
-        raise SystemExit(_BAD_INPUT)
 
 
 def import_main(argv: Sequence[str]) -> int:
@@ -46,7 +39,7 @@ def import_main(argv: Sequence[str]) -> int:
     Returns:
         0, 2 if the input is wrong or the output cannot be written (nothing is), 130 if stopped.
     """
-    parser = _Parser(
+    parser = Parser(
         prog="corrlight data import",
         description="Bring annotated pictures into the layout of data=coco_custom: "
         "annotations/{train,val,test}.json and the pictures in train/, val/ and test/.",
@@ -78,7 +71,7 @@ def import_main(argv: Sequence[str]) -> int:
     add("--skip-broken", action="store_true", help="leave records that cannot be read out")
     _add_common(parser)
     parser.set_defaults(command="import")
-    return _guarded(parser, argv)
+    return guarded(parser, argv, _run)
 
 
 def split_main(argv: Sequence[str]) -> int:
@@ -90,7 +83,7 @@ def split_main(argv: Sequence[str]) -> int:
     Returns:
         As :func:`import_main`.
     """
-    parser = _Parser(
+    parser = Parser(
         prog="corrlight data split",
         description="Copy a folder of data=coco_custom that has training pictures alone, with a "
         "share of them as validation (or test) pictures, stratified by class.",
@@ -102,7 +95,7 @@ def split_main(argv: Sequence[str]) -> int:
         command="split", format="coco", images=None, classes=None, zero_based=False,
         difficult="keep", clip=False, labelled_only=False, ignore_size=False, skip_broken=False,
     )  # fmt: skip
-    return _guarded(parser, argv)
+    return guarded(parser, argv, _run)
 
 
 def _add_common(parser: argparse.ArgumentParser) -> None:
@@ -128,28 +121,14 @@ def _share(text: str) -> float:
     return value
 
 
-def _guarded(parser: argparse.ArgumentParser, argv: Sequence[str]) -> int:
-    try:
-        options = parser.parse_args(argv)
-        if options.val + options.test >= 1:
-            parser.error("Expected --val and --test that leave something to train on.")
-        if options.command == "split" and not options.val + options.test:
-            parser.error("Expected --val or --test, the share of the pictures.")
-        if options.zero_based and options.format != "voc":
-            parser.error("Expected --zero-based with voc alone.")
-        _import(options)
-    except SystemExit as error:
-        return int(error.code or 0)
-    except BrokenPipeError:  # the reader of the summary has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    except (ValueError, OSError) as error:
-        if os.environ.get("CORRLIGHT_TRACEBACK"):
-            traceback.print_exc()
-        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
-        return _BAD_INPUT
-    except KeyboardInterrupt:
-        print("Stopped; nothing was written.", file=sys.stderr)
-        return _INTERRUPTED
+def _run(options: argparse.Namespace) -> int:
+    if options.val + options.test >= 1:
+        raise ValueError("Expected --val and --test that leave something to train on.")
+    if options.command == "split" and not options.val + options.test:
+        raise ValueError("Expected --val or --test, the share of the pictures.")
+    if options.zero_based and options.format != "voc":
+        raise ValueError("Expected --zero-based with voc alone.")
+    _import(options)
     return 0
 
 
@@ -196,7 +175,7 @@ def _import(options: argparse.Namespace) -> None:
         labelled_only=options.labelled_only,
     )
     _check_problems(ledger, options.skip_broken)
-    with _progress(sum(map(len, dataset.splits.values()))) as step:
+    with progress("writing pictures", sum(map(len, dataset.splits.values()))) as step:
         write(dataset, options.out, link=options.link, step=step)
     for name, text in _summary(options, read, dataset, ledger):
         print(f"{name:<9} {text}" if text else name)
@@ -246,17 +225,6 @@ def _counted(pictures: Iterable[Picture]) -> str:
     members = list(pictures)
     objects = sum(len(p.annotations) for p in members)
     return f"{len(members):,} pictures, {objects:,} objects"
-
-
-@contextmanager
-def _progress(total: int) -> Iterator[Callable[[], None]]:
-    from rich.console import Console
-    from rich.progress import Progress
-
-    console = Console(stderr=True)
-    with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
-        task = progress.add_task("writing pictures", total=total)
-        yield lambda: progress.advance(task)
 
 
 def _summary(

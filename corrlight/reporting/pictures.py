@@ -18,7 +18,15 @@ from PIL import Image, ImageDraw, ImageFont
 from corrlight.atomic import atomic_path
 from corrlight.reporting.best_iou import Array, best_same_class_iou
 
-__all__ = ["Scene", "contact_sheet", "draw_scene", "iou_color", "save_image"]
+__all__ = [
+    "Rectangle",
+    "Scene",
+    "contact_sheet",
+    "draw_label",
+    "draw_scene",
+    "iou_color",
+    "save_image",
+]
 
 Color = tuple[int, int, int]
 Rectangle = tuple[float, float, float, float]
@@ -111,7 +119,7 @@ def draw_scene(scene: Scene, size: int = 320, score_thresh: float = 0.3) -> Imag
     taken: list[Rectangle] = []
     for k in reversed(list(outlines)):  # the best scores get the best places
         color = iou_color(float(ious[k]))
-        taken.append(_label(draw, outlines[k], f"{scene.scores[k]:.2f}", color, shown, taken))
+        taken.append(draw_label(draw, outlines[k], f"{scene.scores[k]:.2f}", color, shown, taken))
     return picture
 
 
@@ -199,7 +207,7 @@ def _dashed_outline(
                 draw.line(line, fill=color, width=1)
 
 
-def _label(
+def draw_label(
     draw: ImageDraw.ImageDraw,
     box: Rectangle,
     text: str,

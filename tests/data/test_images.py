@@ -5,7 +5,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from corrlight.data.images import decode_image, image_problems, range_notes
+from corrlight.data.images import (
+    decode_image,
+    image_problems,
+    is_sound,
+    picture_faults,
+    range_notes,
+)
 
 SIZE = (24, 40)
 
@@ -200,3 +206,54 @@ def test_a_picture_of_another_size_is_not_decoded(tmp_path, monkeypatch, check):
     assert "is 3000x2000, but annotated as 40x24" in problem
     with pytest.raises(ValueError, match="annotated size 40x24, but got 3000x2000"):
         decode_image(tmp_path / "a.png", SIZE)
+
+
+@pytest.mark.parametrize("size", [SIZE, (700, 900)])
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        ("a.png", {}),
+        ("a.jpg", {}),
+        ("a.jpg", {"progressive": True}),
+        ("a.jpg", {"comment": b"c" * 5000}),
+    ],
+)
+def test_the_short_look_says_what_pillow_does(tmp_path, name, options, size):
+    noise = np.random.default_rng(0).integers(0, 256, (*size, 3), np.uint8)
+    path = save(tmp_path / name, Image.fromarray(noise), **options)
+    assert is_sound(str(path), size)
+    assert not is_sound(str(path), (size[0], size[1] + 1))
+    data = path.read_bytes()
+    for cut in (0, 1, 20, 100, len(data) // 2, len(data) - 1):
+        path.write_bytes(data[:cut])
+        assert not is_sound(str(path), size)
+    # A header with another size does not agree with its checksum (PNG) or the annotation (JPEG).
+    at = data.index(size[0].to_bytes(2, "big"))
+    path.write_bytes(data[:at] + (size[0] + 1).to_bytes(2, "big") + data[at + 2 :])
+    assert not is_sound(str(path), size)
+
+
+def test_a_long_exif_block_is_left_to_pillow(tmp_path, pixels):
+    exif = Image.Exif()
+    exif[0x010E] = "x" * 20_000
+    path = save(tmp_path / "a.jpg", Image.fromarray(pixels), exif=exif)
+    assert not is_sound(str(path), SIZE)
+    assert image_problems(tmp_path, ["a.jpg"], [SIZE]) == []
+
+
+def test_faults_have_place_kind_and_size(tmp_path, pixels):
+    names = [f"{k}.png" for k in range(600)]
+    for name in names:
+        save(tmp_path / name, Image.fromarray(pixels))
+    (tmp_path / "3.png").unlink()
+    (tmp_path / "300.png").write_bytes(b"no picture")
+    save(tmp_path / "599.png", Image.fromarray(pixels[:10]))
+    found = picture_faults(tmp_path, names, [SIZE] * 600)
+    assert [(f.index, f.kind, f.found) for f in found] == [
+        (3, "missing", None),
+        (300, "damaged", None),
+        (599, "size", (10, 40)),
+    ]
+    anything = picture_faults(tmp_path, names, [None] * 600)
+    assert [f.index for f in anything] == [3, 300]
+    assert [f.text for f in found] == image_problems(tmp_path, names, [SIZE] * 600)

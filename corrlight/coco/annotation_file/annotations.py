@@ -28,15 +28,15 @@ class AnnotationList(RecordList):
         findings: Where faults go.
         masks: Whether to check the segmentations.
         keep: Whether to keep them.
-
-    Attributes:
-        segmentations: As in the file, if they are kept.
+        sample: Keep at most so many, evenly spaced, instead.
     """
 
-    def __init__(self, findings: Findings, masks: bool, keep: bool) -> None:
+    def __init__(self, findings: Findings, masks: bool, keep: bool, sample: int = 0) -> None:
         super().__init__("annotation", findings)
-        self.segmentations: list[Any] | None = [] if keep else None
+        self._kept: list[Any] | None = [] if keep else None
         self._masks = masks
+        self._sample, self._step = sample, 1
+        self._sampled: dict[int, Any] = {}
         self._pieces: dict[str, list[Array]] = {}
 
     def add(self, piece: Sequence[Any], first: int) -> None:
@@ -52,13 +52,39 @@ class AnnotationList(RecordList):
             columns[key], columns[f"has_{key}"] = records.references(key)
         if self._masks:
             columns["mask_sizes"] = check_masks(records)
-        if self.segmentations is not None:
-            self.segmentations += [record.get("segmentation") for record in records.content]
+        if self._kept is not None:
+            self._kept += [record.get("segmentation") for record in records.content]
+        elif self._sample:
+            for row in range(-first % self._step, len(records), self._step):
+                self._sampled[first + row] = records.content[row].get("segmentation")
+            while len(self._sampled) > self._sample:
+                self._step *= 2
+                self._sampled = {k: v for k, v in self._sampled.items() if not k % self._step}
         for kind, key in _OPTIONAL.items():
             rows = [row for row, record in enumerate(records.content) if record.get(key) is None]
             records.fault(kind, rows, f"`{key}` in", lambda row: "", lambda row: "none")
         for name, column in columns.items():
             self._pieces.setdefault(name, []).append(column)
+
+    @property
+    def segmentations(self) -> list[Any] | None:
+        """As in the file, if they are kept; None in place of one that is not in the sample."""
+        if self._kept is not None or not self._sample:
+            return self._kept
+        return [self._sampled.get(row) for row in range(len(self.ids))]
+
+    def masked(self, sizes: Array) -> Array | None:
+        """Return ``(A,)`` bool: which masks are sound, None if they were not checked.
+
+        Args:
+            sizes: ``(A, 2)`` height and width of the images, 0 where unknown.
+        """
+        if not self._masks:
+            return None
+        of_masks, known = self.column("mask_sizes"), (sizes > 0).all(1)
+        polygons = (of_masks < 0).all(1) & known
+        runs: Array = (of_masks > 0).all(1) & (~known | (of_masks == sizes).all(1))
+        return polygons | runs
 
     def column(self, name: str) -> Array:
         """Return a column of all pieces.

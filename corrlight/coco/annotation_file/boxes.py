@@ -12,12 +12,14 @@ from corrlight.coco.types import Array
 if TYPE_CHECKING:
     from corrlight.coco.annotation_file.annotations import AnnotationList
 
-__all__ = ["check_boxes"]
+__all__ = ["check_boxes", "check_repeated"]
 
 # Coordinates beyond this are damaged numbers.
 _MAX_COORDINATE = 1e9
 # A training is refused if so large a share of the boxes leave their images; fewer are chance.
 _MOST_LEAVING, _FEWEST_LEAVING = 0.1, 3
+# Odd numbers of 62 bits that mix the seven words of a record into one.
+_MIXERS = np.random.default_rng(0).integers(1 << 61, 1 << 62, 7) | 1
 
 
 def check_boxes(annotations: AnnotationList, sizes: Array) -> Array:
@@ -75,6 +77,40 @@ def check_boxes(annotations: AnnotationList, sizes: Array) -> Array:
     )
     _check_fit(annotations, known & ~annotations.column("crowd").astype(bool), sizes)
     return ~sound | outside
+
+
+def check_repeated(annotations: AnnotationList, image_idx: Array, category_idx: Array) -> None:
+    """Report annotations whose image, class, box and crowd flag an earlier one has.
+
+    Args:
+        annotations: All of them.
+        image_idx: ``(A,)`` places of the images, -1 without one.
+        category_idx: ``(A,)`` places of the categories, -1 without one.
+    """
+    boxes, crowd = annotations.column("boxes"), annotations.column("crowd")
+    with np.errstate(invalid="ignore"):
+        rows = np.flatnonzero((image_idx >= 0) & (category_idx >= 0) & (boxes[:, 2:] > 0).all(1))
+    if not len(rows):
+        return
+    # 0 is added because -0 has other bits.
+    bits = np.ascontiguousarray(boxes[rows] + 0.0).view(np.int64)
+    owners = np.stack([image_idx, category_idx, crowd.astype(np.int64)], 1)
+    words = np.concatenate([owners[rows], bits], 1)
+    # Sorted by one mixed number instead of seven; what agrees in it is compared in full.
+    mixed = (words * _MIXERS).sum(1)
+    order = np.argsort(mixed, kind="stable")
+    before, after = order[:-1], order[1:]
+    near = mixed[before] == mixed[after]
+    before, after = before[near], after[near]
+    again = np.sort(rows[after[(words[before] == words[after]).all(1)]])
+    annotations.fault(
+        "repeated_box",
+        again.tolist(),
+        "a box once, but it comes again in",
+        lambda row: f"bbox {_plain(boxes[row].tolist())} again",
+        lambda row: _plain(boxes[row].tolist()),
+        share=len(again) / len(boxes),
+    )
 
 
 def _check_fit(annotations: AnnotationList, objects: Array, sizes: Array) -> None:

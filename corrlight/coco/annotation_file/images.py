@@ -15,7 +15,7 @@ from corrlight.coco.findings import Findings, short
 from corrlight.coco.types import Array
 from corrlight.coco.values import is_given, whole_numbers
 
-__all__ = ["ImageList"]
+__all__ = ["ImageList", "is_inside"]
 
 
 class ImageList(RecordList):
@@ -67,7 +67,7 @@ class ImageList(RecordList):
         names, ids = self.file_names, self.ids
         self.fault(
             "outside_folder",
-            [row for row, name in enumerate(names) if name and not _is_inside(name)],
+            [row for row, name in enumerate(names) if name and not is_inside(name)],
             "a file_name inside the image folder in",
             lambda row: f"file_name {short(names[row])} leaves the image folder",
             lambda row: short(names[row]),
@@ -115,8 +115,10 @@ def _sizes(records: Records) -> Array:
     return sizes
 
 
-def _is_inside(name: str) -> bool:
+def is_inside(name: str) -> bool:
     """Return whether a file name stays inside its folder, on any system."""
+    if name[:1] != "/" and not any(part in name for part in ("..", ":", "\\", "\0")):
+        return True  # What follows takes 30 times as long.
     paths = (PurePosixPath(name), PureWindowsPath(name))
     return "\0" not in name and not any(
         p.is_absolute() or p.drive or ".." in p.parts for p in paths

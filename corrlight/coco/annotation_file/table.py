@@ -15,12 +15,12 @@ from typing import Any
 import numpy as np
 
 from corrlight.coco.annotation_file.annotations import AnnotationList
-from corrlight.coco.annotation_file.boxes import check_boxes
+from corrlight.coco.annotation_file.boxes import check_boxes, check_repeated
 from corrlight.coco.annotation_file.categories import CategoryList
 from corrlight.coco.annotation_file.images import ImageList
 from corrlight.coco.findings import Findings
 from corrlight.coco.types import Array
-from corrlight.json_files import iterate_lists
+from corrlight.json_files import iterate_lists, paused_collector
 
 __all__ = ["AnnotationTable", "annotation_table", "read_annotations"]
 
@@ -52,7 +52,10 @@ class AnnotationTable:
         crowd_given: ``(A,)`` bool: whether the file says so.
         invalid: ``(A,)`` bool: annotations of no use in training for their box (one of the kinds
             ``INVALID_BOXES``).
-        segmentations: A polygon lists or run lengths as in the file, or None if not asked for.
+        segmentations: A polygon lists or run lengths as in the file, None for those that are not
+            in a sample; or None if not asked for.
+        masked: ``(A,)`` bool: annotations with a sound mask of the size of their image; None if
+            masks were not checked.
         findings: What is wrong.
     """
 
@@ -70,6 +73,7 @@ class AnnotationTable:
     crowd_given: Array
     invalid: Array
     segmentations: list[Any] | None
+    masked: Array | None
     findings: Findings
 
     def __len__(self) -> int:
@@ -77,7 +81,12 @@ class AnnotationTable:
 
 
 def read_annotations(
-    path: Path | str, *, masks: bool = False, keep_masks: bool = False, annotated: bool = True
+    path: Path | str,
+    *,
+    masks: bool = False,
+    keep_masks: bool = False,
+    sample_masks: int = 0,
+    annotated: bool = True,
 ) -> AnnotationTable:
     """Read and check an annotation file.
 
@@ -85,21 +94,25 @@ def read_annotations(
         path: The file.
         masks: Whether to check the segmentations.
         keep_masks: Whether to keep them as well.
+        sample_masks: Keep those of at most so many annotations, evenly spaced, instead.
         annotated: False for a file that may lack ``annotations`` (COCO's test-dev).
 
     Raises:
         JsonFileError: If the file cannot be read or parsed.
     """
     pieces = iterate_lists(path, _KIND, _LISTS)
-    return _table(str(path), pieces, masks or keep_masks, keep_masks, annotated)
+    with paused_collector():
+        findings = Findings()
+        annotations = AnnotationList(findings, masks or keep_masks, keep_masks, sample_masks)
+        return _table(str(path), pieces, annotations, annotated)
 
 
 def annotation_table(
     content: Any, *, masks: bool = False, keep_masks: bool = False, annotated: bool = True
 ) -> AnnotationTable:
     """Check the parsed content of an annotation file; see :func:`read_annotations`."""
-    name = "the annotations"
-    return _table(name, _pieces(content), masks or keep_masks, keep_masks, annotated)
+    annotations = AnnotationList(Findings(), masks or keep_masks, keep_masks)
+    return _table("the annotations", _pieces(content), annotations, annotated)
 
 
 def _pieces(content: Any) -> Iterator[Piece]:
@@ -110,11 +123,10 @@ def _pieces(content: Any) -> Iterator[Piece]:
 
 
 def _table(
-    name: str, pieces: Iterable[Piece], masks: bool, keep: bool, annotated: bool
+    name: str, pieces: Iterable[Piece], annotations: AnnotationList, annotated: bool
 ) -> AnnotationTable:
-    findings = Findings()
+    findings = annotations.findings
     images, categories = ImageList(findings), CategoryList(findings)
-    annotations = AnnotationList(findings, masks, keep)
     lists = {"images": images, "annotations": annotations, "categories": categories}
     seen = set() if annotated else {"annotations"}
     for key, first, records in pieces:
@@ -152,6 +164,8 @@ def _columns(
     # The last row stands for annotations without an image.
     of_images = np.concatenate([sizes, np.zeros((1, 2), np.int64)])[image_idx]
     annotations.finish(of_images)
+    invalid = check_boxes(annotations, of_images)
+    check_repeated(annotations, image_idx, category_idx)
     return AnnotationTable(
         image_ids=images.ids,
         sizes=sizes,
@@ -165,8 +179,9 @@ def _columns(
         areas=annotations.column("areas"),
         crowd=annotations.column("crowd").astype(bool),
         crowd_given=annotations.column("crowd_given").astype(bool),
-        invalid=check_boxes(annotations, of_images),
+        invalid=invalid,
         segmentations=annotations.segmentations,
+        masked=annotations.masked(of_images),
         findings=annotations.findings,
     )
 

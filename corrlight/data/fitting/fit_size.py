@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from corrlight.data.fitting.input_size import LONG, SHORT, fitted
 from corrlight.data.transforms import Resize, Size
 
 __all__ = ["FitSize"]
@@ -23,8 +24,8 @@ class FitSize(Resize):
     def __init__(
         self,
         size: int | None = None,
-        short: int = 800,
-        long: int = 1333,
+        short: int = SHORT,
+        long: int = LONG,
         antialias: bool = False,
     ) -> None:
         if size is not None and (type(size) is not int or size < 1):
@@ -34,6 +35,4 @@ class FitSize(Resize):
 
     def new_size(self, size: Size, short: int) -> Size:
         """Return height and width after resizing an image of ``size``."""
-        if self.size is None and max(size) <= self.long and min(size) <= short:
-            return size
-        return super().new_size(size, short)
+        return fitted(size, self.size, short, self.long)

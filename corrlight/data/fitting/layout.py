@@ -12,6 +12,7 @@ __all__ = ["Layout", "complete_layout", "find_layout"]
 _SPLITS = {
     "train": ("train", "train2017", "training"),
     "val": ("val", "valid", "val2017", "validation"),
+    "test": ("test", "test2017", "testing"),
 }
 _FILES = (
     "annotations/{}.json", "annotations/instances_{}.json", "{}/_annotations.coco.json",
@@ -51,7 +52,7 @@ def find_layout(root: Path, split: str) -> Layout:
 
     Args:
         root: The folder of the data.
-        split: "train" or "val".
+        split: "train", "val" or "test".
 
     Raises:
         ValueError: Several annotation files may be meant; an option has to name one.

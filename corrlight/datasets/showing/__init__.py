@@ -1,0 +1,1 @@
+"""Pictures of a set with what is annotated in them, as one HTML page."""
