@@ -185,7 +185,8 @@ def _check_resumed(named: Path, folder: Path) -> None:
     if named.resolve() != folder.resolve():
         raise ValueError(
             f"Expected `resume` to name the run of these options, which is {folder}, but got "
-            f"{named}: an option, the data's folder or the results version differs."
+            f"{named}: an option, the data or the results version differs "
+            "(schedule.max_epochs=N trains a finished run longer)."
         )
 
 
@@ -235,14 +236,20 @@ def _given(overrides: Sequence[str]) -> _Given:
     if not isinstance(stored, list) or not all(isinstance(o, str) for o in stored):
         raise ValueError(f"Expected a list of overrides in {folder / 'overrides.yaml'}.")
     resumed = None
+    left_out = {*named, "resume", "rerun", "allow_targets"}
     if "resume" in named:
-        resumed = folder
-        own = ["resume=true" if o.startswith("resume=") else o for o in own]
+        if "schedule.max_epochs" in named and RunFolder(folder).finished:
+            # Another run, with a folder of its own: the finished one stays what it is.
+            own = [o for o in own if not o.startswith("resume=")]
+            own.append(f"extend={quoted(str(folder.resolve()))}")
+            left_out |= {"init", "extend"}
+        else:
+            resumed = folder
+            own = ["resume=true" if o.startswith("resume=") else o for o in own]
         if "paths.runs_dir" not in named:  # The folder may have moved, or is seen from elsewhere.
             own.append(f"paths.runs_dir={quoted(str(folder.resolve().parents[1]))}")
             named["paths.runs_dir"] = ""
     # Code is not allowed by what a folder says.
-    left_out = {*named, "resume", "rerun", "allow_targets"}
     kept = [o for o in stored if override_key(o) not in left_out]
     checkpoint = path / "checkpoints" / "last.ckpt" if path.is_dir() else path
     return _Given([*kept, *own], own, checkpoint, resumed)

@@ -17,7 +17,7 @@ from corrlight.config.ranks import follow_torchrun
 from corrlight.engine.class_rows import ClassRows, rows_of_module
 from corrlight.engine.fit_data import fit_to_data
 from corrlight.engine.trainer import make_trainer
-from corrlight.engine.transfer import Transfer, start_from
+from corrlight.engine.transfer import Transfer, check_longer, start_from
 from corrlight.metrics.evaluator import DetectionEvaluator
 from corrlight.ops.allocator import keep_freed_memory
 from corrlight.ops.switch import set_fast_cpu
@@ -85,8 +85,12 @@ def prepare(composed: ComposedConfig) -> Run:
     )
     rows = partial(rows_of_module, config, allow)
     transfer = None
-    if config.mode == "train" and config.init is not None and not folder.finished:
-        transfer = start_from(module, initial_file(config.init), rows(), data.class_names)
+    if config.mode == "train" and not folder.finished:
+        if config.extend is not None:
+            last = initial_file(config.extend, "extend")
+            check_longer(module, last, int(config.trainer.max_epochs))
+        if config.init is not None:
+            transfer = start_from(module, initial_file(config.init), rows(), data.class_names)
     # Lightning builds the optimizer after training has begun; its options are checked now.
     module.build_optimizer(steps_per_epoch=1)
     plain = to_container(config)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import shutil
 import time
 from dataclasses import asdict
 from typing import Any
@@ -18,6 +19,7 @@ from corrlight.engine.faults.rendezvous import explain_port
 from corrlight.engine.prepare import Run
 from corrlight.engine.stopping import RunStopped, end_ranks, stopped_by
 from corrlight.runs.environment import describe_environment
+from corrlight.runs.initial import initial_file
 from corrlight.runs.known_data import note_data
 from corrlight.runs.replay import replay
 from corrlight.runs.results import rounded_seconds, write_results
@@ -130,7 +132,7 @@ def _resume_checkpoint(run: Run) -> str | None:
         run.folder.last_checkpoint.parent, run.module.on_load_checkpoint
     )
     if checkpoint is None:
-        return None
+        return None if run.config.extend is None else _extended(run)
     if not run.config.resume:
         raise ValueError(
             f"The run {run.folder} is half-made and resume=false: resume=true goes on from its "
@@ -142,6 +144,18 @@ def _resume_checkpoint(run: Run) -> str | None:
         discard_unreadable(checkpoint.parent)
     log.info("Resuming from %s", checkpoint)
     return str(checkpoint)
+
+
+def _extended(run: Run) -> str:
+    """Return the last checkpoint of the finished run that this one goes on with."""
+    path = initial_file(run.config.extend, "extend")
+    if is_main_process():
+        # The best epoch so far may stay the best.
+        best = path.with_name("best.ckpt")
+        if best.is_file():
+            shutil.copyfile(best, run.folder.last_checkpoint.with_name(best.name))
+    log.info("Going on with %s", path)
+    return str(path)
 
 
 def _start_environment(run: Run) -> dict[str, Any]:

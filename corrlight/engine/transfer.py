@@ -1,4 +1,4 @@
-"""Fine-tuning: what of another model's weights a new one can start from."""
+"""What a training starts from: weights of another model, or a finished run that goes on."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from corrlight.engine.checkpoint import load_checkpoint
 from corrlight.engine.class_rows import ClassRows
 
-__all__ = ["Transfer", "start_from"]
+__all__ = ["Transfer", "check_longer", "start_from"]
 
 # Part of a module that is the network; criteria keep states of a training, such as aLRP's balance.
 _NETWORK = "detector."
@@ -123,6 +123,27 @@ def start_from(
         tuple(name for name in class_names if not listed or name not in shared),
         share,
     )
+
+
+def check_longer(module: Any, path: Path, epochs: int) -> None:
+    """Check that a finished run can go on.
+
+    Args:
+        module: The new module, whose classes have to be the run's.
+        path: Its last checkpoint.
+        epochs: Of the longer run.
+
+    Raises:
+        ValueError: The checkpoint is another one, or has as many epochs already.
+    """
+    checkpoint = load_checkpoint(path)
+    module.on_load_checkpoint(checkpoint)
+    trained = int(checkpoint.get("epoch", 0)) + 1
+    if epochs <= trained:
+        raise ValueError(
+            f"Expected `schedule.max_epochs` to be more than the {trained} epochs of {path}, but "
+            f"got {epochs}."
+        )
 
 
 def _fill_classes(

@@ -102,7 +102,8 @@ def run_id(
             (:func:`corrlight.runs.initial.initial_digest`).
     """
     options = relevant_options(config)
-    options.pop("init", None)  # By content in the fingerprint, and nothing where it is null.
+    for name in ("init", "extend"):  # By content in the fingerprint, nothing where they are null.
+        options.pop(name, None)
     if isinstance(options.get("data"), Mapping):
         options["data"] = {k: v for k, v in options["data"].items() if k not in _PLACES}
     record = {

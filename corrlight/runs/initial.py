@@ -1,7 +1,8 @@
-"""The file that ``init`` names: weights that a training starts from."""
+"""The files that ``init`` and ``extend`` name: what a training starts from."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -10,28 +11,40 @@ from corrlight.runs.fingerprint import file_digest
 __all__ = ["initial_digest", "initial_file"]
 
 
-def initial_file(init: Any) -> Path:
-    """Return the checkpoint that the option ``init`` means: a file, or a run folder's last one.
+def initial_file(start: Any, option: str = "init") -> Path:
+    """Return the checkpoint that an option means: a file, or a run folder's last one.
+
+    Args:
+        start: Value of the option.
+        option: Its name.
 
     Raises:
         ValueError: It is neither.
     """
-    path = Path(str(init))
+    path = Path(str(start))
     if path.is_file():
         return path
     last = path / "checkpoints" / "last.ckpt"
     if not last.is_file():
+        kinds = "a run folder, a checkpoint or a file of `corrlight convert`"
         raise ValueError(
-            "Expected `init` to be a run folder, a checkpoint or a file of `corrlight convert`, "
-            f"but got '{init}', " + ("which has no checkpoint." if path.is_dir() else "no file.")
+            f"Expected `{option}` to be {kinds if option == 'init' else 'a finished run folder'}, "
+            f"but got '{start}', " + ("which has no checkpoint." if path.is_dir() else "no file.")
         )
     return last
 
 
-def initial_digest(init: Any) -> dict[str, str]:
-    """Return what ``init`` adds to the fingerprint of a run: the file by content, nothing if null.
+def initial_digest(config: Mapping[str, Any]) -> dict[str, str]:
+    """Return what a start from other weights adds to the fingerprint of a run: files by content.
+
+    Args:
+        config: Of the run; its ``init`` and ``extend`` are null where it starts from nothing.
 
     Raises:
         ValueError: There is no such file.
     """
-    return {} if init is None else {"init": file_digest(initial_file(init))}
+    return {
+        option: file_digest(initial_file(config[option], option))
+        for option in ("init", "extend")
+        if config.get(option) is not None
+    }

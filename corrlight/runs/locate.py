@@ -44,7 +44,7 @@ def folder_of_run(composed: ComposedConfig, fingerprint: Mapping[str, str]) -> R
         fingerprint: Of the data (:func:`corrlight.runs.fingerprint.data_fingerprint`).
 
     Raises:
-        ValueError: ``name`` is no folder name, or ``init`` no file.
+        ValueError: ``name`` is no folder name, or ``init`` or ``extend`` no file.
     """
     config = composed.config
     training = config.mode == "train"
@@ -53,7 +53,7 @@ def folder_of_run(composed: ComposedConfig, fingerprint: Mapping[str, str]) -> R
         world_size=ranks_per_node(config) * int(config.trainer.num_nodes),
         lr=effective_lr(config),
         # A test takes all weights from its checkpoint; what that began with may be gone.
-        fingerprint={**fingerprint, **(initial_digest(config.init) if training else {})},
+        fingerprint={**fingerprint, **(initial_digest(config) if training else {})},
     )
     runs = Path(config.paths.runs_dir)
     choices = composed.choices

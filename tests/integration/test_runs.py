@@ -126,3 +126,26 @@ def test_the_command_line_ends_with_the_table(options):
     assert "AP50" in done.stdout
     assert "run folder" in done.stdout
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.slow
+def test_a_finished_run_is_trained_longer_with_one_option(options, tmp_path, capsys):
+    """Its own folder stays; the longer one goes on with epoch 3 and keeps the best checkpoint."""
+    assert run_app(options) == 0
+    first = run_folder(tmp_path / "runs")
+    before = {p: p.read_bytes() for p in first.rglob("*") if p.is_file()}
+    capsys.readouterr()
+    assert run_app([f"resume={first}", "schedule.max_epochs=2"]) == 2
+    assert "`schedule.max_epochs` to be more than the 2 epochs of" in capsys.readouterr().err
+    assert run_app([f"resume={first}", "schedule.max_epochs=3"]) == 0
+    assert {p: p.read_bytes() for p in first.rglob("*") if p.is_file()} == before
+    (longer,) = [p for p in first.parent.iterdir() if p != first]
+    assert json.loads((longer / "metrics.json").read_text())["num_epochs"] == 3
+    rows = (longer / "metrics.csv").read_text().splitlines()
+    column = rows[0].split(",").index("epoch")
+    assert {row.split(",")[column] for row in rows[1:]} == {"2"}
+    assert (longer / "checkpoints" / "best.ckpt").is_file()
+    # It is a run like any other: not made twice, tested by its folder.
+    capsys.readouterr()
+    assert run_app([f"resume={longer}"]) == 0
+    assert run_app(["mode=test", f"ckpt={longer}"]) == 0
