@@ -291,6 +291,7 @@ def _mean_lrp(evaluation: Evaluation, inside: bool) -> tuple[Array, Array]:
     curves = []
     for label in np.flatnonzero(evaluation.matches().num_gt).tolist():
         curve = lrp_curve(evaluation, label)
+        # How many detections reach each threshold; of none of them, LRP is 1.
         kept = np.searchsorted(-curve.scores, -thresholds, side="right")
         curves.append(np.concatenate([[1.0], curve.lrp])[kept])
     mean = np.mean(curves, axis=0) if curves else np.full(_GRID, np.nan)
@@ -308,6 +309,7 @@ def _size_errors(evaluation: Evaluation) -> Array:
             continue
         objects = num_gt[has].astype(np.float64)
         loc, fp, fn = (v[has, a] for v in (numbers.loc, numbers.fp, numbers.fn))
+        # fp is 1 - precision: fp / (1 - fp) false positives for every object that is found.
         found = objects * (1 - fn)
         wrong = np.where(found > 0, found * fp / (1 - np.where(found > 0, fp, 0)), 0.0)
         total = objects + wrong

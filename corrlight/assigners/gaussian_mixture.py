@@ -42,6 +42,7 @@ def two_gaussians(
     high = values.masked_fill(~present, -torch.inf).amax(1)
     means = torch.stack([low, high], 1)  # (S, 2)
     variances, weights = torch.ones_like(means), torch.full_like(means, 0.5)
+    # scikit-learn's, which the published code calls: an empty component divides by no 0.
     tiny = 10 * torch.finfo(values.dtype).eps
 
     bound = values.new_full((len(values),), -torch.inf)
@@ -54,6 +55,7 @@ def two_gaussians(
         new_means = (share * values[..., None]).sum(1) / total
         deviations = (values[..., None] - new_means[:, None]) ** 2
         new_variances = (share * deviations).sum(1) / total + min_variance
+        # Rows that have stopped stay as they are: each is fitted as if it were alone.
         update = active[:, None]
         means = torch.where(update, new_means, means)
         variances = torch.where(update, new_variances, variances)

@@ -171,6 +171,7 @@ class Records:
             (no_number, f"a number as {key} of"),
             (not_finite, f"a finite {key} in"),
         ):
+            # Backwards, so that of several faults of a box the first one stays.
             owner = {int(places[k // 4]): flat[k] for k in np.flatnonzero(wrong)[::-1].tolist()}
             self.fault(
                 *("box_number", sorted(owner), expected),

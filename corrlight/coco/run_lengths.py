@@ -42,6 +42,7 @@ def broken_encodings(counts: Sequence[bytes | str], num_pixels: Array) -> Array:
     first_of_count = np.flatnonzero(np.diff(number, prepend=-1))
     place = np.arange(len(data)) - first_of_count[number]
     broken[mask[place > 6]] = True
+    # Clipped: what is longer is broken already, and a shift beyond 64 bits is undefined.
     values = np.add.reduceat((data & 0x1F) << (5 * place.clip(max=6)), first_of_count)
     last_place = np.flatnonzero(last)
     negative = (data[last_place] & 0x10) > 0

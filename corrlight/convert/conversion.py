@@ -172,6 +172,7 @@ def _convert_detector(
         )
     config = compose_detector(detector, overrides)
     given = any(o.startswith("data.num_classes=") for o in overrides) and config.data.num_classes
+    # Tensors that list classes are those whose shape follows their number.
     few, more = (expected_detector(config, n) for n in (3, 4))
     rows = class_rows(few.shapes, more.shapes)
     state, unmatched = _our_names(source, few)
@@ -192,6 +193,7 @@ def _convert_detector(
     kept = {k: v for k, v in state.items() if k in expected.shapes}
     dropped = [k for k in state if k not in kept and k.endswith(_COUNTER)]
     unmatched += [k for k in state if k not in kept and not k.endswith(_COUNTER)]
+    # Frozen normalisation writes no counters of batches; a plain one of ours expects them.
     for name in expected.shapes.keys() - kept.keys():
         if name.endswith(_COUNTER):
             kept[name] = torch.zeros((), dtype=torch.int64)

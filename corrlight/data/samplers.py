@@ -88,6 +88,7 @@ class TrainBatchSampler(Sampler[list[SampleKey]]):
             order = rng.permutation(group)
             for start in range(0, len(order), self.batch_size):
                 batch = order[start : start + self.batch_size]
+                # A group may have fewer images than are missing; resize() repeats them.
                 missing = -len(batch) % self.world_size
                 batches.append(np.concatenate([batch, np.resize(order, missing)]))
         if len(self._groups) == 1:

@@ -59,6 +59,7 @@ def class_rows(few: Mapping[str, Shape], more: Mapping[str, Shape]) -> dict[str,
                 f"Expected the classes along the first axis of '{name}', but its shape is "
                 f"{[*shape]} for 3 classes and {[*(other or ())]} for 4."
             )
+        # One class more is one row more in every repetition.
         repeats = other[0] - shape[0]
         found[name] = ClassRows(repeats, shape[0] // repeats - 3)
     return found

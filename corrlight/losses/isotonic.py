@@ -74,11 +74,15 @@ def _merge(left: Tensor, right: Tensor) -> Tensor:
     left_height = left_height - left_height[:, -1:]  # (K, h + 1) at positions -h..0
     right_height = torch.nn.functional.pad(right.cumsum(1), (1, 0))  # (K, h + 1) at 0..h
 
+    # For each of the left's slopes: how far the line of that slope under the left minorant runs
+    # above the one under the right at the common end. With the slope the first rises there and the
+    # second falls, so the sign changes once: counting finds the tangent's end, without a loop.
     touch = torch.searchsorted(right, left)  # where a line of the left's slope touches the right
     gap = (left_height[:, :-1] - left * (steps[:-1] - h)) - (
         right_height.gather(1, touch) - left * touch
     )
     a = (gap < 0).sum(1, keepdim=True)
+    # The same with the sides exchanged, for the tangent's other end.
     touch = torch.searchsorted(left, right)
     gap = (left_height.gather(1, touch) - right * (touch - h)) - (
         right_height[:, :-1] - right * steps[:-1]
@@ -88,7 +92,7 @@ def _merge(left: Tensor, right: Tensor) -> Tensor:
     # Two that fit already touch along a range of slopes, where the gaps are 0 up to rounding.
     fits = left[:, -1:] <= right[:, :1]
     a, b = torch.where(fits, h, a), torch.where(fits, 0, b)
-    length = b - a + h  # (K, 1)
+    length = b - a + h  # (K, 1); 0 of two that fit, whose tangent is not used
     tangent = (right_height.gather(1, b) - left_height.gather(1, a)) / length.clamp(min=1)
     left = torch.where(steps[:-1] >= a, tangent, left)
     right = torch.where(steps[:-1] < b, tangent, right)

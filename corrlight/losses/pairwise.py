@@ -49,6 +49,8 @@ class PairSums:
     def __init__(self, a: Tensor, b: Tensor, delta: float) -> None:
         self.a, self.b, self.delta = a, b, delta
         if delta > 0:
+            # H is a ramp that begins at a - delta less one that begins at a + delta, over 2 delta:
+            # sums of H are read off at these kinks, however many b there are.
             # Stable: for equal kinks it does not matter which comes first.
             self.kinks, order = torch.cat([a - delta, a + delta]).sort()
             place = torch.empty_like(order)
@@ -59,6 +61,7 @@ class PairSums:
         # Bin m holds what lies in [kinks[m - 1], kinks[m]); bin 0 lies below all.
         self.bin = _bins(self.kinks, b)
         self.left = (self.bin - 1).clamp_(min=0)
+        # From the kink below: differences of sums of the scores themselves would cancel.
         self.offset = b - self.kinks.index_select(0, self.left)
 
     def over_b(self, weights: Tensor | None = None) -> Tensor:
@@ -85,6 +88,7 @@ class PairSums:
         zero = weights.new_zeros(1)
         if self.delta == 0:
             return torch.cat([zero, weights.cumsum(0)]).index_select(0, self.bin)
+        # As a function of b the sum is linear between kinks.
         slope_change = torch.empty_like(self.kinks)
         slope_change[self.low] = weights / (2 * self.delta)
         slope_change[self.high] = -weights / (2 * self.delta)

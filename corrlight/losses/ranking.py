@@ -208,6 +208,7 @@ class _APLoss(torch.autograd.Function):
         ranks = examples.ranks_with_self()
         rank = ranks + examples.false_positives
         precision = ranks / rank
+        # Ascending scores: whatever came before does not score higher.
         best = precision.cummax(0).values
         # What i shares out, (1 - best), per unit of H.
         share = _ratio(1 - best, examples.false_positives, examples.false_positives > 0)
@@ -240,7 +241,7 @@ class _ALRPLoss(torch.autograd.Function):
         ranks = examples.ranks_with_self()
         rank = ranks + false_positives
         mine = errors.detach()[examples.order].double()  # ascending by score
-        own = 1.0 if delta == 0 else 0.5
+        own = 1.0 if delta == 0 else 0.5  # H of i with itself
         above = (examples.among_positives.over_b(mine) - own * mine).clamp(min=0)
         counts = false_positives > _LEAST_FP_ALRP
         handed = torch.where(counts, (above + false_positives) / rank, 0)
@@ -317,6 +318,7 @@ def _sorting(examples: _Examples, ranks: Tensor) -> tuple[Tensor, Tensor]:
     """
     scores, targets, delta = examples.scores, examples.targets, examples.delta
     count = examples.count
+    # One product gives both the errors and the number of those above.
     weights = torch.stack([1 - targets, torch.ones_like(targets)], 1)  # (P, 2)
     scaled = scores / (2 * delta) if delta > 0 else scores
     errors, gradient = torch.empty_like(scores), torch.zeros_like(scores)
@@ -330,11 +332,14 @@ def _sorting(examples: _Examples, ranks: Tensor) -> tuple[Tensor, Tensor]:
             h = (scaled[None, columns] - (scaled[rows, None] - 0.5)).clamp_(0, 1)
         else:
             h = smoothed_step(scores[None, columns] - scores[rows, None], delta)
+        # i itself is among them, so that there always is one.
         better = targets[None, columns] >= targets[rows, None]
         h_better = h * better
+        # What stands above i, against what would if positives were sorted by target.
         current = (h @ weights[columns, 0]) / ranks[rows]
         target, num_better = (h_better @ weights[columns]).unbind(1)
         errors[rows] = current - target / num_better
+        # The error goes to those above that belong below, in proportion to H.
         h_worse = h.sub_(h_better)
         sums = h_worse.sum(1)
         counts = sums > _LEAST_FP

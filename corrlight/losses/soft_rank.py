@@ -232,12 +232,14 @@ class _TensorRows:
 
     def __init__(self, order: Tensor, fitted: Tensor, members: Tensor | None) -> None:
         self.order, self.members = order, members
+        # Members of a block share one bit pattern, so a change of value starts the next one.
         is_start = torch.ones_like(fitted, dtype=torch.bool)
         is_start[:, 1:] = fitted[:, 1:] != fitted[:, :-1]
         self.block = is_start.view(-1).cumsum(0) - 1  # (R n,)
         positions = torch.arange(fitted.numel(), device=fitted.device)
         # Every member writes the position of its block's start: the last start up to it.
         self.start = torch.where(is_start.view(-1), positions, 0).cummax(0).values
+        # A place for every block that there could be: only the device knows how many there are.
         ones = torch.ones_like(fitted).view(-1)
         self.sizes = torch.zeros_like(ones).index_add_(0, self.block, ones).clamp(min=1)
 
@@ -264,11 +266,13 @@ class _TensorRows:
             check_finite("values", values)
             raise _overflow(strength)
         steps = torch.arange(1, n + 1, device=t.device, dtype=t.dtype)
-        t = t.where(steps <= lengths, 0)
+        t = t.where(steps <= lengths, 0)  # the padding was infinite
         below = t - steps
         # Padding rises above every value, so it is never pooled with one.
         padding = below.amax(1, keepdim=True).abs() + steps
         rows = cls(order, isotonic_regression(below.where(steps <= lengths, padding)), members)
+        # v is the block's mean of t less that of 1, ..., n. Counted from the middle of the ranks,
+        # all terms of t - v are small, and so is what rounding costs.
         middle = (lengths + 1) / 2
         centred_steps = (steps - middle).expand(num_rows, n)
         ranks = rows._less_means(t) + rows._means(centred_steps.reshape(-1)).view(num_rows, n)

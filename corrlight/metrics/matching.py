@@ -199,6 +199,7 @@ def match(
     Returns:
         ``gt``, ``iou`` and ``ignored`` of :class:`Matches`.
     """
+    # The bound that pycocotools begins its search with.
     thresholds = np.minimum(IOU_THRESHOLDS, 1 - 1e-10)[:, None]
     num_thresholds, num_det = len(thresholds), len(det_cell)
     gt_of = np.full((num_thresholds, num_det), -1, dtype=np.int32)
@@ -215,6 +216,8 @@ def match(
     )
     round_of_det = np.zeros(num_det, dtype=np.int64)
     round_of_det[candidates] = number
+    # From the last key on: objects that count before ignored ones, then the highest IoU, and of
+    # equal ones the last object, which is where pycocotools' loop ends.
     order = np.lexsort(
         (
             -pairs.gt,
@@ -228,6 +231,7 @@ def match(
     rounds = np.flatnonzero(np.diff(round_of_det[detection], prepend=-1, append=num_det + 1))
     for start, stop in pairwise(rounds.tolist()):
         d, g, x = detection[start:stop], gt[start:stop], iou[start:stop]
+        # One detection a cell: no two of a round can want the same object.
         free = (x >= thresholds) & ~taken[:, g]
         first_pair = np.flatnonzero(np.diff(d, prepend=-1))
         index = np.where(free, np.arange(stop - start), stop - start)
@@ -236,7 +240,7 @@ def match(
         pair = chosen[t, column]
         gt_of[t, d[pair]] = g[pair]
         iou_of[t, d[pair]] = x[pair]
-        taken[t, g[pair]] = ~crowd[g[pair]]
+        taken[t, g[pair]] = ~crowd[g[pair]]  # crowds stay free
     matched = gt_of >= 0
     # Without any object there is nothing to index; no detection is matched then.
     ignored = gt_ignored[gt_of] if len(gt_ignored) else np.zeros_like(matched)

@@ -112,10 +112,12 @@ class _ConvNorm(torch.autograd.Function):
             )
             if of_weight is not None:
                 if wants_gamma:
+                    # By way of the scaled weights: the output before the scale was never made.
                     rows = (t.permute(0, 2, 3, 1).flatten(1) for t in (of_weight, weight))
                     of_scale = torch.linalg.vecdot(*rows)
                 of_weight *= scale[:, None, None, None]
         of_gamma = None
+        # The scale moves the shift as well, beta - mean * scale.
         if of_scale is not None and of_shift is not None:
             of_gamma = (of_scale - of_shift * mean) * inverse_std
         return of_x, of_weight, of_gamma, of_shift if wants_beta else None, *[None] * 4

@@ -131,6 +131,7 @@ def _chunks(grids: Sequence[tuple[int, int]], batch: int) -> Iterator[list[_Rows
         for level, (height, width) in enumerate(grids):
             start = 0
             while start < height:
+                # Whole rows: a chunk is then a few strided copies. Small levels share one.
                 stop = min(height, start + max(room // width, 1))
                 chunk.append(_Rows(level, image, start, stop, width))
                 room -= chunk[-1].num_tiles
@@ -172,6 +173,7 @@ def _spectrum(
     tiles = _scratch("a", 6, 6, num, channels)
     offset = 0
     for r in chunk:
+        # All overlapping tiles as one view, so that the gathering is a single copy.
         source = padded[r.level]
         image, row, column, _ = source.stride()
         shape = (6, 6, r.stop - r.start, r.width, channels)
@@ -208,6 +210,7 @@ def convolve(
     spectra: list[Tensor] = []
     padded = _padded(maps)
     grids = [_grid(m) for m in maps]
+    # Rows and columns are those of the map already, split into tile and place in it.
     results = [maps[0].new_empty(batch, h, 4, w, 4, num_out) for h, w in grids]
     for chunk in _chunks(grids, batch):
         num = sum(r.num_tiles for r in chunk)
@@ -257,6 +260,7 @@ def convolve_backward(
     Returns:
         ``(K, C, 3, 3)``, and one ``(B, C, H_l, W_l)`` a level.
     """
+    # The forward pass is linear: its matrices, transposed, in the opposite order.
     num_out, num_in = transformed.shape[1:]
     batch = gradients[0].shape[0]
     grids = [_grid(g) for g in gradients]

@@ -116,6 +116,8 @@ def fast_nms(
     width = int(counts.max().clamp(max=topk_per_class)) if len(counts) else 0
     table = boxes.new_zeros(len(counts), width, 4)  # one row a class, padded with empty boxes
     table[class_idx, rank] = boxes[order]
+    # Above the diagonal a column has the better ones alone: its maximum decides, whether they are
+    # kept themselves or not.
     ious = _pairwise_iou(table).triu_(1)  # (classes, better, worse)
     worst = ious.amax(1)[class_idx, rank] if width else scores[order]
     kept = order[worst <= nms_thresh]

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from corrlight.config.compose import compose_config, to_container
-from corrlight.engine.checkpoint import AtomicCheckpointIO
+from corrlight.engine.checkpoint import AtomicCheckpointIO, load_checkpoint
 from corrlight.engine.prepare import prepare
 from corrlight.engine.test import _test_folder, run_test
 from corrlight.metrics.raw.dump import RawDump
@@ -43,6 +43,8 @@ def test_measures_are_pycocotools_and_everything_is_written(own, trained):
     run = prepare(compose_config([*own, "mode=test", f"ckpt={trained}", "dump_raw=true"]))
     torch.nn.init.normal_(run.module.detector.classifier.weight)  # it is loaded, not kept
     metrics = run_test(run, trained.last_checkpoint)
+    saved = load_checkpoint(trained.last_checkpoint)["state_dict"]
+    assert all(torch.equal(saved[k], v) for k, v in run.module.state_dict().items())
     folder = trained.path / "test"
     written = json.loads((folder / "metrics.json").read_text())
     assert {**metrics, "checkpoint": "last.ckpt"} == written

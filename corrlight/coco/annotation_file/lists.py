@@ -102,6 +102,7 @@ class RecordList:
     def repeated(self) -> Array:
         """Return the rows whose id an earlier one has, ascending."""
         ids, rows = self.ids, np.flatnonzero(self.good)
+        # Stable, so that the first record of an id is never among them.
         order = rows[np.argsort(ids[rows], kind="stable")]
         again: Array = np.sort(order[1:][ids[order[1:]] == ids[order[:-1]]])
         return again

@@ -85,6 +85,7 @@ def average_ranks(values: npt.ArrayLike, groups: npt.ArrayLike) -> Array:
     length = np.diff(first, append=len(v))
     group_first = np.flatnonzero(np.r_[np.ones(min(1, len(v)), bool), changes])
     offset = np.repeat(group_first, np.diff(group_first, append=len(v)))
+    # Equal values share the mean of the places first + 1, ..., first + length.
     ranks = np.empty(len(v))
     ranks[order] = np.repeat(first + (length + 1) / 2, length) - offset
     return ranks

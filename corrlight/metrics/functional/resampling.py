@@ -187,6 +187,8 @@ def _one_class(cuts: _Class, weights: Array) -> tuple[float, ...]:
         return 0.0, 0.0, 0.0, 1.0, np.nan, np.nan, 1.0
     weight = weights[cuts.cut_images]
     tp = np.cumsum(cuts.true * weight, axis=1)  # (T, U), integers
+    # Detections that count up to each cut: most at every threshold alike, so that one sum serves
+    # all; those that some thresholds ignore are added.
     total = np.concatenate([[0], np.cumsum(weights[cuts.kept_images])])[cuts.kept_before]
     total = np.broadcast_to(total, tp.shape)
     if len(cuts.mixed_images):
@@ -202,6 +204,7 @@ def _one_class(cuts: _Class, weights: Array) -> tuple[float, ...]:
     if found[-1] == 0:
         errors: tuple[float, ...] = (1.0, np.nan, np.nan, 1.0)
     else:
+        # Before the first true positive that is drawn LRP is 1, no less than behind it.
         lrp = np.where(found > 0, (loc / (1 - _TAU) + fp + fn) / (found + fp + fn), np.inf)
         best = int(np.argmin(lrp))
         errors = (
@@ -216,8 +219,9 @@ def _one_class(cuts: _Class, weights: Array) -> tuple[float, ...]:
 
 def _interpolated(tp: Array, total: Array, num_gt: int) -> Array:
     """Return ``(T, R)`` interpolated precision from counts at the cuts."""
-    precision = tp / (total + np.spacing(1))
+    precision = tp / (total + np.spacing(1))  # as pycocotools divides
     envelope = np.maximum.accumulate(precision[:, ::-1], axis=1)[:, ::-1]
+    # A recall that is not reached finds the 0 behind the last cut.
     envelope = np.concatenate([envelope, np.zeros((len(tp), 1))], axis=1)
     # True positives that reach each recall, in the very arithmetic tp / num_gt >= recall.
     need = np.ceil(RECALL_THRESHOLDS * num_gt)

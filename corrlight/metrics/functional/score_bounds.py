@@ -115,6 +115,8 @@ def reranked_scores(
             f"Expected `direction` to be one of {get_args(Direction)}, but got {direction!r}."
         )
     scores, ious, groups = np.asarray(scores), np.asarray(ious), np.asarray(groups)
+    # The k-th score of a group goes to its k-th IoU; scores break ties, so that equal IoUs keep
+    # their order.
     by_score = np.lexsort((scores, groups))
     by_iou = np.lexsort((scores, ious if direction == "upper" else -ious, groups))
     result = np.empty_like(scores)
