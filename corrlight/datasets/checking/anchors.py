@@ -19,6 +19,8 @@ __all__ = ["anchor_problem", "detector_anchors"]
 
 # Share of the objects from which it is a warning, as at the start of a training.
 _UNFIT = 0.2
+# Objects, evenly spaced, from which the shares of larger sets are taken.
+_MOST_OBJECTS = 100_000
 _KEYS = ("strides", "anchor_scale", "anchor_sizes", "scales_per_octave", "ratios")
 
 
@@ -64,6 +66,8 @@ def anchor_problem(
     """
     anchors = detector_anchors(detector)
     sizes = input_object_sizes(table, side)
+    num_objects = len(sizes)
+    sizes = sizes[:: -(-len(sizes) // _MOST_OBJECTS) or 1]
     fit = None if anchors is None else anchor_fit(sizes, *anchors)
     if anchors is None or fit is None or fit.unfit is None:
         return None
@@ -78,7 +82,7 @@ def anchor_problem(
         kind="unfit_anchors",
         level="warning" if fit.unfit >= _UNFIT else "note",
         where=where,
-        count=round(fit.unfit * fit.num_objects),
+        count=round(fit.unfit * num_objects),
         text=text,
         way_out=f"detector.net.anchor_scale=auto (yolact: anchor_sizes=auto) leaves {after:.0%}."
         if factor != 1
