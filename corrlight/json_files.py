@@ -143,7 +143,7 @@ def iterate_lists(
         return
     try:
         yield from _lists(text, at, names)
-    except (_BrokenError, StopIteration, ValueError, RecursionError) as error:
+    except (_BrokenError, ValueError, RecursionError) as error:
         read_json(path, kind)  # says where
         raise _no_json(path, str(error)) from None
 
@@ -153,7 +153,15 @@ class _BrokenError(Exception):
 
 
 def _lists(text: str, at: int, names: Collection[str]) -> Iterator[tuple[str | None, int, Any]]:
-    scan = json.JSONDecoder().scan_once  # type: ignore[attr-defined]
+    scan_once = json.JSONDecoder().scan_once  # type: ignore[attr-defined]
+
+    def scan(text: str, at: int) -> tuple[Any, int]:
+        try:
+            result: tuple[Any, int] = scan_once(text, at)
+        except StopIteration:  # In a generator it would become an error of ours.
+            raise _BrokenError("it is cut off or no JSON") from None
+        return result
+
     seen: set[str] = set()
     at = _skip(text, at + 1)
     closed = text[at : at + 1] == "}"

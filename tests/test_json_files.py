@@ -3,7 +3,13 @@ import json
 
 import pytest
 
-from corrlight.json_files import JsonFileError, iterate_list, paused_collector, read_json
+from corrlight.json_files import (
+    JsonFileError,
+    iterate_list,
+    iterate_lists,
+    paused_collector,
+    read_json,
+)
 
 
 @pytest.mark.parametrize(
@@ -62,3 +68,14 @@ def test_the_collector_comes_back_as_it_was():
         assert not gc.isenabled()
     finally:
         gc.enable()
+
+
+@pytest.mark.parametrize(
+    "text", ["{", '{"a"', '{"a":', '{"a": [', '{"a": [1,', '{"b": ', "{]", "{'a': 1}"]
+)
+def test_objects_that_are_cut_off_are_an_error_of_one_line(tmp_path, text):
+    path = tmp_path / "a.json"
+    path.write_text(text)
+    with pytest.raises(JsonFileError, match="to be a JSON file") as error:
+        list(iterate_lists(path, "JSON file", ("a",)))
+    assert "\n" not in str(error.value)

@@ -131,7 +131,9 @@ def _categories(
                 ledger.drop("objects of other classes (--classes)", annotation.where)
         picture.annotations = [a for a in picture.annotations if a.label in order]
     if not order:
-        raise ValueError("Expected objects, but there are none, and no names of classes.")
+        reasons = [f"{t.count:,} {reason} ({t.first})" for reason, t in ledger.left_out.items()]
+        gone = f" Left out: {'; '.join(reasons)}." if reasons else ""
+        raise ValueError(f"Expected objects, but there are none, and no names of classes.{gone}")
     records: dict[str, dict[str, Any]] = {}
     for content in reversed(contents):
         records |= content.categories

@@ -161,6 +161,8 @@ def _import(options: argparse.Namespace) -> None:
             for picture in content.pictures:
                 picture.splits = frozenset([split])
         contents.append(content)
+    if not options.skip_broken:
+        _check_problems(ledger, False)  # Before what follows from them: no objects, no classes.
     read = _counted(p for content in contents for p in content.pictures)
     dataset = assemble(
         contents,

@@ -19,6 +19,8 @@ __all__ = ["anchor_problem", "detector_anchors"]
 
 # Share of the objects from which it is a warning, as at the start of a training.
 _UNFIT = 0.2
+# Objects, evenly spaced, from which the shares of larger sets are taken.
+_MOST_OBJECTS = 100_000
 _KEYS = ("strides", "anchor_scale", "anchor_sizes", "scales_per_octave", "ratios")
 
 
@@ -37,8 +39,10 @@ def detector_anchors(detector: str) -> tuple[Array, Array] | None:
     if "strides" not in net or not {"anchor_scale", "anchor_sizes"} & set(net):
         from hydra.utils import get_class  # imports torch
 
-        arguments = inspect.signature(get_class(net["_target_"])).parameters
-        defaults = {key: arguments[key].default for key in _KEYS if key in arguments}
+        defaults = {}
+        for base in reversed(get_class(net["_target_"]).__mro__):  # some pass them on by name
+            arguments = inspect.signature(base.__init__).parameters
+            defaults |= {key: arguments[key].default for key in _KEYS if key in arguments}
         net = {**defaults, **net}
     strides, edges = net.get("strides"), net.get("anchor_sizes")
     if not strides or not (edges or net.get("anchor_scale")):
@@ -62,6 +66,8 @@ def anchor_problem(
     """
     anchors = detector_anchors(detector)
     sizes = input_object_sizes(table, side)
+    num_objects = len(sizes)
+    sizes = sizes[:: -(-len(sizes) // _MOST_OBJECTS) or 1]
     fit = None if anchors is None else anchor_fit(sizes, *anchors)
     if anchors is None or fit is None or fit.unfit is None:
         return None
@@ -76,7 +82,7 @@ def anchor_problem(
         kind="unfit_anchors",
         level="warning" if fit.unfit >= _UNFIT else "note",
         where=where,
-        count=round(fit.unfit * fit.num_objects),
+        count=round(fit.unfit * num_objects),
         text=text,
         way_out=f"detector.net.anchor_scale=auto (yolact: anchor_sizes=auto) leaves {after:.0%}."
         if factor != 1

@@ -32,6 +32,11 @@ def test_a_detector_without_anchors_has_no_problem():
 
 
 def test_small_objects_are_a_warning_and_large_ones_are_not():
-    table = annotation_table(content(1, 4))
-    assert anchor_problem(table, "atss_small", None, "train").level == "warning"
+    data = content(1, 4)
+    for record in data["annotations"]:
+        record["bbox"] = [4, 6, 16, 16]
+    table = annotation_table(data)
+    small = anchor_problem(table, "atss_small", None, "train")
+    assert (small.level, small.count) == ("warning", 12)
+    assert "leaves 0%" in small.way_out
     assert anchor_problem(table, "atss_small", 128, "train").level == "note"
