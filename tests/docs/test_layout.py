@@ -19,7 +19,7 @@ _DECLARATIONS = {
 # become shorter.
 _ELSEWHERE = {
     *(f"analysis/{n}.py" for n in (
-        "comparison", "intervals", "output", "report", "results_file", "tables",
+        "comparison", "output", "report", "results_file", "tables",
     )),
     *(f"coco/annotation_file/{n}.py" for n in (
         "annotations", "boxes", "categories", "images", "lists", "table",
