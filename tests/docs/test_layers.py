@@ -15,6 +15,7 @@ LAYERS = (
         "class_order",
         "distributed",
         "json_files",
+        "json_pieces",
         "needs",
         "image_size",
         "optim",
