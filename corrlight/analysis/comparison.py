@@ -85,7 +85,7 @@ class Comparison:
     @property
     def prefixes(self) -> list[str]:
         """Empty for boxes, and "mask_" if all files have masks."""
-        return [p for p in ("", "mask_") if all(p in a.figures for a in self.analyses)]
+        return [p for p in ("", "mask_") if all(p in a.prefixes for a in self.analyses)]
 
     def content(self) -> dict[str, Any]:
         """Return the content of ``metrics.json``.

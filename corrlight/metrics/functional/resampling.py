@@ -13,17 +13,17 @@ import numpy as np
 import numpy.typing as npt
 
 from corrlight.coco.types import Array
+from corrlight.metrics.class_cuts import precision_at_recalls
 from corrlight.metrics.evaluation import Evaluation
 from corrlight.metrics.functional.coco_evaluate import threshold_index
 from corrlight.metrics.functional.grouped_correlation import grouped_correlation
 from corrlight.metrics.functional.image_correlation import image_correlation
-from corrlight.metrics.matching import AREA_RANGES, IOU_THRESHOLDS, RECALL_THRESHOLDS, Matches
+from corrlight.metrics.matching import AREA_RANGES, Matches
 
 __all__ = ["ResampledMeasures", "bootstrap_weights", "interval"]
 
 _AT50, _AT75 = threshold_index(0.5), threshold_index(0.75)
 _TAU = 0.5
-_ROW = np.arange(len(IOU_THRESHOLDS))[:, None]
 
 
 def bootstrap_weights(num_images: int, rng: np.random.Generator) -> Array:
@@ -91,12 +91,13 @@ class ResampledMeasures:
         gt = evaluation.ground_truth
         self._areas = {area: _classes(evaluation, area) for area in AREA_RANGES}
         matches = evaluation.matches()
-        true = np.flatnonzero(matches.true_positive[0])
+        columns = np.flatnonzero(matches.column_true[0])
+        true = matches.rows[columns]
         images = evaluation.results.image_idx[evaluation.order[evaluation.counted]]
         self._true = {
             "images": images[true],
             "scores": evaluation.scores[true],
-            "ious": matches.iou[0, true],
+            "ious": matches.column_iou[0, columns],
             "labels": evaluation.labels[true],
         }
         self._num_classes = gt.num_classes
@@ -193,7 +194,7 @@ def _one_class(cuts: _Class, weights: Array) -> tuple[float, ...]:
         mixed = np.cumsum(cuts.mixed_counts * weights[cuts.mixed_images], axis=1)
         mixed = np.concatenate([np.zeros((len(tp), 1), mixed.dtype), mixed], axis=1)
         total = total + mixed[:, cuts.mixed_before]
-    precision = _interpolated(tp, total, num_gt)
+    precision = precision_at_recalls(tp, total, num_gt)
     by_threshold = precision.mean(1)
     fp = (total[_AT50] - tp[_AT50]).astype(np.float64)
     found = tp[_AT50]
@@ -212,20 +213,3 @@ def _one_class(cuts: _Class, weights: Array) -> tuple[float, ...]:
         )
     at50, at75 = float(by_threshold[_AT50]), float(by_threshold[_AT75])
     return float(by_threshold.mean()), at50, at75, *errors
-
-
-def _interpolated(tp: Array, total: Array, num_gt: int) -> Array:
-    """Return ``(T, R)`` interpolated precision from counts at the cuts."""
-    precision = tp / (total + np.spacing(1))
-    envelope = np.maximum.accumulate(precision[:, ::-1], axis=1)[:, ::-1]
-    envelope = np.concatenate([envelope, np.zeros((len(tp), 1))], axis=1)
-    # True positives that reach each recall, in the very arithmetic tp / num_gt >= recall.
-    need = np.ceil(RECALL_THRESHOLDS * num_gt)
-    need -= (need - 1) / num_gt >= RECALL_THRESHOLDS
-    need += need / num_gt < RECALL_THRESHOLDS
-    # One search for all thresholds: every row has a range of its own.
-    step = 2 * num_gt + 2
-    at = np.searchsorted((tp + step * _ROW).ravel(), (need + step * _ROW).ravel())
-    at = at.reshape(len(tp), -1) - tp.shape[1] * _ROW
-    found: Array = np.take_along_axis(envelope, np.minimum(at, tp.shape[1]), axis=1)
-    return found
