@@ -17,8 +17,8 @@ from corrlight.coco.detections import (
     typed_detections,
 )
 from corrlight.coco.ground_truth import GroundTruth
+from corrlight.coco.json_pieces import list_pieces
 from corrlight.coco.types import Array, ImageRecord, Rle
-from corrlight.json_pieces import list_pieces
 
 __all__ = ["PositiveTable", "Results", "check_record"]
 

@@ -14,7 +14,6 @@ from pycocotools import mask as mask_utils
 from corrlight.coco.ground_truth import GroundTruth
 from corrlight.coco.results import PositiveTable, Results
 from corrlight.coco.types import Array, ImageRecord, Rle
-from corrlight.metrics.class_cuts import ClassCuts, class_cuts
 from corrlight.metrics.matching import (
     AREA_RANGES,
     MAX_DETECTIONS,
@@ -26,7 +25,8 @@ from corrlight.metrics.matching import (
     mask_pairs,
     match,
 )
-from corrlight.metrics.ordering import descending_ranks, order_by
+from corrlight.metrics.ranking.class_cuts import ClassCuts, class_cuts
+from corrlight.metrics.ranking.ordering import descending_ranks, order_by
 
 __all__ = ["Evaluation"]
 

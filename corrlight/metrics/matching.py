@@ -24,7 +24,7 @@ from pycocotools import mask as mask_utils
 
 from corrlight.coco.findings import MaskError
 from corrlight.coco.types import Array, Rle
-from corrlight.metrics.ordering import descending_ranks, order_by
+from corrlight.metrics.ranking.ordering import descending_ranks, order_by
 
 __all__ = [
     "AREA_RANGES",

@@ -45,7 +45,7 @@ def outcome(read):
 @pytest.mark.parametrize("size", [1, 100, 1 << 18])
 @pytest.mark.parametrize("odd", ODD, ids=str)
 def test_detections(tmp_path, monkeypatch, odd, size):
-    monkeypatch.setattr("corrlight.json_pieces._SIZE", size)
+    monkeypatch.setattr("corrlight.coco.json_pieces._SIZE", size)
     content = [d | (odd if i == len(DT) // 2 else {}) for i, d in enumerate(DT)]
     file = tmp_path / "dt.json"
     file.write_text(json.dumps(content))
@@ -73,7 +73,7 @@ def test_good_detections_need_no_plain_objects(tmp_path, monkeypatch):
     ids=str,
 )
 def test_annotations(tmp_path, monkeypatch, odd, size):
-    monkeypatch.setattr("corrlight.json_pieces._SIZE", size)
+    monkeypatch.setattr("corrlight.coco.json_pieces._SIZE", size)
     number = len(GT["annotations"]) // 2
     rows = [a | (odd if i == number else {}) for i, a in enumerate(GT["annotations"])]
     content = {**GT, "annotations": rows}

@@ -15,7 +15,6 @@ LAYERS = (
         "class_order",
         "distributed",
         "json_files",
-        "json_pieces",
         "needs",
         "image_size",
         "optim",

@@ -19,9 +19,9 @@ from corrlight.coco.annotation_file.boxes import check_boxes, check_repeated
 from corrlight.coco.annotation_file.categories import CategoryList
 from corrlight.coco.annotation_file.images import ImageList
 from corrlight.coco.findings import Findings
+from corrlight.coco.json_pieces import Piece, object_pieces
 from corrlight.coco.types import Array
 from corrlight.json_files import paused_collector
-from corrlight.json_pieces import Piece, object_pieces
 
 __all__ = ["AnnotationTable", "annotation_table", "read_annotations"]
 

@@ -8,9 +8,9 @@ import numpy as np
 
 from corrlight.coco.types import Array
 from corrlight.metrics.base import mean_or_none
-from corrlight.metrics.class_cuts import ClassCuts, precision_at_recalls
 from corrlight.metrics.evaluation import Evaluation
 from corrlight.metrics.matching import AREA_RANGES, IOU_THRESHOLDS, RECALL_THRESHOLDS
+from corrlight.metrics.ranking.class_cuts import ClassCuts, precision_at_recalls
 
 __all__ = [
     "CocoNumbers",

@@ -13,12 +13,12 @@ import numpy as np
 import numpy.typing as npt
 
 from corrlight.coco.types import Array
-from corrlight.metrics.class_cuts import precision_at_recalls
 from corrlight.metrics.evaluation import Evaluation
 from corrlight.metrics.functional.coco_evaluate import threshold_index
 from corrlight.metrics.functional.grouped_correlation import grouped_correlation
 from corrlight.metrics.functional.image_correlation import image_correlation
 from corrlight.metrics.matching import AREA_RANGES, Matches
+from corrlight.metrics.ranking.class_cuts import precision_at_recalls
 
 __all__ = ["ResampledMeasures", "bootstrap_weights", "interval"]
 

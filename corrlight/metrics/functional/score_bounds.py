@@ -10,10 +10,10 @@ import numpy.typing as npt
 
 from corrlight.coco.types import Array
 from corrlight.metrics.base import mean_or_none
-from corrlight.metrics.class_cuts import precision_at_recalls
 from corrlight.metrics.evaluation import Evaluation
 from corrlight.metrics.functional.coco_evaluate import threshold_index
 from corrlight.metrics.matching import IOU_THRESHOLDS, RECALL_THRESHOLDS
+from corrlight.metrics.ranking.class_cuts import precision_at_recalls
 
 __all__ = ["BoundNumbers", "Direction", "reranked_scores", "score_bounds"]
 

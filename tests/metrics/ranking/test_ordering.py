@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from corrlight.metrics.ordering import descending_ranks, order_by
+from corrlight.metrics.ranking.ordering import descending_ranks, order_by
 
 
 @pytest.mark.parametrize("size", [0, 1, 2, 500])

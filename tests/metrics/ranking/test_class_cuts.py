@@ -4,9 +4,9 @@ import numpy as np
 from hypothesis import HealthCheck, given, settings
 
 from corrlight.metrics import Evaluation
-from corrlight.metrics.class_cuts import precision_at_recalls
 from corrlight.metrics.functional import interpolated_precision, lrp_curve, olrp
 from corrlight.metrics.matching import AREA_RANGES
+from corrlight.metrics.ranking.class_cuts import precision_at_recalls
 from tests.metrics.coco_oracle import datasets
 
 

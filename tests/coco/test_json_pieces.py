@@ -8,8 +8,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from corrlight.coco.json_pieces import Piece, list_pieces, object_pieces
 from corrlight.json_files import JsonFileError, iterate_list, iterate_lists
-from corrlight.json_pieces import Piece, list_pieces, object_pieces
 
 
 class Thing(msgspec.Struct):
@@ -96,7 +96,7 @@ def same(a, b):
 @pytest.mark.parametrize("size", [1, 20, 1 << 18])
 @pytest.mark.parametrize("text", [*LISTS, *BROKEN])
 def test_lists_are_those_of_the_plain_reader(tmp_path, monkeypatch, text, size):
-    monkeypatch.setattr("corrlight.json_pieces._SIZE", size)
+    monkeypatch.setattr("corrlight.coco.json_pieces._SIZE", size)
     file = tmp_path / "list.json"
     file.write_text(text, encoding="utf-8")
     assert same(fast_list(file), plain_list(file))
@@ -118,7 +118,7 @@ OBJECTS = [
 @pytest.mark.parametrize("size", [1, 1 << 18])
 @pytest.mark.parametrize("text", OBJECTS)
 def test_lists_of_objects_are_those_of_the_plain_reader(tmp_path, monkeypatch, text, size):
-    monkeypatch.setattr("corrlight.json_pieces._SIZE", size)
+    monkeypatch.setattr("corrlight.coco.json_pieces._SIZE", size)
     file = tmp_path / "object.json"
     file.write_text(text, encoding="utf-8")
     assert same(fast_object(file, ("a", "b")), plain_object(file, ("a", "b")))
@@ -154,7 +154,9 @@ def test_changed_texts_are_read_alike(tmp_path, monkeypatch, data):
         at = data.draw(st.integers(0, max(len(text) - 1, 0)))
         cut = data.draw(st.integers(0, 2))
         text = text[:at] + data.draw(st.sampled_from(list('[]{},:"\\1-e.n}'))) + text[at + cut :]
-    monkeypatch.setattr("corrlight.json_pieces._SIZE", data.draw(st.sampled_from([1, 16, 1000])))
+    monkeypatch.setattr(
+        "corrlight.coco.json_pieces._SIZE", data.draw(st.sampled_from([1, 16, 1000]))
+    )
     file = tmp_path / "drawn.json"
     file.write_bytes(text.encode("utf-8", "surrogatepass"))
     assert same(fast_list(file), plain_list(file))
@@ -170,7 +172,7 @@ def test_what_is_passed_over_must_be_utf8(tmp_path, text):
 
 
 def test_progress_goes_up_to_the_end(tmp_path, monkeypatch):
-    monkeypatch.setattr("corrlight.json_pieces._SIZE", 8)
+    monkeypatch.setattr("corrlight.coco.json_pieces._SIZE", 8)
     file = tmp_path / "list.json"
     file.write_text(json.dumps([{"a": k} for k in range(20)] + [{"a": math.nan}] * 3))
     shares = []
