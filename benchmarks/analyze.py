@@ -1,7 +1,8 @@
-"""Speed and memory of ``corrlight analyze`` beside pycocotools, on a synthetic COCO-sized file.
+"""Speed and memory of ``corrlight analyze`` beside others, on a synthetic COCO-sized file.
 
     python benchmarks/analyze.py                   # all parts
-    python benchmarks/analyze.py --parts analyze   # analyze, pycocotools, beta_img, large
+    python benchmarks/analyze.py --parts analyze   # analyze, hotcoco, pycocotools, beta_img, large
+    python benchmarks/analyze.py --parts analyze hotcoco --repeats 9      # pip install hotcoco
 
 5,000 images, 80 classes, 36,000 objects and 500,000 detections, written to a temporary folder. Each
 command is a process of its own: its wall time, CPU time and peak memory include start-up, reading
@@ -11,6 +12,7 @@ and, for ours, figures and report.
 from __future__ import annotations
 
 import argparse
+import importlib.util
 import json
 import resource
 import statistics
@@ -33,6 +35,9 @@ run.evaluate()
 run.accumulate()
 run.summarize()
 """
+_HOTCOCO = _PYCOCOTOOLS.replace("pycocotools.cocoeval", "hotcoco").replace(
+    "pycocotools.coco", "hotcoco"
+)
 
 
 def write_files(folder: Path, num_detections: int = NUM_DETECTIONS) -> tuple[Path, Path]:
@@ -141,9 +146,11 @@ def image_correlation_seconds(num_positives: int = 300) -> float:
 
 def main() -> None:
     """Measure and print."""
-    parts = ("analyze", "pycocotools", "beta_img", "large")
+    parts = ["analyze", "hotcoco", "pycocotools", "beta_img", "large"]
+    if importlib.util.find_spec("hotcoco") is None:
+        parts.remove("hotcoco")
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--parts", nargs="+", choices=parts, default=list(parts))
+    parser.add_argument("--parts", nargs="+", choices=parts, default=parts)
     parser.add_argument("--repeats", type=int, default=1)
     parser.add_argument("--folder", type=Path, help="keep the files here and use them again")
     options = parser.parse_args()
@@ -155,20 +162,25 @@ def main() -> None:
             gt, dt = write_files(folder)
         print(f"{NUM_DETECTIONS:,} detections, {dt.stat().st_size / 1e6:.0f} MB")
         analyze = (sys.executable, "-m", "corrlight.cli", "analyze", "--gt", gt)
-        walls: dict[str, list[float]] = {"analyze": [], "pycocotools": []}
+        commands: dict[str, tuple[str | Path, ...]] = {
+            "analyze": (*analyze, "--dt", dt),
+            "hotcoco": (sys.executable, "-c", _HOTCOCO, gt, dt),
+            "pycocotools": (sys.executable, "-c", _PYCOCOTOOLS, gt, dt),
+        }
+        commands = {name: c for name, c in commands.items() if name in options.parts}
+        turns: dict[str, list[dict[str, float]]] = {name: [] for name in commands}
         for _ in range(options.repeats):
-            if "analyze" in options.parts:
-                found = run(*analyze, "--dt", dt, "--out", folder / "out")
-                walls["analyze"].append(found["wall"])
-                report("corrlight analyze --out", found)
-                report("corrlight analyze, numbers alone", run(*analyze, "--dt", dt))
-            if "pycocotools" in options.parts:
-                found = run(sys.executable, "-c", _PYCOCOTOOLS, gt, dt)
-                walls["pycocotools"].append(found["wall"])
-                report("pycocotools, boxes", found)
-        if all(walls.values()):
-            theirs, ours = (statistics.median(walls[k]) for k in ("pycocotools", "analyze"))
-            print(f"pycocotools / analyze --out: {theirs / ours:.1f}")
+            for name, command in commands.items():
+                turns[name].append(run(*command))
+                report(name, turns[name][-1])
+        if "analyze" in options.parts:
+            report("analyze --out", run(*analyze, "--dt", dt, "--out", folder / "out"))
+            for other in (name for name in commands if name != "analyze"):
+                for what in ("wall", "cpu", "gb"):
+                    ours, theirs = (
+                        statistics.median(t[what] for t in turns[n]) for n in ("analyze", other)
+                    )
+                    print(f"analyze / {other}, {what}: {ours / theirs:.3f}")
         if "beta_img" in options.parts:
             seconds = image_correlation_seconds()
             print(f"beta_img of {NUM_IMAGES:,} images with 300 positives: {seconds:.2f} s")

@@ -1,6 +1,6 @@
 """A full-size detector with random weights and random images, ready to train and to infer.
 
-80 classes, ResNet-50, images of 256x320 with five objects each, float32.
+80 classes, ResNet-50, images of 256x320 (unless another size is asked for) with five objects each.
 """
 
 from __future__ import annotations
@@ -36,6 +36,7 @@ class FullSize:
         corr: The auxiliary loss.
         batch_sizes: Numbers of images that iterations may ask for.
         options: Further options, to try the benchmark out on something smaller.
+        size: Height and width of the images.
 
     Attributes:
         module: The detection module.
@@ -48,9 +49,10 @@ class FullSize:
         corr: str,
         batch_sizes: Sequence[int] = (1,),
         options: Sequence[str] = (),
+        size: tuple[int, int] = SIZE,
     ) -> None:
         torch.manual_seed(0)
-        self.batches = {size: make_batch(size) for size in batch_sizes}
+        self.batches = {number: make_batch(number, size) for number in batch_sizes}
         overrides = [f"detector={detector}", f"corr={corr}"]
         overrides += ["backbone.weights=null", "data.num_classes=80", *options]
         self.module: DetectionModule = build_module(compose_config(overrides).config)
@@ -81,22 +83,25 @@ class FullSize:
         }
 
 
-def make_batch(num_images: int) -> Batch:
-    """Return random images that all have the same objects."""
-    masks = torch.zeros(len(BOXES), *SIZE, dtype=torch.bool)
-    for mask, box in zip(masks, BOXES, strict=True):
+def make_batch(num_images: int, size: tuple[int, int] = SIZE) -> Batch:
+    """Return random images that all have the same objects, which grow with the images."""
+    height, width = size
+    scale = torch.tensor([width / SIZE[1], height / SIZE[0]]).repeat(2)
+    boxes = torch.tensor(BOXES) * scale
+    masks = torch.zeros(len(BOXES), *size, dtype=torch.bool)
+    for mask, box in zip(masks, boxes.tolist(), strict=True):
         left, top, right, bottom = map(int, box)
         mask[top:bottom, left:right] = True
     targets = tuple(
         Targets(
-            boxes=torch.tensor(BOXES),
+            boxes=boxes,
             masks=masks,
             labels=torch.tensor(LABELS),
-            valid_size=SIZE,
-            padded_size=SIZE,
-            original_size=SIZE,
+            valid_size=size,
+            padded_size=size,
+            original_size=size,
             image_id=i,
         )
         for i in range(num_images)
     )
-    return Batch(images=torch.randn(num_images, 3, *SIZE), targets=targets)
+    return Batch(images=torch.randn(num_images, 3, *size), targets=targets)

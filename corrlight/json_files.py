@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import gc
 import json
 import math
@@ -11,13 +12,20 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 __all__ = [
+    "BrokenJsonError",
     "JsonFileError",
     "as_number",
     "iterate_list",
     "iterate_lists",
+    "list_members",
+    "no_json",
     "paused_collector",
+    "read_bytes",
     "read_json",
+    "rest_of_list",
 ]
 
 # Records that are parsed before they are handed on: enough to be fast, few enough to be small.
@@ -65,16 +73,21 @@ def read_json(path: str | Path, kind: str = "JSON file") -> Any:
     Raises:
         JsonFileError: If it cannot be read or parsed; NaN and infinity are accepted as numbers.
     """
-    text = _text(Path(path), kind)
+    data = read_bytes(path, kind)
     try:
-        return json.loads(text)
+        # What msgspec takes it reads as json does; what it refuses is left to json.
+        return msgspec.json.decode(data)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        pass
+    try:
+        return json.loads(data.decode())
     except RecursionError:
         reason = "it is nested too deeply"
     except json.JSONDecodeError as error:
         reason = f"{error.msg} in line {error.lineno}, column {error.colno}"
     except ValueError as error:  # a number of more digits than Python converts
         reason = str(error).partition(";")[0]
-    raise _no_json(path, reason)
+    raise no_json(path, reason)
 
 
 def iterate_list(
@@ -95,7 +108,7 @@ def iterate_list(
     Raises:
         JsonFileError: If the file cannot be read or parsed, or holds no list.
     """
-    text = _text(Path(path))
+    text = read_bytes(path).decode()
     at = _skip(text, 0)
     if text[at : at + 1] != "[":
         value = read_json(path)
@@ -103,17 +116,38 @@ def iterate_list(
         raise JsonFileError(
             f"Expected {path} to hold a list of {kind}s, but got {name}.", f"it holds {name}"
         )
+    yield from rest_of_list(path, text, at + 1, kind, 0, progress)
+
+
+def rest_of_list(
+    path: str | Path,
+    text: str,
+    at: int,
+    kind: str,
+    first: int,
+    progress: Callable[[float], None] | None = None,
+) -> Iterator[tuple[int, list[Any]]]:
+    """Yield the members of a file's list from a place on; see :func:`iterate_list`.
+
+    Args:
+        path: The file.
+        text: All of it.
+        at: Where a member begins, or the list ends if it is empty.
+        kind: What a member is called.
+        first: The number of that member.
+        progress: Called with the share of the file that has been parsed.
+    """
     try:
-        for first, piece, end in _members(text, at, kind):
+        for number, piece, end in list_members(text, at, kind, first):
             at = end
             if piece:
-                yield first, piece
+                yield number, piece
                 if progress is not None:
                     progress(at / len(text))
-    except _BrokenError as error:
-        raise _no_json(path, str(error)) from None
+    except BrokenJsonError as error:
+        raise no_json(path, str(error)) from None
     if text[at:].strip():
-        raise _no_json(path, "something follows the list")
+        raise no_json(path, "something follows the list")
 
 
 def iterate_lists(
@@ -136,50 +170,41 @@ def iterate_lists(
     Raises:
         JsonFileError: If the file cannot be read or parsed, or a key comes twice.
     """
-    text = _text(Path(path), kind)
+    text = read_bytes(path, kind).decode()
     at = _skip(text, 0)
     if text[at : at + 1] != "{":
         yield None, 0, read_json(path, kind)
         return
     try:
         yield from _lists(text, at, names)
-    except (_BrokenError, ValueError, RecursionError) as error:
+    except (BrokenJsonError, ValueError, RecursionError) as error:
         read_json(path, kind)  # says where
-        raise _no_json(path, str(error)) from None
+        raise no_json(path, str(error)) from None
 
 
-class _BrokenError(Exception):
-    """Text that is no JSON."""
+class BrokenJsonError(Exception):
+    """A text that is no JSON."""
 
 
 def _lists(text: str, at: int, names: Collection[str]) -> Iterator[tuple[str | None, int, Any]]:
-    scan_once = json.JSONDecoder().scan_once  # type: ignore[attr-defined]
-
-    def scan(text: str, at: int) -> tuple[Any, int]:
-        try:
-            result: tuple[Any, int] = scan_once(text, at)
-        except StopIteration:  # In a generator it would become an error of ours.
-            raise _BrokenError("it is cut off or no JSON") from None
-        return result
-
     seen: set[str] = set()
     at = _skip(text, at + 1)
     closed = text[at : at + 1] == "}"
     while not closed:
-        key, at = scan(text, at)
+        key, at = _scanned(text, at)
         colon = _COLON(text, at)
         if colon is None or not isinstance(key, str):
-            raise _BrokenError("a key is no text or has no value")
+            raise BrokenJsonError("a key is no text or has no value")
         at = colon.end()
         if key in names and key in seen:
-            raise _BrokenError(f"the key {key!r} comes twice")
+            raise BrokenJsonError(f"the key {key!r} comes twice")
         seen.add(key)
         if key in names and text[at : at + 1] == "[":
-            for first, piece, end in _members(text, at, key):
+            for first, piece, end in list_members(text, at + 1, key):
                 at = end
                 yield key, first, piece
         else:
-            value, at = scan(text, at)
+            value, at = _scanned(text, at)
             if key in names:
                 yield key, 0, value
         comma = _COMMA(text, at)
@@ -189,32 +214,46 @@ def _lists(text: str, at: int, names: Collection[str]) -> Iterator[tuple[str | N
             at = _skip(text, at)
             closed = text[at : at + 1] == "}"
             if not closed:
-                raise _BrokenError("a comma is missing")
+                raise BrokenJsonError("a comma is missing")
     if text[at + 1 :].strip():
-        raise _BrokenError("something follows the object")
+        raise BrokenJsonError("something follows the object")
 
 
-def _members(text: str, at: int, kind: str) -> Iterator[tuple[int, list[Any], int]]:
-    """Yield the pieces of the list that opens at ``at``, with where the next one begins.
+def _scanned(text: str, at: int) -> tuple[Any, int]:
+    try:
+        value, end = json.JSONDecoder().scan_once(text, at)  # type: ignore[attr-defined]
+    except StopIteration:
+        # It would end the generator that asked, which Python makes a RuntimeError of.
+        raise BrokenJsonError("a value is missing or no JSON") from None
+    return value, end
+
+
+def list_members(
+    text: str, at: int, kind: str, first: int = 0
+) -> Iterator[tuple[int, list[Any], int]]:
+    """Yield the pieces of a list from ``at`` on, with their number and where the next one begins.
 
     The last piece (the only one of an empty list) comes with where the list has ended.
+
+    Raises:
+        BrokenJsonError: If it is no list of JSON values.
     """
     scan = json.JSONDecoder().scan_once  # type: ignore[attr-defined]
-    at = _skip(text, at + 1)
-    first, piece, closed = 0, list[Any](), text[at : at + 1] == "]"
+    at = _skip(text, at)
+    piece, closed = list[Any](), text[at : at + 1] == "]"
     if closed:
-        yield 0, [], at + 1
+        yield first, [], at + 1
     while not closed:
         number = first + len(piece)
         try:
             value, at = scan(text, at)
         except (StopIteration, json.JSONDecodeError):
-            raise _BrokenError(f"{kind} number {number} is cut off or no JSON") from None
+            raise BrokenJsonError(f"{kind} number {number} is cut off or no JSON") from None
         except RecursionError:
-            raise _BrokenError(f"{kind} number {number} is nested too deeply") from None
+            raise BrokenJsonError(f"{kind} number {number} is nested too deeply") from None
         except ValueError as error:  # a number of more digits than Python converts
             reason = str(error).partition(";")[0]
-            raise _BrokenError(f"{reason} in {kind} number {number}") from None
+            raise BrokenJsonError(f"{reason} in {kind} number {number}") from None
         piece.append(value)
         comma = _COMMA(text, at)
         if comma is not None:
@@ -224,7 +263,7 @@ def _members(text: str, at: int, kind: str) -> Iterator[tuple[int, list[Any], in
             closed = text[at : at + 1] == "]"
             if not closed:
                 end = "ends after" if at >= len(text) else "has no comma after"
-                raise _BrokenError(f"it {end} {kind} number {number}")
+                raise BrokenJsonError(f"it {end} {kind} number {number}")
         if len(piece) == _PIECE or closed:
             yield first, piece, at + closed
             first, piece = first + len(piece), []
@@ -234,22 +273,34 @@ def _skip(text: str, at: int) -> int:
     return _SPACE(text, at).end()  # type: ignore[union-attr]
 
 
-def _text(path: Path, kind: str = "JSON file") -> str:
+def read_bytes(path: str | Path, kind: str = "JSON file") -> bytes:
+    """Return the UTF-8 text of a JSON file, without a byte-order mark.
+
+    Args:
+        path: The file.
+        kind: What messages call it.
+
+    Raises:
+        JsonFileError: If it cannot be read or is no UTF-8 text.
+    """
     try:
-        # A byte-order mark is skipped.
-        return path.read_bytes().decode("utf-8-sig")
+        data = Path(path).read_bytes().removeprefix(codecs.BOM_UTF8)
+        if not data.isascii():
+            data.decode()
+        return data
     except FileNotFoundError:
         raise JsonFileError(
             f"Expected a {kind} at {path}, but there is no such file.", "no such file"
         ) from None
     except UnicodeDecodeError:
-        raise _no_json(path, "it is no UTF-8 text") from None
+        raise no_json(path, "it is no UTF-8 text") from None
     except OSError as error:
         reason = error.strerror or type(error).__name__
-        raise _no_json(path, f"it cannot be read ({reason})") from None
+        raise no_json(path, f"it cannot be read ({reason})") from None
 
 
-def _no_json(path: str | Path, reason: str) -> JsonFileError:
+def no_json(path: str | Path, reason: str) -> JsonFileError:
+    """Return the error of a file that is no JSON, as ``reason`` says."""
     return JsonFileError(f"Expected {path} to be a JSON file, but {reason}.", reason)
 
 

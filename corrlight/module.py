@@ -279,9 +279,12 @@ def _syncs(callback: LossCallback) -> bool:
     return bool(getattr(callback, "sync", False))
 
 
+def _are_finite(positives: Positives) -> bool:
+    return bool(positives.scores.isfinite().all() & positives.pred_boxes.isfinite().all())
+
+
 def _evaluate(callback: LossCallback, positives: Positives) -> tuple[Tensor, dict[str, Tensor]]:
-    finite = positives.scores.isfinite().all() & positives.pred_boxes.isfinite().all()
-    if not finite:
+    if not (getattr(callback, "passes_on_nan", False) or _are_finite(positives)):
         # The ranks decide together what to do; a callback's error would leave the others waiting.
         return (positives.scores.sum() + positives.pred_boxes.sum()) * float("nan"), {}
     if isinstance(callback, CountingLossCallback):

@@ -124,3 +124,21 @@ def test_a_training_does_not_go_on_with_classes_in_another_order():
     for names, message in ((["dog", "cat"], "another one"), (["cat", "cow"], "in the data alone")):
         with pytest.raises(ValueError, match=message):
             make(category_ids=[1, 7], class_names=names).on_load_checkpoint(checkpoint)
+
+
+def test_callbacks_see_no_nan_unless_they_pass_it_on():
+    class Refusing:
+        weight = 1.0
+
+        def __call__(self, positives):
+            assert positives.scores.isfinite().all()
+            return positives.scores.sum()
+
+    for callback in (Refusing(), CorrelationLoss("concordance", 0.1)):
+        module = make()
+        module.loss_callbacks = {"a": callback}
+        with torch.no_grad():
+            module.detector.logits[0, 0] = float("nan")
+        output = module.step(toy_batch(1))
+        assert output.terms["loss_a"].isnan()
+        assert output.terms["loss_a"].requires_grad

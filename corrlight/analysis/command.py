@@ -213,6 +213,7 @@ def _one_file(
                 max_detections=options.max_detections,
                 raw=RawDump.load(options.raw[number]) if options.raw else None,
                 resample=options.bootstrap > 0,
+                draw=options.out is not None,
                 progress=lambda share, what: progress.update(
                     task, completed=share, description=what
                 ),

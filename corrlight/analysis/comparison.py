@@ -111,7 +111,7 @@ class Comparison:
     @property
     def prefixes(self) -> list[str]:
         """Empty for boxes, and "mask_" if all files have masks."""
-        return [p for p in ("", "mask_") if all(p in a.figures for a in self.analyses)]
+        return [p for p in ("", "mask_") if all(p in a.prefixes for a in self.analyses)]
 
     def content(self) -> dict[str, Any]:
         """Return the content of ``metrics.json``.
@@ -190,14 +190,15 @@ def _difference(
     values = difference(first, second)
     if not samples:
         return Difference(name=name, values=values, intervals={})
-    found = difference_estimates(*samples)
+    one, two = samples
+    found = difference_estimates(one, two)
     return Difference(
         name=name,
         values=values,
         intervals=ends(found, values),
         p_values={measure: None if e is None else e.p for measure, e in found.items()},
         thin=_thin(found),
-        classes=class_tests(*samples, found, class_names),
+        classes=class_tests(one, two, found, class_names),
         images=image_counts(first, second),
     )
 

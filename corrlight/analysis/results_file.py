@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from pycocotools import mask as mask_utils
 
-from corrlight.coco.geometry import box_use, corners, likely_cause
+from corrlight.coco.geometry import leaving, likely_cause
 from corrlight.coco.types import Array
 from corrlight.metrics import (
     Calibration,
@@ -28,12 +28,11 @@ from corrlight.metrics.functional import (
     CalibrationBins,
     calibration,
     class_correlation,
-    interpolated_precision,
     lrp_curve,
     olrp,
     score_iou_pairs,
 )
-from corrlight.metrics.functional.coco_evaluate import threshold_index
+from corrlight.metrics.functional.coco_evaluate import class_precision, threshold_index
 from corrlight.metrics.functional.resampling import ResampledMeasures
 from corrlight.metrics.matching import AREA_RANGES, RECALL_THRESHOLDS
 from corrlight.metrics.measure import measure
@@ -85,8 +84,9 @@ class Analysis:
         path: The file.
         metrics: As in ``metrics.json`` of a run folder.
         per_class: Rows of ``per_class.csv``.
-        figures: By prefix: "" for boxes, "mask_" for masks.
-        resampled: Measures as functions of image weights, by the same prefixes.
+        prefixes: Of the measures: "" for boxes, "mask_" for masks.
+        figures: By prefix; empty if they are not drawn.
+        resampled: Measures as functions of image weights, by prefix.
         warnings: What the reader has to know, one line each.
         seconds: What each measure took.
     """
@@ -95,6 +95,7 @@ class Analysis:
     path: Path
     metrics: dict[str, Number]
     per_class: list[dict[str, object]]
+    prefixes: tuple[str, ...]
     figures: dict[str, FigureData]
     resampled: dict[str, ResampledMeasures]
     warnings: list[str]
@@ -129,6 +130,7 @@ def analyze_results(
     max_detections: int | None = None,
     raw: RawDump | None = None,
     resample: bool = False,
+    draw: bool = True,
     progress: Callable[[float, str], None] = lambda share, what: None,
 ) -> Analysis:
     """Read and measure one results file.
@@ -141,6 +143,7 @@ def analyze_results(
         max_detections: Adds AP at this limit of detections of an image and class.
         raw: Dump of the same detector before post-processing, for beta_img and image-level bounds.
         resample: Whether to prepare confidence intervals.
+        draw: Whether to prepare figures.
         progress: Called with the share of the work done and what comes next.
 
     Raises:
@@ -175,7 +178,8 @@ def analyze_results(
         path=path,
         metrics=metrics,
         per_class=measured.per_class,
-        figures={prefix: _figure_data(e) for prefix, e in evaluations.items()},
+        prefixes=tuple(evaluations),
+        figures={p: _figure_data(e) for p, e in evaluations.items()} if draw else {},
         resampled={p: ResampledMeasures(e) for p, e in evaluations.items()} if resample else {},
         warnings=warnings,
         seconds=measured.seconds,
@@ -204,15 +208,16 @@ def _about(path: Path, results: Results, masks: bool, ground_truth: GroundTruth)
             f"{path}: the sizes of masks are their areas; pycocotools takes those of the boxes "
             "unless `bbox` is removed from the detections"
         )
-    sizes = ground_truth.sizes[results.image_idx]
-    known = (sizes > 0).all(1)
-    boxes = results.boxes[known]
-    leaving = box_use(corners(boxes), sizes[known], np.ones(len(boxes))).leaving
-    many = leaving.sum() > _MANY_LEAVING * len(leaving)
-    cause = likely_cause(boxes, sizes[known]) if many else ""
+    known: Array = np.all(ground_truth.sizes > 0, axis=1)
+    known = known[results.image_idx]
+    num_leaving = int(leaving(results.boxes, results.image_idx, ground_truth.sizes).sum())
+    cause = ""
+    if num_leaving > _MANY_LEAVING * np.count_nonzero(known):
+        sizes = ground_truth.sizes[results.image_idx[known]]
+        cause = likely_cause(results.boxes[known], sizes)
     if cause:
         notes.append(
-            f"{path}: {int(leaving.sum()):,} of {len(results):,} detections leave their images: "
+            f"{path}: {num_leaving:,} of {len(results):,} detections leave their images: "
             f"{cause} instead of [x, y, width, height] in pixels"
         )
     return notes
@@ -280,16 +285,12 @@ def _figure_data(evaluation: Evaluation) -> FigureData:
 
 
 def _mean_precision(evaluation: Evaluation) -> Array:
-    matches = evaluation.matches()
+    cuts = evaluation.cuts()
     rows = [threshold_index(t) for t in PR_THRESHOLDS]
-    true, false = matches.true_positive[rows], matches.false_positive[rows]
-    curves = []
-    for label in np.flatnonzero(matches.num_gt).tolist():
-        order = evaluation.class_order[evaluation.class_slices[label]]
-        num_gt = int(matches.num_gt[label])
-        curves.append(interpolated_precision(true[:, order], false[:, order], num_gt))
-    none = np.full((len(rows), len(RECALL_THRESHOLDS)), np.nan)
-    return np.mean(curves, axis=0) if curves else none
+    curves = class_precision(cuts)[rows][..., cuts.num_gt > 0]
+    if not curves.shape[-1]:
+        return np.full((len(rows), len(RECALL_THRESHOLDS)), np.nan)
+    return np.ascontiguousarray(np.moveaxis(curves, -1, 0)).mean(0)
 
 
 def _mean_lrp(evaluation: Evaluation, inside: bool) -> tuple[Array, Array]:

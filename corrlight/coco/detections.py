@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import msgspec
 import numpy as np
 from pycocotools import mask as mask_utils
 
@@ -13,10 +14,22 @@ from corrlight.coco.columns import Records
 from corrlight.coco.findings import MaskError
 from corrlight.coco.ground_truth import GroundTruth
 from corrlight.coco.segmentations import check_masks, check_sizes, encode, has_mask
+from corrlight.coco.typed_columns import Box, boxes_of, floats_of, ints_of
 from corrlight.coco.types import Array, Rle
-from corrlight.coco.values import is_given
+from corrlight.coco.values import found_at, is_given
 
-__all__ = ["DetectionPiece", "read_detections"]
+__all__ = ["DetectionPiece", "DetectionRecord", "read_detections", "typed_detections"]
+
+
+class DetectionRecord(msgspec.Struct, gc=False):
+    """A detection without mask, as nearly all files hold them."""
+
+    image_id: int
+    category_id: int
+    bbox: Box
+    score: float
+    # Nothing can be decoded to it: a record with the key, whatever its value, is none of these.
+    segmentation: msgspec.UnsetType = msgspec.UNSET
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,6 +115,43 @@ def read_detections(
         empty_masks=any(
             "segmentation" in records.content[k] for k in np.flatnonzero(~masked).tolist()
         ),
+    )
+
+
+def typed_detections(
+    records: Sequence[DetectionRecord],
+    ground_truth: GroundTruth,
+    before: DetectionPiece | None = None,
+) -> DetectionPiece | None:
+    """Return some detections of a file as columns, those of :func:`read_detections`.
+
+    Args:
+        records: The detections, at least one.
+        ground_truth: What their ids refer to.
+        before: The detections before them in the file.
+
+    Returns:
+        None if anything is wrong with one: :func:`read_detections` says what.
+    """
+    image_ids, category_ids = ints_of(records, "image_id"), ints_of(records, "category_id")
+    if image_ids is None or category_ids is None:
+        return None
+    by_id = np.argsort(ground_truth.category_ids)
+    image_idx = found_at(ground_truth.image_ids, image_ids)
+    category_idx = found_at(ground_truth.category_ids[by_id], category_ids)
+    boxes = boxes_of(records)
+    if image_idx.min() < 0 or category_idx.min() < 0 or boxes[:, 2:].min() < 0:
+        return None
+    return DetectionPiece(
+        image_idx=image_idx,
+        labels=by_id[category_idx],
+        boxes=boxes,
+        scores=floats_of(records, "score"),
+        masked=np.zeros(len(records), dtype=bool),
+        masks=None,
+        areas=boxes[:, 2] * boxes[:, 3],
+        by_mask=before is not None and before.by_mask,
+        empty_masks=False,
     )
 
 

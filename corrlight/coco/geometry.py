@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -15,6 +16,7 @@ __all__ = [
     "box_use",
     "converted",
     "corners",
+    "leaving",
     "likely_cause",
     "likely_reading",
 ]
@@ -79,8 +81,31 @@ def box_use(boxes: Array, sizes: Array, areas: Array) -> BoxUse:
         outside=outside,
         narrow=narrow,
         area_0=area_0,
-        leaving=(np.abs(boxes - clipped) > _TOLERANCE).any(1),
+        leaving=_leaves(boxes.T, limits.T[:2]),
     )
+
+
+def leaving(boxes: Array, image_idx: Array, sizes: Array) -> Array:
+    """Return which boxes reach more than a pixel over the border, ``(N,)`` bool.
+
+    Args:
+        boxes: ``(N, 4)`` boxes ``x, y, width, height``.
+        image_idx: ``(N,)`` rows of ``sizes``.
+        sizes: ``(I, 2)`` height and width of the pictures, 0 where unknown: nothing leaves those.
+    """
+    x, y, width, height = boxes.T
+    columns = [column.astype(np.float32) for column in (x, y, width + x, height + y)]
+    known: Array = np.all(sizes > 0, axis=1)
+    borders = [size.astype(np.float32)[image_idx] for size in (sizes[:, 1], sizes[:, 0])]
+    return known[image_idx] & _leaves(columns, borders)
+
+
+def _leaves(columns: Sequence[Array] | Array, borders: Sequence[Array] | Array) -> Array:
+    """Return which boxes reach over the border; float32 left, top, right and bottom."""
+    far = np.zeros(len(columns[0]), dtype=bool)
+    for k, column in enumerate(columns):
+        far |= (column < -_TOLERANCE) | (column - borders[k % 2] > _TOLERANCE)
+    return far
 
 
 def likely_cause(boxes: Array, sizes: Array) -> str:

@@ -10,10 +10,15 @@ from typing import Any, Self
 
 import numpy as np
 
-from corrlight.coco.detections import DetectionPiece, read_detections
+from corrlight.coco.detections import (
+    DetectionPiece,
+    DetectionRecord,
+    read_detections,
+    typed_detections,
+)
 from corrlight.coco.ground_truth import GroundTruth
+from corrlight.coco.json_pieces import list_pieces
 from corrlight.coco.types import Array, ImageRecord, Rle
-from corrlight.json_files import iterate_list
 
 __all__ = ["PositiveTable", "Results", "check_record"]
 
@@ -149,9 +154,14 @@ class Results:
             progress: Called with the share of the file that has been read.
         """
         pieces: list[DetectionPiece] = []
-        for first, content in iterate_list(results, "detection", progress):
+        for piece in list_pieces(results, "detection", DetectionRecord, progress):
             before = pieces[-1] if pieces else None
-            pieces.append(read_detections(content, ground_truth, masks, before, first))
+            typed = None
+            if piece.records is not None and masks is not True:
+                typed = typed_detections(piece.records, ground_truth, before)
+            pieces.append(
+                typed or read_detections(piece.content, ground_truth, masks, before, piece.first)
+            )
         return cls._of(pieces, masks)
 
     @classmethod

@@ -11,7 +11,7 @@ from omegaconf import DictConfig, OmegaConf
 from corrlight.arguments import check_choice, check_number
 from corrlight.config.ranks import ranks_per_node
 
-__all__ = ["check_options", "check_ranks"]
+__all__ = ["check_options", "check_precision", "check_ranks"]
 
 _COUNTS = (
     "trainer.max_epochs", "trainer.num_nodes", "trainer.check_val_every_n_epoch",
@@ -43,8 +43,9 @@ def check_options(config: DictConfig) -> None:
     check_choice("mode", config.mode, ("train", "test"))
     if type(config.seed) is not int or config.seed < 0:
         raise ValueError(f"Expected `seed` to be a number of at least 0, but got {config.seed!r}.")
-    if type(config.fast_cpu) is not bool:
-        raise ValueError(f"Expected `fast_cpu` to be true or false, but got {config.fast_cpu!r}.")
+    for name in ("fast_cpu", "compile"):
+        if type(config[name]) is not bool:
+            raise ValueError(f"Expected `{name}` to be true or false, but got {config[name]!r}.")
     if not isinstance(config.paths.get("runs_dir"), str):
         raise ValueError(
             f"Expected `paths.runs_dir` to be a folder, but got {config.paths.get('runs_dir')!r}."
@@ -89,6 +90,22 @@ def check_ranks(config: DictConfig) -> None:
         raise ValueError(
             f"Expected `data.batch_size` to be a multiple of the {everywhere} ranks that share "
             f"it, but got {config.data.batch_size}."
+        )
+
+
+def check_precision(config: DictConfig) -> None:
+    """Check that this machine has the precision: on a CPU, Lightning would take another one.
+
+    Raises:
+        ValueError: For float16 on a CPU.
+    """
+    import torch
+
+    on_cpu = config.trainer.accelerator == "cpu" or not torch.accelerator.is_available()
+    if config.trainer.precision == "16-mixed" and on_cpu:
+        raise ValueError(
+            "Expected `trainer.precision` to be 32-true or bf16-mixed on a CPU, which has no "
+            "float16, but got '16-mixed'."
         )
 
 

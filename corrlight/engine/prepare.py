@@ -11,10 +11,11 @@ import lightning.pytorch as pl
 from omegaconf import DictConfig, OmegaConf
 
 from corrlight.config.build import build_data, build_module, instantiate_all
-from corrlight.config.checks import check_options, check_ranks
+from corrlight.config.checks import check_options, check_precision, check_ranks
 from corrlight.config.compose import ComposedConfig, to_container
 from corrlight.config.ranks import follow_torchrun
 from corrlight.engine.class_rows import ClassRows, rows_of_module
+from corrlight.engine.compiled import check_compiler, compile_parts
 from corrlight.engine.fit_data import fit_to_data
 from corrlight.engine.trainer import make_trainer
 from corrlight.engine.transfer import Transfer, check_longer, start_from
@@ -67,6 +68,7 @@ def prepare(composed: ComposedConfig) -> Run:
     check_options(config)
     follow_torchrun(config)
     check_ranks(config)
+    check_precision(config)
     set_fast_cpu(config.fast_cpu)
     keep_freed_memory()
     pl.seed_everything(config.seed, workers=True, verbose=False)
@@ -91,6 +93,9 @@ def prepare(composed: ComposedConfig) -> Run:
             check_longer(module, last, int(config.trainer.max_epochs))
         if config.init is not None:
             transfer = start_from(module, initial_file(config.init), rows(), data.class_names)
+    if config.compile:
+        check_compiler()
+        compile_parts(module.detector)
     # Lightning builds the optimizer after training has begun; its options are checked now.
     module.build_optimizer(steps_per_epoch=1)
     plain = to_container(config)

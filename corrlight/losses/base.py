@@ -19,7 +19,8 @@ class LossCallback(Protocol):
     Called once per stage. It never communicates between ranks and changes no state when called.
     ``weight`` (lambda) is multiplied in :class:`corrlight.module.DetectionModule` and nowhere else.
     One that has an attribute ``sync``, and it is true, gets the positives of all ranks in training;
-    their ``image_idx`` then counts the images of all ranks.
+    their ``image_idx`` then counts the images of all ranks. One whose ``passes_on_nan`` is true
+    makes NaN of NaN; another one never sees NaN, which costs a look at all positives.
     """
 
     weight: float

@@ -115,7 +115,17 @@ class CorrelationLoss:
             self.reduction,
             self.backprop,
             self.min_positives,
+            check_values=not self.passes_on_nan,
         )
+
+    @property
+    def passes_on_nan(self) -> bool:
+        """Whether of NaN among the positives the loss is NaN, and no error.
+
+        Then nobody has to look at them, which would wait for the device at every stage of every
+        step: the sum of all terms tells.
+        """
+        return self.coefficient in ("concordance", "pearson")
 
     def __repr__(self) -> str:
         return (
@@ -169,7 +179,9 @@ def correlation_loss(
     """
     function = _coefficient(coefficient, regularization_strength, relative_strength)
     _check_options(reduction, backprop, min_positives)
-    return _evaluate(scores, ious, groups, function, reduction, backprop, min_positives).value
+    return _evaluate(
+        scores, ious, groups, function, reduction, backprop, min_positives, check_values=True
+    ).value
 
 
 def _evaluate(
@@ -180,11 +192,12 @@ def _evaluate(
     reduction: GroupReduction,
     backprop: Backprop,
     min_positives: int,
+    check_values: bool,
 ) -> LossOutput:
     if torch.compiler.is_compiling():
         # Compiled graphs call it as it is: the checks wait for values.
         return torch.compiler.disable(_evaluate)(
-            scores, ious, labels, coefficient, reduction, backprop, min_positives
+            scores, ious, labels, coefficient, reduction, backprop, min_positives, check_values
         )
     for name, value in (("scores", scores), ("ious", ious)):
         if not isinstance(value, Tensor) or not value.is_floating_point():
@@ -200,8 +213,9 @@ def _evaluate(
             f"Expected `groups` to be integers of shape {tuple(scores.shape)}, "
             f"but got {labels.dtype} of shape {tuple(labels.shape)}."
         )
-    check_finite("scores", scores)
-    check_finite("ious", ious)
+    if check_values:
+        check_finite("scores", scores)
+        check_finite("ious", ious)
     if backprop == "classification":
         ious = ious.detach()
     elif backprop == "localization":

@@ -17,12 +17,16 @@ from corrlight.coco.types import Array, ImageRecord, Rle
 from corrlight.metrics.matching import (
     AREA_RANGES,
     MAX_DETECTIONS,
+    Candidates,
     Matches,
     Pairs,
     box_pairs,
+    candidates,
     mask_pairs,
     match,
 )
+from corrlight.metrics.ranking.class_cuts import ClassCuts, class_cuts
+from corrlight.metrics.ranking.ordering import descending_ranks, order_by
 
 __all__ = ["Evaluation"]
 
@@ -63,8 +67,11 @@ class Evaluation:
         self.results = results
         self.positives = positives
         self._matches: dict[str, Matches] = {}
-        self.order: Array = np.lexsort((-results.scores, results.image_idx, results.labels))
-        self.cell = self._cell(results.labels, results.image_idx)[self.order]
+        self._cuts: dict[str, ClassCuts] = {}
+        cell = self._cell(results.labels, results.image_idx)
+        self._score_ranks = descending_ranks(results.scores)
+        self.order: Array = order_by(cell, self._score_ranks)
+        self.cell = cell[self.order]
         starts = np.flatnonzero(np.diff(self.cell, prepend=-1))
         lengths = np.diff(starts, append=len(self.cell))
         self.rank: Array = np.arange(len(self.cell)) - np.repeat(starts, lengths)
@@ -140,8 +147,8 @@ class Evaluation:
         if self.masks:
             assert gt.masks is not None  # checked at construction
             return mask_pairs(self.cell, self._sorted_masks, gt_cell, gt.masks, gt.crowd)
-        boxes = self.results.boxes[self.order]
-        return box_pairs(self.cell, boxes, gt_cell, gt.boxes, gt.crowd)
+        boxes = self.results.boxes
+        return box_pairs(self.cell, boxes, gt_cell, gt.boxes, gt.crowd, self.order)
 
     @cached_property
     def _sorted_masks(self) -> list[Rle]:
@@ -161,8 +168,9 @@ class Evaluation:
             return np.asarray([mask_utils.area(mask) for mask in self._sorted_masks], np.float64)
         if self.results.areas is not None:
             return self.results.areas[self.order]
-        boxes = self.results.boxes[self.order]
-        return boxes[:, 2] * boxes[:, 3]
+        boxes = self.results.boxes
+        areas: Array = (boxes[:, 2] * boxes[:, 3])[self.order]
+        return areas
 
     @cached_property
     def labels(self) -> Array:
@@ -187,7 +195,7 @@ class Evaluation:
         Those of class k stay within ``class_slices[k]``. Equal scores are in the order of image
         ids, then of the results: the order in which COCO builds a precision-recall curve.
         """
-        return np.lexsort((-self.scores, self.labels))
+        return order_by(self.labels, self._score_ranks[self.order[self.counted]])
 
     def matches(self, area: str = "all") -> Matches:
         """Return the matching of the counted detections, computed once for each area range.
@@ -199,11 +207,18 @@ class Evaluation:
             self._matches[area] = self._match(area)
         return self._matches[area]
 
-    def _match(self, area: str) -> Matches:
-        low, high = AREA_RANGES[area]
-        gt = self.ground_truth
-        gt_ignored = gt.crowd | (gt.areas < low) | (gt.areas > high)
-        areas = self.areas[self.counted]
+    def cuts(self, area: str = "all") -> ClassCuts:
+        """Return the places of the ranking that decide measures; see :class:`ClassCuts`.
+
+        Args:
+            area: A key of ``AREA_RANGES``.
+        """
+        if area not in self._cuts:
+            self._cuts[area] = class_cuts(self.matches(area), self.class_order, self.class_slices)
+        return self._cuts[area]
+
+    @cached_property
+    def _candidates(self) -> Candidates:
         new_row = np.cumsum(self.rank < self.max_detections) - 1
         keep = self.rank[self.pairs.detection] < self.max_detections
         pairs = Pairs(
@@ -212,8 +227,23 @@ class Evaluation:
             iou=self.pairs.iou[keep],
             best_iou=self.pairs.best_iou[self.counted],
         )
-        rows, ious, ignored = match(
-            pairs, self.cell[self.counted], (areas < low) | (areas > high), gt_ignored, gt.crowd
+        return candidates(pairs, self.cell[self.counted], self.ground_truth.crowd)
+
+    def _match(self, area: str) -> Matches:
+        low, high = AREA_RANGES[area]
+        gt = self.ground_truth
+        gt_ignored = gt.crowd | (gt.areas < low) | (gt.areas > high)
+        areas = self.areas[self.counted]
+        outside = (areas < low) | (areas > high)
+        found = self._candidates
+        rows, ious = match(found, gt_ignored, gt.crowd)
+        # Without any object there is nothing to index; no detection is matched then.
+        ignored = gt_ignored[rows] if len(gt_ignored) else rows >= 0
+        return Matches(
+            rows=found.rows,
+            column_gt=rows,
+            column_iou=ious,
+            column_ignored=np.where(rows >= 0, ignored, outside[found.rows]),
+            outside=outside,
+            num_gt=np.bincount(gt.labels[~gt_ignored], minlength=gt.num_classes),
         )
-        num_gt = np.bincount(gt.labels[~gt_ignored], minlength=gt.num_classes)
-        return Matches(gt=rows, iou=ious, ignored=ignored, num_gt=num_gt)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -38,15 +39,21 @@ class EvaluationResult:
             ``metrics.json``; the same on every rank.
         per_class: One row a class, in the order of the labels; the same on every rank.
         seconds: What each measure took; on rank 0 only.
-        detections: COCO results list by image id; on rank 0 only, empty elsewhere.
+        coco_results: Makes ``detections``: that takes longer than to measure, and most epochs do
+            not ask.
         score_iou: Points of Figure 2.2; on rank 0 only, None elsewhere.
     """
 
     metrics: dict[str, Number]
     per_class: list[dict[str, Any]]
     seconds: dict[str, float] = field(default_factory=dict)
-    detections: list[dict[str, Any]] = field(default_factory=list)
+    coco_results: Callable[[], list[dict[str, Any]]] = list
     score_iou: ScoreIouPairs | None = None
+
+    @property
+    def detections(self) -> list[dict[str, Any]]:
+        """COCO results list by image id; on rank 0 only, empty elsewhere."""
+        return self.coco_results()
 
 
 class DetectionEvaluator:
@@ -131,7 +138,7 @@ class DetectionEvaluator:
         if _rank() == 0:
             try:
                 result = self._evaluate(records)
-                message = [replace(result, seconds={}, detections=[], score_iou=None)]
+                message = [replace(result, seconds={}, coco_results=list, score_iou=None)]
             except Exception as error:  # Of any kind: the others would wait for ever.
                 failure = error
                 message = [_told(error)]
@@ -169,7 +176,7 @@ class DetectionEvaluator:
             metrics=measured.metrics,
             per_class=measured.per_class,
             seconds=measured.seconds,
-            detections=evaluation.results.to_coco(evaluation.ground_truth),
+            coco_results=partial(evaluation.results.to_coco, evaluation.ground_truth),
             score_iou=score_iou_pairs(evaluation),
         )
 

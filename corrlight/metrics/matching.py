@@ -5,31 +5,38 @@ image visit their objects by descending score; each takes the object of the high
 still free (the last one of equals), ignored objects only if no other is left, and crowds any number
 of times.
 Detections of different images or classes never compete, so the k-th detections of all of them
-are matched together.
+are matched together; most of them compete for one object alone, and these need no rounds.
 
-Letters: D detections kept, G objects, T IoU thresholds, R recall thresholds.
+Letters: M detections that may be matched, D detections kept, G objects, T IoU thresholds, R recall
+thresholds.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import pairwise
+from typing import Any, NamedTuple
 
 import numpy as np
 from pycocotools import mask as mask_utils
 
 from corrlight.coco.findings import MaskError
 from corrlight.coco.types import Array, Rle
+from corrlight.metrics.ranking.ordering import descending_ranks, order_by
 
 __all__ = [
     "AREA_RANGES",
     "IOU_THRESHOLDS",
     "MAX_DETECTIONS",
     "RECALL_THRESHOLDS",
+    "AtHalf",
+    "Candidates",
     "Matches",
     "Pairs",
     "box_pairs",
+    "candidates",
     "mask_pairs",
     "match",
 ]
@@ -37,6 +44,8 @@ __all__ = [
 # The very numbers of pycocotools: the ninth IoU threshold is 0.8999999999999999 there.
 IOU_THRESHOLDS = np.linspace(0.5, 0.95, 10)
 RECALL_THRESHOLDS = np.linspace(0.0, 1.0, 101)
+# What an IoU has to reach, in the very numbers of pycocotools again.
+_THRESHOLDS = np.minimum(IOU_THRESHOLDS, 1 - 1e-10)
 MAX_DETECTIONS = 100
 # Borders belong to both ranges.
 AREA_RANGES: dict[str, tuple[float, float]] = {
@@ -45,7 +54,7 @@ AREA_RANGES: dict[str, tuple[float, float]] = {
     "medium": (32.0**2, 96.0**2),
     "large": (96.0**2, 1e10),
 }
-_CHUNK = 1 << 20  # pairs whose IoUs are computed at once (about 100 MB)
+_CHUNK = 1 << 16  # pairs whose IoUs are computed at once: so many stay in the cache
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,21 +75,65 @@ class Pairs:
     best_iou: Array
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Matches:
-    """The matching in one area range.
-
-    Attributes:
-        gt: ``(T, D)`` int32 row of the matched object, -1 without one.
-        iou: ``(T, D)`` float64 IoU with it, 0 without one.
-        ignored: ``(T, D)`` bool: neither true nor false positive.
-        num_gt: ``(C,)`` objects that count.
-    """
+class AtHalf(NamedTuple):
+    """``gt``, ``iou`` and ``ignored`` of :class:`Matches` at the lowest threshold, ``(D,)``."""
 
     gt: Array
     iou: Array
     ignored: Array
+
+
+@dataclass(frozen=True, kw_only=True)
+class Matches:
+    """The matching in one area range.
+
+    Few detections are matched at all: what differs between the thresholds is kept for these, the
+    columns, alone.
+
+    Attributes:
+        rows: ``(M,)`` ascending rows of the detections that may be matched.
+        column_gt: ``(T, M)`` int32 row of the matched object, -1 without one.
+        column_iou: ``(T, M)`` float64 IoU with it, 0 without one.
+        column_ignored: ``(T, M)`` bool: neither true nor false positive.
+        outside: ``(D,)`` bool: ignored if unmatched.
+        num_gt: ``(C,)`` objects that count.
+    """
+
+    rows: Array
+    column_gt: Array
+    column_iou: Array
+    column_ignored: Array
+    outside: Array
     num_gt: Array
+
+    @property
+    def column_true(self) -> Array:
+        """``(T, M)`` bool: true positives among the columns; there are no others."""
+        return (self.column_gt >= 0) & ~self.column_ignored
+
+    @cached_property
+    def gt(self) -> Array:
+        """``(T, D)`` int32 row of the matched object, -1 without one."""
+        return self._wide(-1, np.int32, self.column_gt)
+
+    @cached_property
+    def iou(self) -> Array:
+        """``(T, D)`` float64 IoU with the matched object, 0 without one."""
+        return self._wide(0, np.float64, self.column_iou)
+
+    @cached_property
+    def ignored(self) -> Array:
+        """``(T, D)`` bool: neither true nor false positive."""
+        return self._wide(self.outside, bool, self.column_ignored)
+
+    @cached_property
+    def at_half(self) -> AtHalf:
+        """The matching at IoU 0.5, of all detections."""
+        return AtHalf(
+            self._wide(-1, np.int32, self.column_gt[:1])[0],
+            self._wide(0, np.float64, self.column_iou[:1])[0],
+            self._wide(self.outside, bool, self.column_ignored[:1])[0],
+        )
 
     @property
     def true_positive(self) -> Array:
@@ -92,9 +145,20 @@ class Matches:
         """``(T, D)`` bool."""
         return (self.gt < 0) & ~self.ignored
 
+    def _wide(self, others: Any, dtype: Any, columns: Array) -> Array:
+        wide = np.empty((len(columns), len(self.outside)), dtype=dtype)
+        wide[:] = others
+        wide[:, self.rows] = columns
+        return wide
+
 
 def box_pairs(
-    det_cell: Array, det_boxes: Array, gt_cell: Array, gt_boxes: Array, crowd: Array
+    det_cell: Array,
+    det_boxes: Array,
+    gt_cell: Array,
+    gt_boxes: Array,
+    crowd: Array,
+    order: Array | None = None,
 ) -> Pairs:
     """Compute the IoUs between all boxes that share a cell (an image and a class).
 
@@ -104,28 +168,41 @@ def box_pairs(
         gt_cell: ``(G,)`` ascending cell numbers.
         gt_boxes: ``(G, 4)``.
         crowd: ``(G,)`` bool.
+        order: ``(D,)`` row of ``det_boxes`` of every detection; their own by default.
 
     Returns:
         The pairs with IoU of at least 0.5, by detection, then object.
     """
-    first = np.searchsorted(gt_cell, det_cell, "left")
-    counts = np.searchsorted(gt_cell, det_cell, "right") - first
+    # Cells with objects are few: their detections are looked for, not objects of every detection.
+    first_gt = np.flatnonzero(np.diff(gt_cell, prepend=-1))
+    cells = gt_cell[first_gt]
+    begin = np.searchsorted(det_cell, cells, "left")
+    num_det = np.searchsorted(det_cell, cells, "right") - begin
+    with_objects = np.arange(int(num_det.sum())) + np.repeat(
+        begin - (np.cumsum(num_det) - num_det), num_det
+    )
+    first = np.repeat(first_gt, num_det)
+    counts = np.repeat(np.diff(first_gt, append=len(gt_cell)), num_det)
     best = np.zeros(len(det_cell))
     kept: list[tuple[Array, Array, Array]] = []
     ends = np.cumsum(counts)
+    objects = _columns(gt_boxes)
     start = 0
-    while start < len(det_cell):
+    while start < len(with_objects):
         done = ends[start - 1] if start else 0
         stop = max(start + 1, int(np.searchsorted(ends, done + _CHUNK, "right")))
-        n = counts[start:stop]
-        total = int(n.sum())
-        detection = np.repeat(np.arange(start, stop), n)
-        gt = np.arange(total) + np.repeat(first[start:stop] - (np.cumsum(n) - n), n)
-        iou = _iou(det_boxes[detection], gt_boxes[gt], crowd[gt])
-        solid = ~crowd[gt]
-        np.maximum.at(best, detection[solid], iou[solid])
-        reaches = iou >= IOU_THRESHOLDS[0]
-        kept.append((detection[reaches], gt[reaches], iou[reaches]))
+        rows, n = with_objects[start:stop], counts[start:stop]
+        begin = np.cumsum(n) - n
+        gt = np.arange(int(n.sum())) + np.repeat(first[start:stop] - begin, n)
+        boxes = det_boxes[rows if order is None else order[rows]]
+        iou = _iou(
+            [np.repeat(column, n) for column in _columns(boxes)],
+            [column[gt] for column in objects],
+            crowd[gt],
+        )
+        best[rows] = np.maximum.reduceat(np.where(crowd[gt], 0.0, iou), begin)
+        reaches = np.flatnonzero(iou >= IOU_THRESHOLDS[0])
+        kept.append((np.repeat(rows, n)[reaches], gt[reaches], iou[reaches]))
         start = stop
     return _collected(kept, best)
 
@@ -173,62 +250,132 @@ def _collected(kept: Sequence[tuple[Array, Array, Array]], best: Array) -> Pairs
     return Pairs(detection=detection, gt=gt, iou=iou, best_iou=best)
 
 
-def _iou(det: Array, gt: Array, crowd: Array) -> Array:
+def _columns(boxes: Array) -> tuple[Array, ...]:
+    """Return left, top, right and bottom, and the area, ``(N,)`` each."""
+    x, y, width, height = np.ascontiguousarray(boxes.T)
+    return x, y, width + x, height + y, width * height
+
+
+def _iou(det: Sequence[Array], gt: Sequence[Array], crowd: Array) -> Array:
     """Return the IoU of row k with row k, in the order of operations of pycocotools."""
-    low = np.maximum(det[:, :2], gt[:, :2])
-    inner = np.minimum(det[:, 2:] + det[:, :2], gt[:, 2:] + gt[:, :2]) - low
-    overlap = np.all(inner > 0, axis=1)
-    intersection = np.where(overlap, inner[:, 0] * inner[:, 1], 0.0)
-    area = det[:, 2] * det[:, 3]
-    union = np.where(crowd, area, area + gt[:, 2] * gt[:, 3] - intersection)
-    return np.divide(intersection, union, out=np.zeros(len(det)), where=overlap)
+    width = np.minimum(det[2], gt[2]) - np.maximum(det[0], gt[0])
+    height = np.minimum(det[3], gt[3]) - np.maximum(det[1], gt[1])
+    overlap = (width > 0) & (height > 0)
+    intersection = np.where(overlap, width * height, 0.0)
+    union = np.where(crowd, det[4], det[4] + gt[4] - intersection)
+    return np.divide(intersection, union, out=np.zeros(len(crowd)), where=overlap)
 
 
-def match(
-    pairs: Pairs, det_cell: Array, det_ignorable: Array, gt_ignored: Array, crowd: Array
-) -> tuple[Array, Array, Array]:
-    """Match greedily at all IoU thresholds.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Candidates:
+    """The detections that may be matched, and how those are that compete for one object alone.
+
+    Whether an object is ignored decides only between the objects of one detection. Where every
+    detection of an object has no other, the matching is the same in all area ranges: the first of
+    them whose IoU reaches a threshold takes the object.
+
+    Attributes:
+        rows: ``(M,)`` ascending rows of the detections.
+        gt: ``(T, M)`` int32 row of the matched object, -1 without one or where several compete.
+        iou: ``(T, M)`` IoU with it, 0 without one.
+        others: Pairs of the objects that compete, with columns in place of rows of detections.
+        cell: ``(M,)`` cells of the detections.
+    """
+
+    rows: Array
+    gt: Array
+    iou: Array
+    others: Pairs
+    cell: Array
+
+
+def candidates(pairs: Pairs, det_cell: Array, crowd: Array) -> Candidates:
+    """Match the detections of objects without competition at all IoU thresholds.
 
     Args:
         pairs: Candidates; detections of a cell have ascending rows by descending score.
         det_cell: ``(D,)`` cell of every detection.
-        det_ignorable: ``(D,)`` bool: ignored if unmatched (outside the area range).
+        crowd: ``(G,)`` bool.
+    """
+    several = np.bincount(pairs.detection, minlength=len(det_cell)) > 1
+    competing = np.zeros(len(crowd), dtype=bool)
+    competing[pairs.gt[several[pairs.detection]]] = True
+    alone = np.flatnonzero(~competing[pairs.gt])
+    alone = alone[order_by(pairs.gt[alone])]  # stable: by object, then detection
+    detection, gt, iou = pairs.detection[alone], pairs.gt[alone], pairs.iou[alone]
+    # Thresholds below `stop` are reached; those below `start` an earlier detection has reached.
+    stop = np.searchsorted(_THRESHOLDS, iou, "right")
+    new = np.diff(gt, prepend=-1) != 0
+    level = 16 * np.cumsum(new) + stop
+    before = np.maximum.accumulate(level)
+    start = np.where(new, 0, np.concatenate([[0], before[:-1]])[: len(level)] - 16 * np.cumsum(new))
+    start = np.where(crowd[gt], 0, start)
+    takes = np.flatnonzero(stop > start)
+    rest = np.flatnonzero(competing[pairs.gt])
+    rows = np.concatenate([detection[takes], np.unique(pairs.detection[rest])])
+    order = np.argsort(rows)
+    rows = rows[order]
+    number = np.arange(len(IOU_THRESHOLDS))[:, None]
+    taken = (start[takes] <= number) & (number < stop[takes])
+    gt_of = np.full((len(IOU_THRESHOLDS), len(rows)), -1, dtype=np.int32)
+    iou_of = np.zeros(gt_of.shape)
+    columns = np.searchsorted(rows, detection[takes])
+    gt_of[:, columns] = np.where(taken, gt[takes], -1)
+    iou_of[:, columns] = np.where(taken, iou[takes], 0.0)
+    return Candidates(
+        rows=rows,
+        gt=gt_of,
+        iou=iou_of,
+        others=Pairs(
+            detection=np.searchsorted(rows, pairs.detection[rest]),
+            gt=pairs.gt[rest],
+            iou=pairs.iou[rest],
+            best_iou=pairs.best_iou,
+        ),
+        cell=det_cell[rows],
+    )
+
+
+def match(found: Candidates, gt_ignored: Array, crowd: Array) -> tuple[Array, Array]:
+    """Match greedily at all IoU thresholds, with ignored objects taken last.
+
+    Args:
+        found: The detections that may be matched.
         gt_ignored: ``(G,)`` bool.
         crowd: ``(G,)`` bool.
 
     Returns:
-        ``gt``, ``iou`` and ``ignored`` of :class:`Matches`.
+        ``column_gt`` and ``column_iou`` of :class:`Matches`.
     """
-    # The bound that pycocotools begins its search with.
-    thresholds = np.minimum(IOU_THRESHOLDS, 1 - 1e-10)[:, None]
-    num_thresholds, num_det = len(thresholds), len(det_cell)
-    gt_of = np.full((num_thresholds, num_det), -1, dtype=np.int32)
-    iou_of = np.zeros((num_thresholds, num_det))
-    taken = np.zeros((num_thresholds, len(gt_ignored)), dtype=bool)
+    pairs, thresholds = found.others, _THRESHOLDS[:, None]
+    gt_of, iou_of = found.gt, found.iou
+    if not len(pairs.gt):
+        return gt_of, iou_of
+    gt_of, iou_of = gt_of.copy(), iou_of.copy()
+    num_columns = len(found.rows)
+    # Objects are numbered anew: few of them compete.
+    objects, gt = np.unique(pairs.gt, return_inverse=True)
+    taken = np.zeros((len(thresholds), len(objects)), dtype=bool)
 
     # The r-th candidate detection of every cell is visited in round r; within a detection the
     # pairs stand in the order in which it would take them.
-    candidates = np.unique(pairs.detection)
-    cells = det_cell[candidates]
+    visited = np.unique(pairs.detection)
+    cells = found.cell[visited]
     new_cell = np.flatnonzero(np.diff(cells, prepend=-1))
-    number = np.arange(len(candidates)) - np.repeat(
-        new_cell, np.diff(new_cell, append=len(candidates))
+    round_of = np.zeros(num_columns, dtype=np.int64)
+    round_of[visited] = np.arange(len(visited)) - np.repeat(
+        new_cell, np.diff(new_cell, append=len(visited))
     )
-    round_of_det = np.zeros(num_det, dtype=np.int64)
-    round_of_det[candidates] = number
-    # From the last key on: objects that count before ignored ones, then the highest IoU, and of
-    # equal ones the last object, which is where pycocotools' loop ends.
-    order = np.lexsort(
-        (
-            -pairs.gt,
-            -pairs.iou,
-            gt_ignored[pairs.gt],
-            pairs.detection,
-            round_of_det[pairs.detection],
-        )
+    order = order_by(
+        round_of[pairs.detection],
+        pairs.detection,
+        gt_ignored[pairs.gt].astype(np.int64),
+        descending_ranks(pairs.iou),
+        len(objects) - 1 - gt,
     )
-    detection, gt, iou = pairs.detection[order], pairs.gt[order], pairs.iou[order]
-    rounds = np.flatnonzero(np.diff(round_of_det[detection], prepend=-1, append=num_det + 1))
+    detection, gt, iou = pairs.detection[order], gt[order], pairs.iou[order]
+    repeatable = crowd[objects]
+    rounds = np.flatnonzero(np.diff(round_of[detection], prepend=-1, append=num_columns + 1))
     for start, stop in pairwise(rounds.tolist()):
         d, g, x = detection[start:stop], gt[start:stop], iou[start:stop]
         # One detection a cell: no two of a round can want the same object.
@@ -238,10 +385,7 @@ def match(
         chosen = np.minimum.reduceat(index, first_pair, axis=1)  # (T, detections of this round)
         t, column = np.nonzero(chosen < stop - start)
         pair = chosen[t, column]
-        gt_of[t, d[pair]] = g[pair]
+        gt_of[t, d[pair]] = objects[g[pair]]
         iou_of[t, d[pair]] = x[pair]
-        taken[t, g[pair]] = ~crowd[g[pair]]  # crowds stay free
-    matched = gt_of >= 0
-    # Without any object there is nothing to index; no detection is matched then.
-    ignored = gt_ignored[gt_of] if len(gt_ignored) else np.zeros_like(matched)
-    return gt_of, iou_of, np.where(matched, ignored, det_ignorable)
+        taken[t, g[pair]] = ~repeatable[g[pair]]
+    return gt_of, iou_of

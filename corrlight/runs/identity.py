@@ -17,7 +17,7 @@ NO_RESULT = (
     "paths", "logger", "name", "tags", "mode", "ckpt", "resume", "rerun", "allow_targets",
     "optimized_metric", "test_metric", "dump_raw",
     # Rounding and the draws of dropout differ, as between kinds of devices, no part of it either.
-    "fast_cpu",
+    "fast_cpu", "compile",
 )  # fmt: skip
 # Callbacks that only watch. Any other may act on the training, as early stopping and averages of
 # the weights do.

@@ -1,6 +1,6 @@
 import pytest
 
-from corrlight.config.checks import check_options, check_ranks
+from corrlight.config.checks import check_options, check_precision, check_ranks
 from corrlight.config.compose import compose_config
 
 
@@ -25,6 +25,7 @@ def test_the_defaults_pass():
         ("detector.assigner=3", "`detector.assigner`"),
         ("+callbacks.mine=3", "`callbacks.mine`"),
         ("fast_cpu=1", "Expected `fast_cpu` to be true or false"),
+        ("compile=1", "Expected `compile` to be true or false"),
         ("fast_cpu=null", "Expected `fast_cpu` to be true or false"),
     ],
 )
@@ -43,3 +44,11 @@ def test_wrong_options_are_named(override, message):
 def test_ranks_that_cannot_be(overrides, message):
     with pytest.raises(ValueError, match=message):
         check_ranks(compose_config(["trainer=cpu", *overrides]).config)
+
+
+def test_float16_is_refused_on_a_cpu():
+    options = ["trainer=cpu", "trainer.precision=16-mixed"]
+    with pytest.raises(ValueError, match=r"32-true or bf16-mixed on a CPU, .*'16-mixed'"):
+        check_precision(compose_config(options).config)
+    for precision in ("32-true", "bf16-mixed"):
+        check_precision(compose_config(["trainer=cpu", f"trainer.precision={precision}"]).config)

@@ -31,6 +31,7 @@ SMALL = ShapesOptions(num_train=4, num_val=2, image_size=64)
         ("schedule.gradient_clip_val=-1", "`trainer.gradient_clip_val`"),
         (["trainer.devices=99", "trainer=cpu"], "Expected `trainer.devices` to be at most"),
         ("trainer.precision=bf16-true", "Expected `trainer.precision`"),
+        (["trainer=cpu", "trainer.precision=16-mixed"], "32-true or bf16-mixed on a CPU"),
         ("trainer.check_val_every_n_epoch=0", "Expected `trainer.check_val_every_n_epoch`"),
         ("loss=cross_entropy", "made by sigmoid, the detector's, but got one for softmax"),
         (["detector=detr_small", "loss=focal"], "another choice of `loss` fits"),

@@ -409,3 +409,24 @@ def test_configuration(path):
 
 def test_every_coefficient_has_a_configuration():
     assert {path.stem for path in CONF.glob("*.yaml")} == {*NAMES, "none"}
+
+
+@everywhere
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), float("-inf")])
+@pytest.mark.parametrize("group_by", ["batch", "image"])
+def test_nan_among_positives_makes_nan_where_it_says_so(name, value, group_by):
+    positives, _, _ = make_positives(6, images=[0, 0, 0, 1, 1, 1])
+    # The IoU of an infinite box is 0.
+    for column in ("scores", "pred_boxes") if value != value else ("scores",):
+        broken = getattr(positives, column).clone()
+        broken[1] = value
+        loss = CorrelationLoss(name, 0.2, group_by)
+        assert loss.passes_on_nan == (name in ("pearson", "concordance"))
+        if loss.passes_on_nan:
+            found = loss.evaluate(replace(positives, **{column: broken}))
+            assert found.value.isnan()
+            assert found.value.requires_grad
+            assert set(found.counts) == {"num_groups", "num_undefined"}
+        else:
+            with pytest.raises(ValueError, match="are NaN or infinite"):
+                loss(replace(positives, **{column: broken}))

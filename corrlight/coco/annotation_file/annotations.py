@@ -5,20 +5,33 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import msgspec
 import numpy as np
 
 from corrlight.coco.annotation_file.lists import RecordList, joined
 from corrlight.coco.findings import Findings
 from corrlight.coco.segmentations import check_masks, check_sizes
+from corrlight.coco.typed_columns import Box, boxes_of, floats_of, ints_of
 from corrlight.coco.types import Array
 from corrlight.coco.values import found_at
 
-__all__ = ["AnnotationList"]
+__all__ = ["AnnotationList", "AnnotationRecord"]
 
 # Columns of more than one number a row.
 _WIDTHS = {"boxes": 4, "mask_sizes": 2}
 # Keys that a file may lack, and what is said of it.
 _OPTIONAL = {"no_id": "id", "no_iscrowd": "iscrowd", "no_area": "area"}
+
+
+class AnnotationRecord(msgspec.Struct, gc=False):
+    """An annotation that lacks nothing; whatever else it has is passed over."""
+
+    id: int
+    image_id: int
+    category_id: int
+    bbox: Box
+    area: float
+    iscrowd: int
 
 
 class AnnotationList(RecordList):
@@ -85,6 +98,41 @@ class AnnotationList(RecordList):
         polygons = (of_masks < 0).all(1) & known
         runs: Array = (of_masks > 0).all(1) & (~known | (of_masks == sizes).all(1))
         return polygons | runs
+
+    def add_typed(self, records: Sequence[AnnotationRecord]) -> bool:
+        """Take the next annotations if nothing is wrong with one and no masks are wanted.
+
+        Args:
+            records: The annotations, at least one.
+
+        Returns:
+            False if :meth:`add` has to take them.
+        """
+        if self._masks or self._kept is not None or self._sample:
+            return False
+        numbers = [ints_of(records, name) for name in ("id", "image_id", "category_id", "iscrowd")]
+        boxes = boxes_of(records)
+        if any(n is None for n in numbers) or boxes[:, 2:].min() < 0:
+            return False
+        ids, image_ids, category_ids, crowd = (np.asarray(n) for n in numbers)
+        if crowd.min() < 0 or crowd.max() > 1:
+            return False
+        every = np.ones(len(records), dtype=bool)
+        self._ids.append(ids)
+        self._good.append(every)
+        columns = {
+            "boxes": boxes,
+            "areas": floats_of(records, "area"),
+            "crowd": crowd.astype(bool),
+            "crowd_given": every,
+            "image_id": image_ids,
+            "has_image_id": every,
+            "category_id": category_ids,
+            "has_category_id": every,
+        }
+        for name, column in columns.items():
+            self._pieces.setdefault(name, []).append(column)
+        return True
 
     def column(self, name: str) -> Array:
         """Return a column of all pieces.

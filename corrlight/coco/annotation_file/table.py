@@ -14,21 +14,20 @@ from typing import Any
 
 import numpy as np
 
-from corrlight.coco.annotation_file.annotations import AnnotationList
+from corrlight.coco.annotation_file.annotations import AnnotationList, AnnotationRecord
 from corrlight.coco.annotation_file.boxes import check_boxes, check_repeated
 from corrlight.coco.annotation_file.categories import CategoryList
 from corrlight.coco.annotation_file.images import ImageList
 from corrlight.coco.findings import Findings
+from corrlight.coco.json_pieces import Piece, object_pieces
 from corrlight.coco.types import Array
-from corrlight.json_files import iterate_lists, paused_collector
+from corrlight.json_files import paused_collector
 
 __all__ = ["AnnotationTable", "annotation_table", "read_annotations"]
 
-_LISTS = ("images", "annotations", "categories")
+# The lists, and what their records are where nothing is wrong with them.
+_LISTS = {"images": None, "annotations": AnnotationRecord, "categories": None}
 _KIND = "COCO annotation file"
-
-# Name of a list of the file, place of its first record, records; or another value under no name.
-Piece = tuple[str | None, int, Any]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,7 +99,7 @@ def read_annotations(
     Raises:
         JsonFileError: If the file cannot be read or parsed.
     """
-    pieces = iterate_lists(path, _KIND, _LISTS)
+    pieces = object_pieces(path, _KIND, _LISTS)
     with paused_collector():
         findings = Findings()
         annotations = AnnotationList(findings, masks or keep_masks, keep_masks, sample_masks)
@@ -115,34 +114,40 @@ def annotation_table(
     return _table("the annotations", _pieces(content), annotations, annotated)
 
 
-def _pieces(content: Any) -> Iterator[Piece]:
+def _pieces(content: Any) -> Iterator[tuple[str | None, Any]]:
     if isinstance(content, Mapping):
-        yield from ((key, 0, content[key]) for key in _LISTS if key in content)
+        for key in (k for k in _LISTS if k in content):
+            value = content[key]
+            yield key, Piece(0, value) if isinstance(value, list) else value
     else:
-        yield None, 0, content
+        yield None, content
 
 
 def _table(
-    name: str, pieces: Iterable[Piece], annotations: AnnotationList, annotated: bool
+    name: str,
+    pieces: Iterable[tuple[str | None, Any]],
+    annotations: AnnotationList,
+    annotated: bool,
 ) -> AnnotationTable:
     findings = annotations.findings
     images, categories = ImageList(findings), CategoryList(findings)
     lists = {"images": images, "annotations": annotations, "categories": categories}
     seen = set() if annotated else {"annotations"}
-    for key, first, records in pieces:
+    for key, piece in pieces:
         if key is None:
-            _report_file(findings, name, f"a {type(records).__name__}")
+            _report_file(findings, name, f"a {type(piece).__name__}")
             seen.update(lists)
             for any_list in lists.values():
                 any_list.whole = False
-        elif not isinstance(records, list):
-            got = "none" if records is None else f"a {type(records).__name__}"
-            _report_list(findings, key, f"{key!r} is a {type(records).__name__}", got)
+        elif not isinstance(piece, Piece):
+            got = "none" if piece is None else f"a {type(piece).__name__}"
+            _report_list(findings, key, f"{key!r} is a {type(piece).__name__}", got)
             lists[key].whole = False
             seen.add(key)
         else:
-            lists[key].add(records, first)
             seen.add(key)
+            if not (piece.records and annotations.add_typed(piece.records)):
+                lists[key].add(piece.content, piece.first)
     for key in (k for k in lists if k not in seen):
         _report_list(findings, key, f"the key {key!r} is missing", "none")
         lists[key].whole = False

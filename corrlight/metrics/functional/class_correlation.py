@@ -31,10 +31,11 @@ def class_correlation(
         beta_cls: the mean over the classes whose coefficient is defined.
     """
     matches = evaluation.matches("all")
-    true = np.flatnonzero(matches.true_positive[0])
+    columns = np.flatnonzero(matches.column_true[0])
+    true = matches.rows[columns]
     return grouped_correlation(
         evaluation.scores[true],
-        matches.iou[0, true],
+        matches.column_iou[0, columns],
         evaluation.labels[true],
         evaluation.ground_truth.num_classes,
         coefficient,

@@ -10,8 +10,15 @@ from corrlight.coco.types import Array
 from corrlight.metrics.base import mean_or_none
 from corrlight.metrics.evaluation import Evaluation
 from corrlight.metrics.matching import AREA_RANGES, IOU_THRESHOLDS, RECALL_THRESHOLDS
+from corrlight.metrics.ranking.class_cuts import ClassCuts, precision_at_recalls
 
-__all__ = ["CocoNumbers", "coco_evaluate", "interpolated_precision", "threshold_index"]
+__all__ = [
+    "CocoNumbers",
+    "class_precision",
+    "coco_evaluate",
+    "interpolated_precision",
+    "threshold_index",
+]
 
 _AREAS = tuple(AREA_RANGES)
 # And with as many as the evaluation counts: 100, unless it has another limit.
@@ -64,27 +71,42 @@ def coco_evaluate(evaluation: Evaluation) -> CocoNumbers:
     """
     num_classes = evaluation.ground_truth.num_classes
     shape = (len(IOU_THRESHOLDS), len(RECALL_THRESHOLDS), num_classes, len(_AREAS))
-    precision = np.full(shape, np.nan)
+    precision = np.empty(shape)
     limits = (*_RECALL_AT, evaluation.max_detections)
     recall = np.full((len(IOU_THRESHOLDS), num_classes, len(_AREAS), len(limits)), np.nan)
     rank = evaluation.rank[evaluation.counted]
     for a, area in enumerate(_AREAS):
-        matches = evaluation.matches(area)
-        true, false = matches.true_positive, matches.false_positive
-        for k, rows in enumerate(evaluation.class_slices):
-            num_gt = int(matches.num_gt[k])
-            if num_gt == 0:
-                continue
-            order = evaluation.class_order[rows]
-            precision[:, :, k, a] = interpolated_precision(true[:, order], false[:, order], num_gt)
-            for m, limit in enumerate(limits):
-                recall[:, k, a, m] = (true[:, rows] & (rank[rows] < limit)).sum(1) / num_gt
+        cuts = evaluation.cuts(area)
+        defined = cuts.num_gt > 0
+        precision[..., a] = class_precision(cuts)
+        edges = [s.start for s in cuts.slices], [s.stop for s in cuts.slices]
+        for m, limit in enumerate(limits):
+            found = np.zeros((len(cuts.true), len(cuts.rows) + 1), dtype=np.int64)
+            np.cumsum(cuts.true & (rank[cuts.rows] < limit), axis=1, out=found[:, 1:])
+            of_class = found[:, edges[1]] - found[:, edges[0]]
+            recall[:, defined, a, m] = of_class[:, defined] / cuts.num_gt[defined]
     return CocoNumbers(
         values=_summary(precision, recall, limits),
         precision=precision,
         recall=recall,
         num_classes=int(np.count_nonzero(evaluation.matches("all").num_gt)),
     )
+
+
+def class_precision(cuts: ClassCuts) -> Array:
+    """Return the ``(T, R, C)`` interpolated precision, NaN for classes without objects.
+
+    Args:
+        cuts: Of an area range.
+    """
+    shape = (len(IOU_THRESHOLDS), len(RECALL_THRESHOLDS), len(cuts.num_gt))
+    precision = np.full(shape, np.nan)
+    for k in np.flatnonzero(cuts.num_gt).tolist():
+        columns = cuts.slices[k]
+        precision[..., k] = precision_at_recalls(
+            cuts.tp[:, columns], cuts.total[:, columns], int(cuts.num_gt[k])
+        )
+    return precision
 
 
 def interpolated_precision(true: Array, false: Array, num_gt: int) -> Array:

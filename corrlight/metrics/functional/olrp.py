@@ -92,12 +92,12 @@ def lrp_curve(evaluation: Evaluation, label: int, area: str = "all") -> LrpCurve
             f"Expected `label` to be a class with {area} objects, but got {label}, which has none."
         )
     order = evaluation.class_order[evaluation.class_slices[label]]
-    true = matches.gt[0, order] >= 0
-    ignored = matches.ignored[0, order]
+    true = matches.at_half.gt[order] >= 0
+    ignored = matches.at_half.ignored[order]
     true_positive = true & ~ignored
     tp = np.cumsum(true_positive, dtype=np.float64)
     fp = np.cumsum(~true & ~ignored, dtype=np.float64)
-    loc = np.cumsum(np.where(true_positive, 1 - matches.iou[0, order], 0.0))
+    loc = np.cumsum(np.where(true_positive, 1 - matches.at_half.iou[order], 0.0))
     fn = num_gt - tp
     with np.errstate(invalid="ignore"):
         return LrpCurve(
@@ -121,15 +121,31 @@ def olrp(evaluation: Evaluation) -> LrpNumbers:
     shape = (evaluation.ground_truth.num_classes, len(_AREAS))
     numbers = LrpNumbers(**{name: np.full(shape, np.nan) for name in LrpNumbers.__slots__})
     for a, area in enumerate(_AREAS):
-        for label in np.flatnonzero(evaluation.matches(area).num_gt).tolist():
-            curve = lrp_curve(evaluation, label, area)
-            if np.all(curve.fn == 1):  # no true positive, or no detection at all
+        cuts = evaluation.cuts(area)
+        all_loc = np.where(cuts.true[0], 1 - cuts.iou, 0.0)
+        for label in np.flatnonzero(cuts.num_gt).tolist():
+            columns, num_gt = cuts.slices[label], int(cuts.num_gt[label])
+            tp, loc = cuts.tp[0, columns].astype(np.float64), all_loc[columns]
+            if not cuts.true[0, columns].any():
                 numbers.olrp[label, a] = numbers.fn[label, a] = 1.0
                 continue
-            best = int(np.argmin(curve.lrp))
-            numbers.olrp[label, a] = curve.lrp[best]
-            numbers.loc[label, a] = curve.loc[best]
-            numbers.fp[label, a] = curve.fp[best]
-            numbers.fn[label, a] = curve.fn[best]
-            numbers.threshold[label, a] = curve.scores[best]
+            fp, loc = cuts.total[0, columns] - tp, np.cumsum(loc)
+            fn = num_gt - tp
+            lrp = (loc / (1 - _TAU) + fp + fn) / (tp + fp + fn)
+            best = int(np.argmin(lrp))
+            if lrp[best] >= 1:
+                # The first detection is as good as any: what is kept there may be no column.
+                curve = lrp_curve(evaluation, label, area)
+                found = (curve.lrp[0], curve.loc[0], curve.fp[0], curve.fn[0], curve.scores[0])
+            else:
+                found = (
+                    lrp[best],
+                    loc[best] / tp[best],
+                    fp[best] / (tp[best] + fp[best]),
+                    fn[best] / num_gt,
+                    evaluation.scores[cuts.rows[columns][best]],
+                )
+            names = ("olrp", "loc", "fp", "fn", "threshold")
+            for name, value in zip(names, found, strict=True):
+                getattr(numbers, name)[label, a] = value
     return numbers

@@ -17,14 +17,14 @@ from corrlight.metrics.evaluation import Evaluation
 from corrlight.metrics.functional.coco_evaluate import threshold_index
 from corrlight.metrics.functional.grouped_correlation import grouped_correlation
 from corrlight.metrics.functional.image_correlation import image_correlation
-from corrlight.metrics.matching import AREA_RANGES, IOU_THRESHOLDS, RECALL_THRESHOLDS, Matches
+from corrlight.metrics.matching import AREA_RANGES, Matches
+from corrlight.metrics.ranking.class_cuts import precision_at_recalls
 
 __all__ = ["Halves", "ResampledMeasures"]
 
 _AT50, _AT75 = threshold_index(0.5), threshold_index(0.75)
 _TAU = 0.5
 _MEASURES = ("AP", "AP50", "AP75", "oLRP", "oLRP_Loc", "oLRP_FP", "oLRP_FN")
-_ROW = np.arange(len(IOU_THRESHOLDS))[:, None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,12 +85,13 @@ class ResampledMeasures:
         self._num_images, self._num_classes = gt.num_images, gt.num_classes
         self._areas = {area: _classes(evaluation, area) for area in areas}
         matches = evaluation.matches()
-        true = np.flatnonzero(matches.true_positive[0])
+        columns = np.flatnonzero(matches.column_true[0])
+        true = matches.rows[columns]
         images = evaluation.results.image_idx[evaluation.order[evaluation.counted]]
         self._true = (
             images[true],
             evaluation.scores[true],
-            matches.iou[0, true],
+            matches.column_iou[0, columns],
             evaluation.labels[true],
         )
         self._positives: dict[str, Array] = {}
@@ -340,7 +341,7 @@ def _from_counts(tp: Array, total: Array, loc: Array, num_gt: int) -> tuple[Arra
         return np.full(7, np.nan), -1
     if tp.shape[1] == 0:
         return np.array([0.0, 0.0, 0.0, 1.0, np.nan, np.nan, 1.0]), -1
-    by_threshold = _interpolated(tp, total, num_gt).mean(1)
+    by_threshold = precision_at_recalls(tp, total, num_gt).mean(1)
     found = tp[_AT50]
     fp = (total[_AT50] - found).astype(np.float64)
     fn = num_gt - found
@@ -357,21 +358,3 @@ def _from_counts(tp: Array, total: Array, loc: Array, num_gt: int) -> tuple[Arra
             fn[best] / num_gt,
         )
     return np.array([by_threshold.mean(), by_threshold[_AT50], by_threshold[_AT75], *errors]), best
-
-
-def _interpolated(tp: Array, total: Array, num_gt: int) -> Array:
-    """Return ``(T, R)`` interpolated precision from counts at the cuts."""
-    precision = tp / (total + np.spacing(1))  # as pycocotools divides
-    envelope = np.maximum.accumulate(precision[:, ::-1], axis=1)[:, ::-1]
-    # A recall that is not reached finds the 0 behind the last cut.
-    envelope = np.concatenate([envelope, np.zeros((len(tp), 1))], axis=1)
-    # True positives that reach each recall, in the very arithmetic tp / num_gt >= recall.
-    need = np.ceil(RECALL_THRESHOLDS * num_gt)
-    need -= (need - 1) / num_gt >= RECALL_THRESHOLDS
-    need += need / num_gt < RECALL_THRESHOLDS
-    # One search for all thresholds: every row has a range of its own.
-    step = 2 * num_gt + 2
-    at = np.searchsorted((tp + step * _ROW).ravel(), (need + step * _ROW).ravel())
-    at = at.reshape(len(tp), -1) - tp.shape[1] * _ROW
-    found: Array = np.take_along_axis(envelope, np.minimum(at, tp.shape[1]), axis=1)
-    return found

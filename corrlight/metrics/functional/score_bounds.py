@@ -12,8 +12,9 @@ import numpy.typing as npt
 from corrlight.coco.types import Array
 from corrlight.metrics.base import mean_or_none
 from corrlight.metrics.evaluation import Evaluation
-from corrlight.metrics.functional.coco_evaluate import interpolated_precision, threshold_index
+from corrlight.metrics.functional.coco_evaluate import threshold_index
 from corrlight.metrics.matching import IOU_THRESHOLDS, RECALL_THRESHOLDS
+from corrlight.metrics.ranking.class_cuts import precision_at_recalls
 
 __all__ = ["BoundNumbers", "Direction", "classes_outside", "reranked_scores", "score_bounds"]
 
@@ -91,22 +92,22 @@ def score_bounds(evaluation: Evaluation) -> BoundNumbers:
     Args:
         evaluation: Ground truth, detections and their matching.
     """
-    matches = evaluation.matches("all")
-    true, false = matches.true_positive, matches.false_positive
+    cuts = evaluation.cuts()
     num_classes = evaluation.ground_truth.num_classes
     shape = (len(IOU_THRESHOLDS), len(RECALL_THRESHOLDS), num_classes)
     bounds = {name: np.full(shape, np.nan) for name in (*get_args(Direction), "own")}
-    for label in np.flatnonzero(matches.num_gt).tolist():
-        order = evaluation.class_order[evaluation.class_slices[label]]
-        places = np.flatnonzero(true[0, order])
-        ious = matches.iou[0, order[places]]
+    for label in np.flatnonzero(cuts.num_gt).tolist():
+        columns, num_gt = cuts.slices[label], int(cuts.num_gt[label])
+        true, kept = cuts.true[:, columns], cuts.kept[:, columns]
+        places = np.flatnonzero(true[0])
+        ious = cuts.iou[columns][places]
         for name, key in (("upper", -ious), ("lower", ious), ("own", None)):
-            permuted = order.copy()
+            order = np.arange(true.shape[1])
             if key is not None:
-                permuted[places] = order[places[np.argsort(key, kind="stable")]]
-            bounds[name][..., label] = interpolated_precision(
-                true[:, permuted], false[:, permuted], int(matches.num_gt[label])
-            )
+                order[places] = places[np.argsort(key, kind="stable")]
+            tp = np.cumsum(true[:, order], axis=1)
+            total = np.cumsum(kept[:, order], axis=1) + cuts.others[columns]
+            bounds[name][..., label] = precision_at_recalls(tp, total, num_gt)
     return BoundNumbers(**bounds)
 
 

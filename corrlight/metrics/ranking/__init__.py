@@ -1,0 +1,1 @@
+"""Orders of detections, and the places of a ranking that decide measures."""

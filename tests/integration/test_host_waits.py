@@ -1,0 +1,59 @@
+"""What a training step of every detector waits for: nothing on behalf of the correlation loss."""
+
+import pytest
+import torch
+
+from benchmarks.host_waits import HostWaits
+from corrlight.config.build import build_module
+from corrlight.config.compose import compose_config
+from tests.helpers.ddp_detectors import BOXES, DETECTORS, make_batch
+
+X = torch.arange(4.0)
+MASK = X > 1
+
+
+@pytest.mark.parametrize(
+    ("action", "count"),
+    [
+        (lambda: X.sum().item(), 1),
+        (lambda: bool(MASK.any()), 1),
+        (lambda: float(X[0]) + int(X[1]), 2),
+        (lambda: X.tolist(), 1),
+        (lambda: X.cpu(), 1),
+        (lambda: X.numpy(), 1),
+        (lambda: X[MASK], 1),
+        (lambda: X.clone().index_put_((MASK,), X[0]), 1),
+        (lambda: MASK.nonzero(), 1),
+        (lambda: torch.masked_select(X, MASK), 1),
+        (lambda: X.unique(), 1),
+        (lambda: torch.arange(2).repeat_interleave(torch.tensor([1, 2])), 1),
+        (lambda: torch.arange(2).repeat_interleave(torch.tensor([1, 2]), output_size=3), 0),
+        (lambda: X.repeat_interleave(2), 0),
+        (lambda: X[torch.tensor([0, 2])] + X[1:].sum() + X.where(MASK, 0).sum(), 0),
+    ],
+)  # fmt: skip
+def test_what_waits_is_counted(action, count):
+    with HostWaits() as waits:
+        action()
+    assert waits.total == count, waits.counts
+
+
+def waits_of(detector, corr):
+    torch.manual_seed(0)
+    options = [f"detector={detector}", f"corr={corr}", "data.num_classes=3"]
+    module = build_module(compose_config(options).config).train()
+    module.log_dict = lambda *args, **kwargs: None
+    batch = make_batch(BOXES, seed=1)
+    torch.manual_seed(0)
+    with HostWaits() as waits:
+        module.training_step(batch, 0).backward()
+    return waits.counts
+
+
+@pytest.mark.parametrize("detector", DETECTORS)
+def test_the_correlation_loss_waits_for_nothing(detector):
+    without = waits_of(detector, "none")
+    # The one question whether the loss is finite, at least, is seen.
+    assert without["_local_scalar_dense"] >= 1
+    for corr in ("concordance", "pearson"):
+        assert waits_of(detector, corr) == without, corr
