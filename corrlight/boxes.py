@@ -13,6 +13,7 @@ __all__ = [
     "BoxCoder",
     "DeltaCoder",
     "DistanceCoder",
+    "SideCoder",
     "clip_boxes",
     "cxcywh_to_xyxy",
     "paired_iou",
@@ -144,3 +145,32 @@ class DistanceCoder:
         ratios = deltas.clamp(-bound, bound).exp()
         low, high = centre - ratios[..., :2] * half, centre + ratios[..., 2:] * half
         return torch.cat([low, high], -1)
+
+
+@dataclass(frozen=True)
+class SideCoder:
+    """Distances of a prior's centre to left, top, right and bottom, in a share of the prior's edge.
+
+    FCOS (Tian et al., 2019, Eq. 1), GFL and VFNet; usually the unit is the stride of the level.
+
+    Attributes:
+        units: Units that an edge of the prior has.
+    """
+
+    units: float = 1.0
+
+    def encode(self, priors: Tensor, boxes: Tensor) -> Tensor:
+        """Return the ``(..., 4)`` distances that turn ``priors`` into ``boxes``.
+
+        A side before the centre, as seen from the other one, has a negative distance.
+        """
+        p = xyxy_to_cxcywh(priors)
+        centre, unit = p[..., :2], p[..., 2:] / self.units
+        return torch.cat([(centre - boxes[..., :2]) / unit, (boxes[..., 2:] - centre) / unit], -1)
+
+    def decode(self, priors: Tensor, deltas: Tensor) -> Tensor:
+        """Return the ``(..., 4)`` boxes that ``deltas`` make of ``priors``, in fp32 or better."""
+        deltas = deltas.to(torch.promote_types(deltas.dtype, torch.float32))
+        p = xyxy_to_cxcywh(priors)
+        centre, unit = p[..., :2], p[..., 2:] / self.units
+        return torch.cat([centre - deltas[..., :2] * unit, centre + deltas[..., 2:] * unit], -1)

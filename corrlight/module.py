@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
-from corrlight.assigners.base import Assigner
+from corrlight.assigners.base import Assigner, HasEpochs
 from corrlight.assigners.crowds import ignore_crowds
 from corrlight.class_order import class_order
 from corrlight.criteria.base import Criterion
@@ -155,9 +155,19 @@ class DetectionModule(pl.LightningModule):
                     counts[key] = counts[key] + count if key in counts else count
         return terms, counts
 
+    def start_epoch(self, epoch: int) -> None:
+        """Tell assigner and criterion which epoch it is, if they ask (``start_epoch``).
+
+        Never called, they are what they are at the end of a training.
+        """
+        for part in (self.assigner, self.criterion):
+            if isinstance(part, HasEpochs):
+                part.start_epoch(epoch)
+
     def on_train_epoch_start(self) -> None:
         """Count the epoch's positives anew."""
         self.positives_in_epoch = 0
+        self.start_epoch(self.current_epoch)
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Return the total loss."""

@@ -38,7 +38,7 @@ IGNORED = -2
 
 Activation = Literal["sigmoid", "softmax"]
 # What `Predictions` may leave out; parts say what of it they give and need.
-PredictionField = Literal["priors", "deltas", "quality", "mask"]
+PredictionField = Literal["priors", "deltas", "quality", "mask", "distribution", "coarse_boxes"]
 Size = tuple[int, int]
 
 
@@ -148,6 +148,9 @@ class Predictions:
         deltas: ``(B, N, 4)`` encoded boxes relative to ``priors``, or None.
         quality: ``(B, N)`` centerness or IoU logits, or None.
         mask: What mask detectors add, or None.
+        distribution: ``(B, N, 4, K + 1)`` logits of the bins of each delta, whose mean it is, or
+            None.
+        coarse_boxes: ``(B, N, 4)`` decoded boxes before a refinement within the stage, or None.
     """
 
     logits: Tensor
@@ -159,6 +162,8 @@ class Predictions:
     deltas: Tensor | None = None
     quality: Tensor | None = None
     mask: MaskPredictions | None = None
+    distribution: Tensor | None = None
+    coarse_boxes: Tensor | None = None
 
     @property
     def num_classes(self) -> int:

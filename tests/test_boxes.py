@@ -9,6 +9,7 @@ from torchvision.ops import box_iou
 from corrlight.boxes import (
     DeltaCoder,
     DistanceCoder,
+    SideCoder,
     clip_boxes,
     cxcywh_to_xyxy,
     paired_iou,
@@ -90,3 +91,14 @@ def test_distances_are_bounded():
     decoded = coder.decode(prior, torch.tensor([[1e4, 0, 1e4, 0]], dtype=torch.bfloat16))
     assert decoded.dtype == torch.float32
     assert decoded.isfinite().all()
+
+
+def test_sides_are_in_units_of_the_prior():
+    prior = torch.tensor([[84.0, 84, 116, 116]])  # around (100, 100), edge 32
+    box = torch.tensor([[92.0, 68, 116, 104]])
+    coder = SideCoder(units=4)
+    encoded = coder.encode(prior, box)
+    torch.testing.assert_close(encoded, torch.tensor([[1.0, 4, 2, 0.5]]))
+    torch.testing.assert_close(coder.decode(prior, encoded), box)
+    assert (SideCoder().encode(prior, torch.tensor([[120.0, 90, 130, 110]]))[:, 0] < 0).all()
+    assert coder.decode(prior, encoded.bfloat16()).dtype == torch.float32

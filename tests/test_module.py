@@ -142,3 +142,16 @@ def test_callbacks_see_no_nan_unless_they_pass_it_on():
         output = module.step(toy_batch(1))
         assert output.terms["loss_a"].isnan()
         assert output.terms["loss_a"].requires_grad
+
+
+def test_parts_that_change_with_the_epoch_are_told_of_it():
+    class Counting(ToyAssigner):
+        epoch = None
+
+        def start_epoch(self, epoch):
+            self.epoch = epoch
+
+    module = make()
+    module.assigner = Counting()
+    module.start_epoch(3)  # the criterion does not ask
+    assert module.assigner.epoch == 3

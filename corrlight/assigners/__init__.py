@@ -2,16 +2,22 @@
 
 from corrlight.assigners.atss import ATSSAssigner
 from corrlight.assigners.crowds import ignore_crowds
+from corrlight.assigners.fcos import FCOSAssigner
 from corrlight.assigners.foveabox import FoveaBoxAssigner
 from corrlight.assigners.hungarian import HungarianAssigner
 from corrlight.assigners.max_iou import MaxIoUAssigner
 from corrlight.assigners.paa import PAAAssigner
+from corrlight.assigners.staged import StagedAssigner
+from corrlight.assigners.task_aligned import TaskAlignedAssigner
 
 __all__ = [
     "ATSSAssigner",
+    "FCOSAssigner",
     "FoveaBoxAssigner",
     "HungarianAssigner",
     "MaxIoUAssigner",
     "PAAAssigner",
+    "StagedAssigner",
+    "TaskAlignedAssigner",
     "ignore_crowds",
 ]

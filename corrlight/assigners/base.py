@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from corrlight.structures import Match, Predictions, Targets
 
-__all__ = ["Assigner"]
+__all__ = ["Assigner", "HasEpochs"]
 
 
 class Assigner(Protocol):
@@ -20,4 +20,13 @@ class Assigner(Protocol):
 
     def __call__(self, predictions: Predictions, targets: Sequence[Targets]) -> Match:
         """Return the match of one stage, computed without gradient."""
+        ...
+
+
+@runtime_checkable
+class HasEpochs(Protocol):
+    """An assigner or criterion that changes with the epoch of a training."""
+
+    def start_epoch(self, epoch: int) -> None:
+        """Note the epoch, from 0, that begins."""
         ...

@@ -27,6 +27,8 @@ class FPN(nn.Module):
             "on_output" from the last output, "on_input" from the backbone's last map, each further
             one from the one before; None when there are none.
         upsampling: "nearest" or "bilinear", to the size of the finer map.
+        relu_between_extra: Whether extra levels after the first see the one before through a ReLU
+            (FCOS).
 
     Raises:
         ValueError: An argument is out of range, or ``num_levels`` does not fit ``extra_levels``.
@@ -40,6 +42,7 @@ class FPN(nn.Module):
         start_level: int = 1,
         extra_levels: Literal["on_output", "on_input"] | None = "on_output",
         upsampling: Literal["nearest", "bilinear"] = "nearest",
+        relu_between_extra: bool = False,
     ) -> None:
         super().__init__()
         used = [*in_channels][start_level:]
@@ -57,7 +60,7 @@ class FPN(nn.Module):
         check_choice("upsampling", upsampling, ("nearest", "bilinear"))
         self.out_channels, self.num_levels = out_channels, num_levels
         self.start_level, self.extra_levels = start_level, extra_levels
-        self.upsampling = upsampling
+        self.upsampling, self.relu_between_extra = upsampling, relu_between_extra
         self.lateral = nn.ModuleList(nn.Conv2d(c, out_channels, 1) for c in used)
         self.output = nn.ModuleList(PyramidConv(out_channels, out_channels) for _ in used)
         for i in range(num_extra):
@@ -86,7 +89,7 @@ class FPN(nn.Module):
             laterals[i - 1] = finer + self._upsample(laterals[i], finer.shape[2:])
         levels = [self.output[i]([m])[0] for i, m in enumerate(laterals)]
         source = used[-1] if self.extra_levels == "on_input" else levels[-1]
-        for conv in self.output[len(laterals) :]:
-            source = conv(source)
+        for i, conv in enumerate(self.output[len(laterals) :]):
+            source = conv(source.relu() if i and self.relu_between_extra else source)
             levels.append(source)
         return levels

@@ -8,12 +8,22 @@ from typing import ClassVar
 from torch import Tensor, nn
 
 from corrlight.arguments import check_number
-from corrlight.boxes import BoxCoder
+from corrlight.boxes import BoxCoder, paired_iou
 from corrlight.criteria.sample import DenseSample
-from corrlight.losses import giou_loss, l1_loss, smooth_l1_loss
+from corrlight.losses import distribution_focal_loss, giou_loss, l1_loss, smooth_l1_loss
 from corrlight.structures import PredictionField
 
-__all__ = ["BoxLoss", "GIoUBoxLoss", "SmoothL1BoxLoss"]
+__all__ = [
+    "BoxLoss",
+    "CoarseBoxLoss",
+    "DistributionBoxLoss",
+    "ExtraBoxLoss",
+    "GIoUBoxLoss",
+    "SmoothL1BoxLoss",
+]
+
+# Share of a bin by which targets stay below the last one, as published.
+_LAST_BIN_MARGIN = 0.1
 
 
 class BoxLoss(nn.Module, ABC):
@@ -67,3 +77,67 @@ class SmoothL1BoxLoss(BoxLoss):
         if self.beta == 0:
             return l1_loss(encoded, target, reduction="none").sum(1)
         return smooth_l1_loss(encoded, target, self.beta, reduction="none").sum(1)
+
+
+class ExtraBoxLoss(BoxLoss):
+    """A second loss of each positive's box, a term of its own beside the box loss.
+
+    Args:
+        weight: Factor of the term, >= 0.
+
+    Raises:
+        ValueError: ``weight`` is out of range.
+    """
+
+    def __init__(self, weight: float = 1.0) -> None:
+        super().__init__()
+        self.weight = check_number("weight", weight)
+
+    def own_weights(self, sample: DenseSample) -> Tensor | None:
+        """Return the ``(P,)`` weights of the positives, or None for those of the box loss."""
+        return None
+
+
+class DistributionBoxLoss(ExtraBoxLoss):
+    """Distribution focal loss of the bins of a box's sides, their mean (Li et al., 2020, Eq. 6).
+
+    Args:
+        coder: The detector's encoding.
+        weight: Factor of the term, >= 0.
+    """
+
+    needs: ClassVar[tuple[PredictionField, ...]] = ("priors", "distribution")
+
+    def __init__(self, coder: BoxCoder, weight: float = 0.25) -> None:
+        super().__init__(weight)
+        self.coder = coder
+
+    def forward(self, sample: DenseSample) -> Tensor:
+        """Return the ``(P,)`` losses; a side beyond the bins counts as one at their end."""
+        distribution, positives = sample.predictions.distribution, sample.positives
+        assert distribution is not None
+        bins = distribution[positives.image_idx, positives.pred_idx]  # (P, 4, K + 1)
+        target = self.coder.encode(sample.priors, positives.gt_boxes)
+        target = target.clamp(0, bins.shape[-1] - 1 - _LAST_BIN_MARGIN)
+        losses = distribution_focal_loss(bins.flatten(0, 1), target.flatten(), reduction="none")
+        return losses.reshape(-1, 4).mean(1)
+
+
+class CoarseBoxLoss(ExtraBoxLoss):
+    """1 - GIoU of the box before its refinement, weighted by its own IoU (Zhang et al., 2021)."""
+
+    needs: ClassVar[tuple[PredictionField, ...]] = ("coarse_boxes",)
+
+    def forward(self, sample: DenseSample) -> Tensor:
+        """Return the ``(P,)`` losses in [0, 2]."""
+        return giou_loss(self._boxes(sample), sample.positives.gt_boxes, reduction="none")
+
+    def own_weights(self, sample: DenseSample) -> Tensor:
+        """Return the ``(P,)`` IoU of the coarse boxes."""
+        return paired_iou(self._boxes(sample).detach(), sample.positives.gt_boxes)
+
+    @staticmethod
+    def _boxes(sample: DenseSample) -> Tensor:
+        boxes, positives = sample.predictions.coarse_boxes, sample.positives
+        assert boxes is not None
+        return boxes[positives.image_idx, positives.pred_idx]

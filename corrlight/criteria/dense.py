@@ -6,11 +6,11 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Literal, get_args
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from corrlight.arguments import check_choice, check_number
 from corrlight.criteria.base import Criterion
-from corrlight.criteria.box import BoxLoss
+from corrlight.criteria.box import BoxLoss, ExtraBoxLoss
 from corrlight.criteria.sample import (
     BOX_WEIGHTINGS,
     BoxWeighting,
@@ -22,7 +22,8 @@ from corrlight.structures import Activation, Match, PredictionField, Predictions
 
 __all__ = ["Counting", "DenseCriterion"]
 
-Counting = Literal["per_image", "batch", "added"]
+Counting = Literal["per_image", "batch", "added", "positives", "box_weights"]
+Padding = Literal["ignored", "background"]
 
 # Of a rank's own sum of box weights.
 _SMALLEST = 1e-12
@@ -46,18 +47,24 @@ class DenseCriterion(Criterion):
         classification: The classification loss.
         box: The box loss of each positive.
         box_weight: Weight of the box loss; a classification loss may prescribe its own.
-        box_weighting: Weights of the positives within the box loss: "uniform", "centerness", "iou"
-            or "score"; a classification loss may prescribe its own.
+        box_weighting: Weights of the positives within the box loss: "uniform", "centerness",
+            "iou", "score" or "alignment"; a classification loss may prescribe its own.
         quality: Target of the quality branch, "centerness" or "iou", or None.
         quality_weight: Weight of the binary cross-entropy of the quality branch.
         aux_head: The detector's ``aux_head``: "untrained" gives the quality loss weight 0, "none"
             says that there is no branch.
         counting: What the classification loss is divided by: "per_image", the positives, of which
             each image has at least one (RetinaNet, ATSS); "batch", the positives, but at least
-            the number of images (PAA); "added", positives and images (FoveaBox). The quality loss
-            and boxes of "uniform" weight are divided by the positives, in the first case the same.
+            the number of images (PAA); "added", positives and images (FoveaBox); "positives"
+            (FCOS, VFNet); "box_weights", the sum of these (TOOD). The quality loss and boxes of
+            "uniform" weight are divided by the positives, in the first case the same.
         normalizer: "global" averages these numbers over the ranks, and a sum of box weights counts
             at least 1 (ATSS); "local" takes each rank's own (RetinaNet, FoveaBox, PAA).
+        least_box_weight: Least sum of box weights to divide by; None for what ``normalizer`` says.
+        padding: Whether hypotheses outside an image's own padded size are "ignored" or
+            "background" (FCOS, VFNet).
+        extra: Further losses of the boxes by name, terms ``loss_<name>``: each is divided by the
+            sum of its weights.
 
     Raises:
         ValueError: An argument is out of range.
@@ -74,6 +81,9 @@ class DenseCriterion(Criterion):
         aux_head: str = "none",
         counting: Counting = "per_image",
         normalizer: Literal["local", "global"] = "global",
+        least_box_weight: float | None = None,
+        padding: Padding = "ignored",
+        extra: Mapping[str, ExtraBoxLoss] | None = None,
     ) -> None:
         super().__init__()
         check_choice("box_weighting", box_weighting, BOX_WEIGHTINGS)
@@ -83,8 +93,13 @@ class DenseCriterion(Criterion):
         check_choice("aux_head", aux_head, ["none", "untrained", *([quality] if quality else [])])
         check_choice("counting", counting, get_args(Counting))
         check_choice("normalizer", normalizer, ("local", "global"))
-        self.counting, self.normalizer = counting, normalizer
+        check_choice("padding", padding, get_args(Padding))
+        if least_box_weight is not None:
+            check_number("least_box_weight", least_box_weight, above=0)
+        self.counting, self.normalizer, self.padding = counting, normalizer, padding
+        self.least_box_weight = least_box_weight or (_SMALLEST if normalizer == "local" else 1.0)
         self.classification, self.box = classification, box
+        self.extra = nn.ModuleDict(dict(extra or {}))
         own_weight = classification.box_weight
         self.box_weight = box_weight if own_weight is None else own_weight
         self.box_weighting = classification.box_weighting or box_weighting
@@ -100,6 +115,7 @@ class DenseCriterion(Criterion):
     def needs(self) -> Collection[PredictionField]:
         """What both losses need; priors for centerness; the quality where it is trained."""
         found = {*self.classification.needs, *self.box.needs}
+        found.update(field for loss in self._extra.values() for field in loss.needs)
         if "centerness" in (self.box_weighting, self.quality):
             found.add("priors")
         if self.quality is not None:
@@ -112,21 +128,30 @@ class DenseCriterion(Criterion):
         """Return what is averaged over the ranks; nothing if the normaliser is local."""
         if self.normalizer == "local":
             return {}
-        return self._own_normalizers(DenseSample.collect(predictions, targets, match), match)
+        sample = DenseSample.collect(predictions, targets, match, self.padding)
+        return self._own_normalizers(sample, match)
 
     def _own_normalizers(self, sample: DenseSample, match: Match) -> dict[str, Tensor]:
         """Return the divisors of classification, boxes and quality, before lower bounds."""
         count = match.num_positives.float()  # (B,)
-        if self.counting == "per_image":
-            positives = classification = count.clamp(min=1).sum()
-        else:
-            positives = count.sum()
-            images = torch.full_like(positives, len(count))
-            added = self.counting == "added"
-            classification = positives + images if added else torch.max(positives, images)
+        positives = count.clamp(min=1).sum() if self.counting == "per_image" else count.sum()
         uniform = self.box_weighting == "uniform"
         boxes = positives if uniform else sample.box_weights(self.box_weighting).sum()
-        return {"classification": classification, "box_weights": boxes, "positives": positives}
+        images = torch.full_like(positives, len(count))
+        classification = {
+            "batch": torch.max(positives, images),
+            "added": positives + images,
+            "box_weights": boxes,
+        }.get(self.counting, positives)
+        found = {"classification": classification, "box_weights": boxes, "positives": positives}
+        for name, loss in self._extra.items():
+            weights = loss.own_weights(sample)
+            found[f"{name}_weights"] = boxes if weights is None else weights.sum()
+        return found
+
+    @property
+    def _extra(self) -> dict[str, ExtraBoxLoss]:
+        return dict(self.extra.items())  # type: ignore[arg-type]
 
     def forward(
         self,
@@ -135,19 +160,24 @@ class DenseCriterion(Criterion):
         match: Match,
         normalizers: Mapping[str, Tensor],
     ) -> dict[str, Tensor]:
-        """Return the classification terms, ``loss_box`` and ``loss_<quality>``."""
-        sample = DenseSample.collect(predictions, targets, match)
+        """Return the classification terms, ``loss_box``, ``loss_<quality>`` and the extra ones."""
+        sample = DenseSample.collect(predictions, targets, match, self.padding)
         local = self.normalizer == "local"
         own = self._own_normalizers(sample, match) if local else normalizers
-        box_losses = self.box(sample)
+        box_losses, box_weights = self.box(sample), sample.box_weights(self.box_weighting)
         terms = self.classification(sample, own["classification"].clamp(min=1), box_losses)
         box = self.classification.box_term(
             box_losses,
-            sample.box_weights(self.box_weighting),
-            own["box_weights"].clamp(min=_SMALLEST if local else 1),
+            box_weights,
+            own["box_weights"].clamp(min=self.least_box_weight),
             terms,
         )
         terms["loss_box"] = self.box_weight * box
+        for name, loss in self._extra.items():
+            weights = loss.own_weights(sample)
+            weighted = (loss(sample) * (box_weights if weights is None else weights)).sum()
+            divisor = own[f"{name}_weights"].clamp(min=self.least_box_weight)
+            terms[f"loss_{name}"] = loss.weight * weighted / divisor
         if self.quality is not None:
             terms[f"loss_{self.quality}"] = self._quality(sample, own["positives"].clamp(min=1))
         return terms

@@ -10,6 +10,7 @@ from typing import ClassVar, Literal, get_args
 import torch
 from torch import Tensor, nn
 
+from corrlight.assigners.task_aligned import normalized_alignment
 from corrlight.losses import centerness_target
 from corrlight.structures import (
     IGNORED,
@@ -23,7 +24,7 @@ from corrlight.structures import (
 
 __all__ = ["BOX_WEIGHTINGS", "BoxWeighting", "ClassificationLoss", "DenseSample"]
 
-BoxWeighting = Literal["uniform", "centerness", "iou", "score"]
+BoxWeighting = Literal["uniform", "centerness", "iou", "score", "alignment"]
 BOX_WEIGHTINGS: tuple[str, ...] = get_args(BoxWeighting)
 
 
@@ -45,13 +46,26 @@ class DenseSample:
 
     @classmethod
     def collect(
-        cls, predictions: Predictions, targets: Sequence[Targets], match: Match
+        cls,
+        predictions: Predictions,
+        targets: Sequence[Targets],
+        match: Match,
+        padding: Literal["ignored", "background"] = "ignored",
     ) -> DenseSample:
-        """Return the sample of one stage."""
+        """Return the sample of one stage.
+
+        Args:
+            predictions: Raw outputs.
+            targets: Ground truth, one an image.
+            match: The assigner's result.
+            padding: What hypotheses outside an image's own padded size are.
+        """
         positives = Positives.gather(predictions, targets, match)
         labels = torch.full_like(match.gt_idx, predictions.num_classes)
         labels[positives.image_idx, positives.pred_idx] = positives.labels
-        counted = predictions.valid & (match.gt_idx != IGNORED)
+        counted = match.gt_idx != IGNORED
+        if padding == "ignored":
+            counted &= predictions.valid
         return cls(predictions=predictions, positives=positives, labels=labels, counted=counted)
 
     @property
@@ -65,7 +79,7 @@ class DenseSample:
 
         Args:
             weighting: "uniform", or each positive's "centerness" target, "iou" with its ground
-                truth, or best class "score".
+                truth, best class "score", or normalised task "alignment" (TOOD).
         """
         positives = self.positives
         with torch.no_grad():
@@ -73,6 +87,8 @@ class DenseSample:
                 return centerness_target(self.priors, positives.gt_boxes)
             if weighting == "iou":
                 return positives.ious()
+            if weighting == "alignment":
+                return normalized_alignment(positives)
             if weighting == "score":
                 logits = self.predictions.logits[positives.image_idx, positives.pred_idx].float()
                 if self.predictions.activation == "sigmoid":

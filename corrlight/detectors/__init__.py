@@ -3,9 +3,22 @@
 from corrlight.detectors.atss import ATSS
 from corrlight.detectors.detr import DETR
 from corrlight.detectors.foveabox import FoveaBox
+from corrlight.detectors.one_stage import FCOS, GFL, TOOD, VFNet
 from corrlight.detectors.paa import PAA
 from corrlight.detectors.retinanet import RetinaNet
 from corrlight.detectors.sparse_rcnn import SparseRCNN
 from corrlight.detectors.yolact import YOLACT
 
-__all__ = ["ATSS", "DETR", "PAA", "YOLACT", "FoveaBox", "RetinaNet", "SparseRCNN"]
+__all__ = [
+    "ATSS",
+    "DETR",
+    "FCOS",
+    "GFL",
+    "PAA",
+    "TOOD",
+    "YOLACT",
+    "FoveaBox",
+    "RetinaNet",
+    "SparseRCNN",
+    "VFNet",
+]

@@ -26,7 +26,7 @@ class Detector(nn.Module, ABC):
 
     @property
     def gives(self) -> Collection[PredictionField]:
-        """Those of ``priors``, ``deltas``, ``quality`` and ``mask`` that the predictions have.
+        """Those of the optional fields (``PredictionField``) that the predictions have.
 
         A class attribute (``gives = ("priors",)``) will do. Assigner, criterion and postprocessor
         that need another one are refused before the first batch.

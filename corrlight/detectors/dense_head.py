@@ -16,9 +16,11 @@ __all__ = ["ConvTower", "flatten_levels", "init_head"]
 class _ConvBlock(nn.Module):
     """3x3 convolution, group normalisation if asked for, ReLU."""
 
-    def __init__(self, in_channels: int, channels: int, norm_groups: int | None) -> None:
+    def __init__(
+        self, in_channels: int, channels: int, norm_groups: int | None, bias: bool
+    ) -> None:
         super().__init__()
-        self.conv = PyramidConv(in_channels, channels, bias=norm_groups is None)
+        self.conv = PyramidConv(in_channels, channels, bias=bias)
         self.norm = None if norm_groups is None else nn.GroupNorm(norm_groups, channels)
 
     def forward(self, maps: Sequence[Tensor]) -> list[Tensor]:
@@ -36,15 +38,21 @@ class ConvTower(nn.Sequential):
         in_channels: Channels of a level.
         channels: Channels of the stack.
         num_convs: Convolutions.
-        norm_groups: Groups of the group normalisation after each (the convolution then has no
-            bias), or None for no normalisation.
+        norm_groups: Groups of the group normalisation after each, or None for no normalisation.
+        bias: Whether the convolutions have a bias; None for those without normalisation.
     """
 
     def __init__(
-        self, in_channels: int, channels: int, num_convs: int, norm_groups: int | None
+        self,
+        in_channels: int,
+        channels: int,
+        num_convs: int,
+        norm_groups: int | None,
+        bias: bool | None = None,
     ) -> None:
         inputs = [in_channels, *[channels] * (num_convs - 1)][:num_convs]
-        super().__init__(*(_ConvBlock(c, channels, norm_groups) for c in inputs))
+        biased = norm_groups is None if bias is None else bias
+        super().__init__(*(_ConvBlock(c, channels, norm_groups, biased) for c in inputs))
 
 
 def init_head(modules: Iterable[nn.Module], classifier: nn.Conv2d, prior: float = 0.01) -> None:

@@ -45,6 +45,7 @@ class NMSPostprocessor:
             need not be what they are ranked by. None cuts pairs.
         voting_sigma: Width of the score voting, or None for no voting.
         border: Pixels by which clipped boxes stay off the right and lower edge of the image.
+        clip: Whether boxes are cut to the image; TOOD's are not, as published.
 
     Raises:
         ValueError: An argument is out of range.
@@ -61,6 +62,7 @@ class NMSPostprocessor:
         preselect: Literal["class_scores", "product"] | None = None,
         voting_sigma: float | None = None,
         border: int = 0,
+        clip: bool = True,
     ) -> None:
         check_share(score_thresh=score_thresh, nms_thresh=nms_thresh)
         check_at_least(1, topk_candidates=topk_candidates, max_detections=max_detections)
@@ -77,6 +79,7 @@ class NMSPostprocessor:
         self.nms_thresh, self.max_detections = nms_thresh, max_detections
         self.quality, self.select_on = quality, select_on
         self.preselect, self.voting_sigma, self.border = preselect, voting_sigma, border
+        self.clip = clip
 
     @torch.no_grad()
     def __call__(
@@ -134,7 +137,9 @@ class NMSPostprocessor:
 
         height, width = size
         limits = (height - self.border, width - self.border)
-        boxes = clip_boxes(predictions.boxes[image, pred_idx], limits)
+        boxes = predictions.boxes[image, pred_idx]
+        if self.clip:
+            boxes = clip_boxes(boxes, limits)
         keep = self._suppress(boxes, scores, labels)[: self.max_detections]
         return Detections(
             boxes=self._vote(boxes, scores, labels, keep),

@@ -44,6 +44,18 @@ def test_bilinear_differs_from_nearest():
     torch.testing.assert_close(nearest[3], model(maps)[3])
 
 
+def test_relu_between_extra_levels():
+    torch.manual_seed(0)
+    options = {"num_levels": 6, "start_level": 1, "extra_levels": "on_output"}
+    model = FPN(CHANNELS, 6, relu_between_extra=True, **options)
+    levels = model(_maps())
+    torch.testing.assert_close(levels[3], model.output[3](levels[2]))
+    for i in (4, 5):
+        torch.testing.assert_close(levels[i], model.output[i](levels[i - 1].relu()))
+    model.relu_between_extra = False
+    assert not torch.allclose(model(_maps())[4], levels[4])
+
+
 @pytest.mark.parametrize(
     ("kwargs", "message"),
     [

@@ -15,7 +15,8 @@ from tests.convert.checkpoints import declares_names
 
 FOLDER = Path(__file__).parents[1] / "data" / "convert"
 LISTS = sorted(p.stem for p in FOLDER.glob("*.json"))
-STATISTICS = ("running_mean", "running_var", "num_batches_tracked")
+# Buffers: of normalisations, and the bins of distributions.
+STATISTICS = ("running_mean", "running_var", "num_batches_tracked", "bins")
 
 
 @cache

@@ -3,10 +3,18 @@ import dataclasses
 import pytest
 import torch
 
-from corrlight.boxes import DeltaCoder, DistanceCoder
-from corrlight.criteria import DenseSample, GIoUBoxLoss, SmoothL1BoxLoss
+from corrlight.boxes import DeltaCoder, DistanceCoder, SideCoder, paired_iou
+from corrlight.criteria import (
+    CoarseBoxLoss,
+    DenseCriterion,
+    DenseSample,
+    DistributionBoxLoss,
+    FocalClassification,
+    GIoUBoxLoss,
+    SmoothL1BoxLoss,
+)
 from corrlight.losses import giou_loss
-from tests.helpers.dense_example import MATCH, NOTHING, PRIORS, predictions, targets
+from tests.helpers.dense_example import MATCH, NOTHING, PRIORS, predictions, run, targets
 
 GT_BOXES = targets()[0].boxes[[0, 0, 1]]
 
@@ -53,3 +61,43 @@ def test_bad_arguments():
     without = DenseSample.collect(predictions(), targets(), MATCH)
     with pytest.raises(ValueError, match=r"`predictions\.deltas`.*got None"):
         SmoothL1BoxLoss(DeltaCoder())(without)
+
+
+def test_distribution_loss_is_the_cross_entropy_of_the_two_bins_around():
+    coder = SideCoder(units=4)
+    generator = torch.Generator().manual_seed(0)
+    bins = torch.randn(2, 5, 4, 6, generator=generator).requires_grad_()
+    stage = dataclasses.replace(predictions(), distribution=bins)
+    own = DenseSample.collect(stage, targets(), MATCH)
+    losses = DistributionBoxLoss(coder)(own)
+    for k in range(3):
+        expected = 0.0
+        for side, distance in enumerate(coder.encode(PRIORS[k], GT_BOXES[k]).tolist()):
+            low = int(min(max(distance, 0), 4.9))
+            share = min(max(distance, 0), 4.9) - low
+            log = bins[0, k, side].log_softmax(0)
+            expected = expected - (1 - share) * log[low] - share * log[low + 1]
+        torch.testing.assert_close(losses[k], expected / 4)
+
+
+def test_coarse_boxes_weigh_their_own_iou():
+    stage = predictions()
+    coarse = (stage.boxes.detach() + 4).requires_grad_()
+    own = DenseSample.collect(dataclasses.replace(stage, coarse_boxes=coarse), targets(), MATCH)
+    loss = CoarseBoxLoss(weight=1.5)
+    expected = giou_loss(coarse[0, :3], GT_BOXES, reduction="none")
+    torch.testing.assert_close(loss(own), expected)
+    weights = loss.own_weights(own)
+    torch.testing.assert_close(weights, paired_iou(coarse[0, :3], GT_BOXES).detach())
+    terms = run(
+        DenseCriterion(FocalClassification(), GIoUBoxLoss(), extra={"rough": loss}), own.predictions
+    )
+    total = (weights * expected).sum() / weights.sum().clamp(min=1)
+    torch.testing.assert_close(terms["loss_rough"], 1.5 * total)
+
+
+def test_extra_losses_need_their_fields_and_a_weight():
+    criterion = DenseCriterion(FocalClassification(), GIoUBoxLoss(), extra={"c": CoarseBoxLoss()})
+    assert "coarse_boxes" in criterion.needs
+    with pytest.raises(ValueError, match="`weight` to be a finite number >= 0, but got -1"):
+        CoarseBoxLoss(weight=-1)

@@ -183,3 +183,40 @@ def test_a_recipe_may_bring_its_own_weighting_balance_and_state():
 def test_bad_arguments(kwargs, message):
     with pytest.raises(ValueError, match=message):
         criterion(**kwargs)
+
+
+def test_what_the_classification_is_divided_by():
+    """Three positives, one image with some and one without."""
+    stage = predictions(quality=False)
+    weights = centerness_target(PRIORS[:3], targets()[0].boxes[[0, 0, 1]]).sum()
+    divisors = {
+        "per_image": 4.0,
+        "batch": 3.0,
+        "added": 5.0,
+        "positives": 3.0,
+        "box_weights": max(float(weights), 1.0),
+    }
+    terms = {
+        name: run(criterion(quality=None, aux_head="none", counting=name), stage)["loss_cls"]
+        for name in divisors
+    }
+    total = terms["positives"] * 3
+    for name, divisor in divisors.items():
+        torch.testing.assert_close(terms[name] * divisor, total, msg=name)
+
+
+def test_least_box_weight_and_padding():
+    stage = predictions(quality=False)
+    stage.valid[0, 3] = False
+    options = {"quality": None, "aux_head": "none"}
+    small = run(criterion(least_box_weight=1e-3, **options), stage, factor=1e-9)["loss_box"]
+    large = run(criterion(**options), stage, factor=1e-9)["loss_box"]
+    torch.testing.assert_close(small, large * 1000)
+    terms = run(criterion(padding="background", **options), stage)
+    gradient = torch.autograd.grad(terms["loss_cls"], stage.logits)[0]
+    assert gradient[0, 3].any()
+    assert not gradient[0, 4].any()  # ignored stays ignored
+    with pytest.raises(ValueError, match=r"`padding`"):
+        criterion(padding="zero")
+    with pytest.raises(ValueError, match=r"`least_box_weight`.*got 0"):
+        criterion(least_box_weight=0)

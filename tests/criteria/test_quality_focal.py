@@ -1,6 +1,7 @@
 import pytest
 import torch
 
+from corrlight.boxes import paired_iou
 from corrlight.criteria import DenseCriterion, GIoUBoxLoss, QualityFocalClassification
 from corrlight.losses import giou_loss
 from tests.helpers.dense_example import MATCH, NOTHING, predictions, run, targets
@@ -37,6 +38,28 @@ def test_terms_written_out():
     assert set(terms) == {"loss_cls", "loss_box"}
 
 
+def test_the_alignment_of_score_and_iou_is_target_weight_and_divisor():
+    """Three positives: two of one object, one of another, each scaled to its object's best IoU."""
+    stage = predictions(quality=False)
+    own = QualityFocalClassification(quality="alignment")
+    terms = run(DenseCriterion(own, GIoUBoxLoss(), counting="box_weights"), stage)
+    labels, gt_boxes = torch.tensor([1, 1, 2]), targets()[0].boxes[[0, 0, 1]]
+    p, boxes = stage.logits.sigmoid(), stage.boxes.detach()[0, :3]
+    ious = paired_iou(boxes, gt_boxes)
+    metric = p.detach()[0, torch.arange(3), labels] * ious**6
+    best = torch.stack([metric[:2].max(), metric[:2].max(), metric[2]])
+    best_iou = torch.stack([ious[:2].max(), ious[:2].max(), ious[2]])
+    aligned = metric / (best + 1e-7) * best_iou
+    target = torch.zeros(2, 5, 3)
+    target[0, torch.arange(3), labels] = aligned
+    values = -(target * p.log() + (1 - target) * (1 - p).log()) * (p - target).abs() ** 2
+    values[0, 4] = 0  # ignored
+    divisor = aligned.sum().clamp(min=1)
+    torch.testing.assert_close(terms["loss_cls"], values.sum() / divisor)
+    losses = giou_loss(stage.boxes[0, :3], gt_boxes, reduction="none")
+    torch.testing.assert_close(terms["loss_box"], (aligned * losses).sum() / divisor)
+
+
 def test_the_classifier_alone_learns_from_it():
     stage = predictions(quality=False)
     run(criterion(), stage)["loss_cls"].backward()
@@ -54,6 +77,8 @@ def test_without_positives():
 
 
 def test_bad_arguments():
+    with pytest.raises(ValueError, match=r"`quality`.*got 'score'"):
+        QualityFocalClassification(quality="score")
     with pytest.raises(ValueError, match="`beta` to be a finite number >= 0, but got -1"):
         QualityFocalClassification(beta=-1)
     with pytest.raises(ValueError, match="`weight` to be a finite number >= 0, but got nan"):

@@ -26,9 +26,9 @@ class FixtureCase:
 
     Attributes:
         folder: ``atss``, ``atss_noaux``, ...
-        quantity: "outputs" and "assignment" (all arrays of the file), "losses", "grad_norm" and
-            "corr_grad" (one a variant), "edge" (one a variant and batch), "detections" and
-            "detections_v3" (one a tag).
+        quantity: "outputs", "assignment" and "cls_grad" (all arrays of the file), "losses",
+            "grad_norm" and "corr_grad" (one a variant), "edge" (one a variant and batch),
+            "detections" and "detections_v3" (one a tag).
         name: Variant, ``variant/batch`` or tag; empty for quantities with one case.
     """
 
@@ -41,7 +41,7 @@ class FixtureCase:
 
 
 def _folder_cases(folder: Path) -> Iterator[tuple[str, str]]:
-    for quantity in ("outputs", "assignment"):
+    for quantity in ("outputs", "assignment", "cls_grad"):
         if (folder / f"{quantity}.npz").is_file():
             yield quantity, ""
     losses = json.loads((folder / "losses.json").read_text())

@@ -20,7 +20,11 @@ def load_arrays(path: Path) -> dict[str, Tensor]:
 
 def load_batch(root: Path, valid_sizes: list[list[int]]) -> Batch:
     """Return the common input of the detectors."""
-    data = load_arrays(root / "common" / "inputs.npz")
+    return batch_of_arrays(load_arrays(root / "common" / "inputs.npz"), valid_sizes)
+
+
+def batch_of_arrays(data: dict[str, Tensor], valid_sizes: list[list[int]]) -> Batch:
+    """Return the input that the arrays of a file are."""
     images = (data["image_u8"].float() - 128) / 64
     targets = []
     for b, (height, width) in enumerate(valid_sizes):

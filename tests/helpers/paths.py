@@ -3,6 +3,8 @@
 import os
 from pathlib import Path
 
+import pytest
+
 _DATA = Path(__file__).parents[1] / "data"
 
 
@@ -14,6 +16,14 @@ def golden_root() -> Path:
 def fixtures_root() -> Path:
     """Return the folder of the detector fixtures (``CORRLIGHT_FIXTURES``)."""
     return _existing(Path(os.environ.get("CORRLIGHT_FIXTURES", _DATA / "fixtures")))
+
+
+def existing_fixture(name: str) -> Path:
+    """Return the folder of one fixture; skip the test if other data without it was put in."""
+    path = fixtures_root() / name
+    if not path.is_dir() and "CORRLIGHT_FIXTURES" in os.environ:
+        pytest.skip(f"CORRLIGHT_FIXTURES has no {name}")
+    return _existing(path)
 
 
 def cases_root() -> Path:

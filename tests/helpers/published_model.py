@@ -23,9 +23,10 @@ from corrlight.convert.expected import compose_detector
 from corrlight.detectors.base import Detector
 from corrlight.detectors.toolbox_names import from_toolbox_names
 from corrlight.engine.checkpoint import load_weights
+from corrlight.module import DetectionModule
 from corrlight.structures import Batch, Targets
 from tests.helpers.fixture_data import load_arrays, load_batch
-from tests.helpers.paths import fixtures_root
+from tests.helpers.paths import existing_fixture, fixtures_root
 
 
 @dataclass(frozen=True)
@@ -51,7 +52,7 @@ class PublishedModel:
     @functools.cache
     def load(cls, name: str) -> Self:
         """Return the model of a folder."""
-        folder = fixtures_root() / name
+        folder = existing_fixture(name)
         shared = fixtures_root() / name.removesuffix("_noaux")
         config = json.loads((folder / "config.json").read_text())
         return cls(
@@ -97,6 +98,11 @@ class PublishedModel:
 
 def converted_detector(folder: Path, config: dict[str, Any]) -> Detector:
     """Return our detector with the weights of a folder, in eval mode."""
+    return converted_module(folder, config).detector
+
+
+def converted_module(folder: Path, config: dict[str, Any]) -> DetectionModule:
+    """Return our detector and its other parts with the weights of a folder, in eval mode."""
     name, options = detector_of(config)
     with tempfile.TemporaryDirectory() as temporary:
         path = Path(temporary) / "converted.ckpt"
@@ -109,13 +115,12 @@ def converted_detector(folder: Path, config: dict[str, Any]) -> Detector:
         num_classes = config["head" if "head" in config else "stage_head"]["num_classes"]
         module = build_module(compose_detector(name, [*options, f"data.num_classes={num_classes}"]))
         load_weights(module, path)
-    detector: Detector = module.detector
-    return detector.eval()
+    return module.eval()
 
 
 def detector_of(config: dict[str, Any]) -> tuple[str, list[str]]:
     """Return the file of ``conf/detector`` and the options that describe a reduced network."""
-    name = config["detector"].removesuffix("_noaux")
+    name = config["detector"].removesuffix("_noaux").removesuffix("_initial")
     backbone, fpn = config["backbone"], config.get("fpn")
     options = {
         "backbone.depth": int(backbone["type"].removeprefix("resnet")),
@@ -129,6 +134,8 @@ def detector_of(config: dict[str, Any]) -> tuple[str, list[str]]:
         options["detector.net.neck.num_levels"] = fpn["num_outs"]
         options["detector.net.neck.start_level"] = fpn["start_level"]
     describe = {"detr": _detr, "sparse_rcnn": _sparse_rcnn, "yolact": _yolact}.get(name, _dense)
+    if "toolbox" in config:
+        describe = _narrowed
     options |= {f"detector.net.{key}": value for key, value in describe(config).items()}
     if not config.get("head", {}).get("loss_centerness", {}).get("loss_weight", 1):
         options["detector.aux_head"] = "untrained"
@@ -138,6 +145,12 @@ def detector_of(config: dict[str, Any]) -> tuple[str, list[str]]:
 def _written(value: Any) -> str:
     """Return a value as options have it."""
     return str(value).replace("'", "").replace(" ", "")
+
+
+def _narrowed(config: dict[str, Any]) -> dict[str, Any]:
+    """Of models that benchmarks/mmdetection_fixtures.py made: all else is our file's."""
+    head = config["head"]
+    return {"num_convs": head["stacked_convs"], "norm_groups": head["norm_cfg"]["num_groups"]}
 
 
 def _dense(config: dict[str, Any]) -> dict[str, Any]:

@@ -212,6 +212,14 @@ def test_score_voting_keeps_boxes_without_area():
         assert (detections.boxes == flat).all()
 
 
+def test_boxes_may_reach_beyond_the_image():
+    stage = predictions()
+    stage = dataclasses.replace(stage, boxes=stage.boxes * 100)
+    for b, detections in enumerate(NMSPostprocessor(clip=False)(stage, SIZES)):
+        assert torch.equal(detections.boxes, stage.boxes[b, detections.pred_idx])
+        assert detections.boxes.max() > max(SIZES[b])
+
+
 def test_boxes_may_stay_off_the_border():
     stage = predictions()
     stage = dataclasses.replace(stage, boxes=stage.boxes * 100)

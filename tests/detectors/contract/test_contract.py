@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import dataclasses
 from functools import cache
+from typing import get_args
 
 import pytest
 import torch
@@ -15,7 +16,7 @@ from corrlight.config.compose import compose_config, config_dir
 from corrlight.module import DetectionModule
 from corrlight.ops import pyramid_conv
 from corrlight.ops.switch import OPERATORS, fast_ops
-from corrlight.structures import Batch, Predictions, Targets
+from corrlight.structures import Batch, PredictionField, Predictions, Targets
 
 DETECTORS = sorted(p.stem for p in (config_dir() / "detector").glob("*.yaml"))
 NUM_CLASSES = 3
@@ -111,7 +112,7 @@ def test_contract_loss_and_gradients_are_finite_and_reach_every_parameter(detect
 def test_contract_predictions_have_what_the_detector_says_it_gives(detector):
     module = make(detector).eval()
     for stage in module.detector(CASES["one_empty_image"]):
-        optional = ("priors", "deltas", "quality", "mask")
+        optional = get_args(PredictionField)
         found = {name for name in optional if getattr(stage, name) is not None}
         assert found == set(module.detector.gives)
         assert stage.activation == module.detector.activation

@@ -18,6 +18,10 @@ PARAMETERS = {
     ("sparse_rcnn", "detector.net.num_proposals=300"): 106_342_888,
     ("detr",): 41_575_061,
     ("yolact",): 35_293_711,
+    ("gfl",): 32_440_537,
+    ("fcos",): 32_297_370,
+    ("vfnet",): 32_891_554,
+    ("tood",): 32_200_494,
 }
 
 

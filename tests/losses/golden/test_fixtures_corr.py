@@ -7,14 +7,14 @@ import pytest
 import torch
 
 from corrlight.losses import correlation_loss, soft_rank
-from tests.helpers.paths import fixtures_root
+from tests.helpers.paths import existing_fixture
 
 pytestmark = pytest.mark.fixtures
 
 
 @pytest.fixture(scope="module")
 def data():
-    root = fixtures_root() / "corr_loss"
+    root = existing_fixture("corr_loss")
     values = json.loads((root / "values.json").read_text())
     assert values
     with np.load(root / "vectors.npz") as archive:

@@ -1,0 +1,76 @@
+"""The reduced models that ``benchmarks/mmdetection_fixtures.py`` wrote, and all our parts of them.
+
+The parts are those of ``conf/detector``, so that its numbers are compared too.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from corrlight.module import DetectionModule
+from corrlight.structures import Batch, Match, Predictions, Targets
+from tests.helpers.fixture_data import batch_of_arrays, load_arrays
+from tests.helpers.paths import existing_fixture
+from tests.helpers.published_model import converted_module
+
+FOLDERS = "gfl fcos vfnet tood tood_initial"
+
+
+@dataclass(frozen=True)
+class ToolboxModel:
+    """What the toolbox says of one reduced model, and our module with its weights."""
+
+    folder: Path
+    config: dict[str, Any]
+    losses: dict[str, Any]
+    batch: Batch
+    module: DetectionModule
+
+    @classmethod
+    @functools.cache
+    def load(cls, name: str) -> ToolboxModel:
+        """Return the model of a folder."""
+        folder = existing_fixture(name)
+        config = json.loads((folder / "config.json").read_text())
+        module = converted_module(folder, config)
+        module.start_epoch(config["epoch"])
+        return cls(
+            folder=folder,
+            config=config,
+            losses=json.loads((folder / "losses.json").read_text()),
+            batch=batch_of_arrays(load_arrays(folder / "inputs.npz"), config["input"]["valid"]),
+            module=module,
+        )
+
+    def arrays(self, name: str) -> dict[str, Tensor]:
+        """Return the arrays of a file."""
+        return load_arrays(self.folder / f"{name}.npz")
+
+    def predict(self) -> Predictions:
+        """Return fresh predictions with a graph."""
+        (stage,) = self.module.detector(self.batch)
+        return stage
+
+    def terms(
+        self, predictions: Predictions, targets: tuple[Targets, ...]
+    ) -> tuple[dict[str, Tensor], Match]:
+        """Return our loss terms and the match."""
+        match = self.module.assigner(predictions, targets)
+        criterion = self.module.criterion
+        normalizers = criterion.normalizers(predictions, targets, match)
+        return criterion(predictions, targets, match, normalizers), match
+
+
+def rows_of(arrays: dict[str, Tensor], name: str, num_outputs: int) -> Tensor:
+    """Return the ``(B, A * K, H, W)`` maps of all levels as ``(B, N, K)``."""
+    maps = [arrays[key] for key in sorted(arrays) if key.rpartition("_")[0] == name]
+    return torch.cat(
+        [m.permute(0, 2, 3, 1).reshape(m.shape[0], -1, num_outputs) for m in maps], dim=1
+    )
