@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Callable, Sequence
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -71,9 +71,7 @@ class PyramidDetector(Detector):
         self.anchors, self.coder = anchors, coder
 
     @abstractmethod
-    def head(
-        self, levels: Sequence[Tensor], priors: Tensor, level_idx: Tensor
-    ) -> dict[str, Tensor]:
+    def head(self, levels: Sequence[Tensor], priors: Tensor, level_idx: Tensor) -> dict[str, Any]:
         """Return the fields of the predictions that the head makes: logits, boxes and others.
 
         Args:
@@ -193,9 +191,7 @@ class DenseDetector(PyramidDetector):
         split = self.regressor.out_channels
         return out[:, :split], out[:, split:]
 
-    def head(
-        self, levels: Sequence[Tensor], priors: Tensor, level_idx: Tensor
-    ) -> dict[str, Tensor]:
+    def head(self, levels: Sequence[Tensor], priors: Tensor, level_idx: Tensor) -> dict[str, Any]:
         """Return logits, boxes with their encoding, and the quality where there is the branch."""
         cls_maps = self.classifier(self.cls_tower(levels))
         box_maps, quality_maps = [], []
@@ -207,11 +203,11 @@ class DenseDetector(PyramidDetector):
         encoded = flatten_levels(box_maps, self.box_outputs)
         if self.scales is not None:
             encoded = encoded * torch.stack([*self.scales])[level_idx][:, None]
-        found = {"logits": flatten_levels(cls_maps, self.num_classes)}
+        found: dict[str, Any] = {"logits": flatten_levels(cls_maps, self.num_classes)}
         if quality_maps:
             found["quality"] = flatten_levels(quality_maps, 1).squeeze(-1)
         return found | self._boxes(priors, encoded)
 
-    def _boxes(self, priors: Tensor, encoded: Tensor) -> dict[str, Tensor]:
+    def _boxes(self, priors: Tensor, encoded: Tensor) -> dict[str, Any]:
         """Return the boxes that ``(B, N, box_outputs)`` numbers make, and their deltas."""
         return {"boxes": self.coder.decode(priors, encoded), "deltas": encoded}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from torch import Tensor
 
@@ -70,5 +70,5 @@ class FCOS(DenseDetector):
             conv_bias=conv_bias,
         )
 
-    def _boxes(self, priors: Tensor, encoded: Tensor) -> dict[str, Tensor]:
+    def _boxes(self, priors: Tensor, encoded: Tensor) -> dict[str, Any]:
         return super()._boxes(priors, encoded.float().clamp(min=0))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -40,7 +40,7 @@ class GFL(DenseDetector):
     """
 
     bins: Tensor
-    gives: ClassVar[tuple[PredictionField, ...]] = (  # type: ignore[assignment]
+    gives: ClassVar[tuple[PredictionField, ...]] = (
         "priors",
         "deltas",
         "distribution",
@@ -79,7 +79,7 @@ class GFL(DenseDetector):
         # A part of the state dict, as the toolbox has it.
         self.register_buffer("bins", torch.arange(num_bins + 1, dtype=torch.float32))
 
-    def _boxes(self, priors: Tensor, encoded: Tensor) -> dict[str, Tensor]:
+    def _boxes(self, priors: Tensor, encoded: Tensor) -> dict[str, Any]:
         distribution = encoded.unflatten(-1, (4, -1))  # (B, N, 4, K + 1)
         deltas = distribution.float().softmax(-1) @ self.bins
         boxes = self.coder.decode(priors, deltas)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -81,7 +81,7 @@ class TOOD(PyramidDetector):
         ValueError: An argument is out of range.
     """
 
-    gives: ClassVar[tuple[PredictionField, ...]] = ("priors",)  # type: ignore[assignment]
+    gives: ClassVar[tuple[PredictionField, ...]] = ("priors",)
     toolbox_names: ClassVar[NameTable] = (
         *PYRAMID_NAMES,
         ("bbox_head.inter_convs.{i}.conv.{p}", "tower.{i}.conv.{p}"),
@@ -134,9 +134,7 @@ class TOOD(PyramidDetector):
                 nn.init.zeros_(conv.bias)  # type: ignore[arg-type]
         self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
-    def head(
-        self, levels: Sequence[Tensor], priors: Tensor, level_idx: Tensor
-    ) -> dict[str, Tensor]:
+    def head(self, levels: Sequence[Tensor], priors: Tensor, level_idx: Tensor) -> dict[str, Any]:
         """Return logits and boxes, both aligned."""
         layers, maps = [], [*levels]
         for block in self.tower:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -77,7 +77,7 @@ class VFNet(DenseDetector):
         ValueError: An argument is out of range.
     """
 
-    gives: ClassVar[tuple[PredictionField, ...]] = (  # type: ignore[assignment]
+    gives: ClassVar[tuple[PredictionField, ...]] = (
         "priors",
         "deltas",
         "coarse_boxes",
@@ -124,9 +124,7 @@ class VFNet(DenseDetector):
         init_head([self.coarse_tower, self.refiner], self.classifier)
         self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
-    def head(
-        self, levels: Sequence[Tensor], priors: Tensor, level_idx: Tensor
-    ) -> dict[str, Tensor]:
+    def head(self, levels: Sequence[Tensor], priors: Tensor, level_idx: Tensor) -> dict[str, Any]:
         """Return logits, refined boxes with their encoding, and the boxes before."""
         cls_features, reg_features = self.cls_tower(levels), self.reg_tower(levels)
         assert self.scales is not None
