@@ -2,11 +2,12 @@ import pytest
 import torch
 
 from corrlight.config.build import build_module
-from corrlight.config.compose import compose_config, config_dir
+from corrlight.config.compose import compose_config
 from corrlight.engine.class_rows import ClassRows, class_rows, reordered, rows_of_module
 from tests.detectors.build import batch_of
+from tests.helpers.detector_files import marked, names
 
-SMALL = sorted(p.stem for p in (config_dir() / "detector").glob("*_small.yaml"))
+SMALL = marked(names("*_small"))
 
 
 def test_rows_of_anchors_and_background():
