@@ -72,9 +72,11 @@ def check_options(config: DictConfig) -> None:
 
 
 def _check_criterion(config: DictConfig) -> None:
-    check_choice("criterion", config.criterion, ("default", "own"))
+    # Runs of before the option do not have it.
+    criterion = config.get("criterion", "default")
+    check_choice("criterion", criterion, ("default", "own"))
     always = str(config.detector.criterion.get("_target_")).endswith(".OwnCriterion")
-    if config.criterion == "own" and not always and "parts" not in config.detector:
+    if criterion == "own" and not always and "parts" not in config.detector:
         raise ValueError(
             "Expected `criterion` to be default, as only detectors of transformers (hf_...) have a "
             f"loss of their own to choose, but got 'own' with {config.detector.get('name')}."
