@@ -170,6 +170,10 @@ class HuggingFaceDetector(Detector):
     def _probe(self) -> Activation:
         """Return how logits become scores, found with one made-up picture."""
         kind, config = type(self.model).__name__, self.model.config
+        if any(parameter.is_meta for parameter in self.model.parameters()):
+            # Shapes alone are wanted. The loss of DETR is the one with a background.
+            softmax = getattr(self.model, "loss_type", None) == "ForObjectDetection"
+            return "softmax" if softmax else "sigmoid"
         size = (_PROBE, _PROBE)
         target = Targets(
             boxes=torch.tensor([[16.0, 16, 80, 96]]),

@@ -135,6 +135,10 @@ def _loaded(
         _one_to_one(config)
         if groups > 1:
             config.group_detr = groups
+    if torch.get_default_device().type == "meta":
+        # Shapes alone are wanted.
+        bare = _from_config(config, False)
+        return _first_group(bare) if one_to_one else bare
     model, report = AutoModelForObjectDetection.from_pretrained(
         folder,
         config=config,

@@ -27,19 +27,20 @@ SOFTMAX = ("Detr", "TableTransformer", "Yolos")
 
 
 def saved(name, folder):
-    """Write a small detector of 4 classes with random weights, and return its folder."""
+    """Write a small detector of 4 classes with random weights."""
     torch.manual_seed(0)
     HF_ZOO[name]().save_pretrained(folder)
-    return folder
 
 
 def module_of(name, folder, *options):
+    if not (folder / "config.json").is_file():
+        saved(name, folder)
     loss = ["loss=cross_entropy"] if name in SOFTMAX else []
     config = compose_config(
         [
             "detector=hf",
             "detector.model=null",
-            f"detector.checkpoint={saved(name, folder)}",
+            f"detector.checkpoint={folder}",
             "data.num_classes=4",
             *loss,
             *options,
@@ -145,3 +146,14 @@ def test_a_model_of_words_is_refused():
 def test_full_files_build(name):
     module = build_module(compose_config([f"detector={name}", "data.num_classes=80"]).config)
     assert 25e6 < sum(p.numel() for p in module.parameters()) < 60e6
+
+
+@pytest.mark.parametrize("name", ["Detr", "RTDetrV2"])
+def test_without_memory_it_has_the_same_shapes(name, tmp_path):
+    """What maps classes to rows of weights builds detectors on no device."""
+    made = module_of(name, tmp_path)
+    with torch.device("meta"):
+        bare = module_of(name, tmp_path)
+    assert bare.detector.activation == made.detector.activation
+    shapes = [{k: v.shape for k, v in m.state_dict().items()} for m in (made, bare)]
+    assert shapes[0] == shapes[1]
