@@ -10,6 +10,7 @@ the processor (``process_time``), so other processes do not count. Matchings are
 """
 
 import argparse
+import inspect
 import statistics
 import sys
 import time
@@ -43,6 +44,8 @@ class Clock:
 
     def __init__(self, function: Any) -> None:
         self.function, self.seconds = function, 0.0
+        # The seam reads the names of the arguments.
+        self.__signature__ = inspect.signature(function)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Call the function and add its time."""
