@@ -1,5 +1,6 @@
 # make demo: environment + the main job on the embedded data.   make test: environment + all tests.
-# make lint: style and types.   make matrix: the quick tests at both ends of the versions.   Everything lives in .venv; uv is fetched when it is missing.
+# make lint: style and types.   make matrix: the quick tests at both ends of the versions.   make plug: the tests of other
+# libraries' detectors at both ends of theirs.   Everything lives in .venv; uv is fetched when it is missing.
 
 PYTHON ?= python3
 UV_VERSION := 0.13.9
@@ -8,7 +9,7 @@ PY := .venv/bin/python
 STAMP := .venv/.corrlight
 PYTEST_ARGS ?=
 
-.PHONY: demo test quick lint env matrix clean
+.PHONY: demo test quick lint env matrix plug clean
 
 demo: $(STAMP)
 	$(PY) -m experiments.demo
@@ -46,6 +47,10 @@ $(STAMP).torchsort: $(STAMP)
 # The quick tests with the lowest and the newest versions of what pyproject.toml allows.
 matrix: $(filter .uv/bin/uv,$(UV))
 	bash .ci/matrix "$(UV)" $(ENDS)
+
+# Detectors of transformers, torchvision and rfdetr with the oldest and the newest that work.
+plug: $(filter .uv/bin/uv,$(UV))
+	bash .ci/plug "$(UV)" $(ENDS)
 
 clean:
 	rm -rf .matrix .venv .uv .pytest_cache .mypy_cache .ruff_cache .hypothesis build dist

@@ -24,7 +24,9 @@ from corrlight.convert.expected import compose_detector
 def full_size() -> list[str]:
     """Return the files of ``conf/detector`` that are no small variants."""
     names = (p.stem for p in (config_dir() / "detector").glob("*.yaml"))
-    return sorted(name for name in names if not name.endswith("_small"))
+    # Detectors of other libraries are counted by these.
+    own = (name for name in names if name.partition("_")[0] not in ("hf", "tv"))
+    return sorted(name for name in own if not name.endswith("_small"))
 
 
 def measure(detector: str, size: tuple[int, int], overrides: list[str]) -> tuple[int, float]:

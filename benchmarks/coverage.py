@@ -153,7 +153,7 @@ def analyses(whole: Population, images: list[int]) -> list[Analysis]:
         measured.append(
             Analysis(
                 name="", path=Path(), metrics=dict(values), per_class=[], figures={},
-                resampled={"": resampled}, warnings=[], seconds={},
+                prefixes=("",), resampled={"": resampled}, warnings=[], seconds={},
             )
         )  # fmt: skip
     return measured

@@ -22,6 +22,7 @@ ALLOWED = (
     "corrlight.criteria",
     "corrlight.data",
     "corrlight.detectors",
+    "corrlight.guests",
     "corrlight.losses",
     "corrlight.metrics",
     "corrlight.module",

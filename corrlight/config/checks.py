@@ -41,6 +41,7 @@ def check_options(config: DictConfig) -> None:
         for key, part in _section(group, plain.get(group) or {}).items():
             _section(f"{group}.{key}", {} if part is None else part)
     check_choice("mode", config.mode, ("train", "test"))
+    _check_criterion(config)
     if type(config.seed) is not int or config.seed < 0:
         raise ValueError(f"Expected `seed` to be a number of at least 0, but got {config.seed!r}.")
     for name in ("fast_cpu", "compile"):
@@ -68,6 +69,18 @@ def check_options(config: DictConfig) -> None:
     if clip is not None and not (isinstance(clip, (int, float)) and 0 < clip < math.inf):
         raise ValueError(
             f"Expected `trainer.gradient_clip_val` to be positive or null, but got {clip!r}."
+        )
+
+
+def _check_criterion(config: DictConfig) -> None:
+    # Runs of before the option do not have it.
+    criterion = config.get("criterion", "default")
+    check_choice("criterion", criterion, ("default", "own"))
+    always = str(config.detector.criterion.get("_target_")).endswith(".OwnCriterion")
+    if criterion == "own" and not always and "parts" not in config.detector:
+        raise ValueError(
+            "Expected `criterion` to be default, as only detectors of transformers (hf_...) have a "
+            f"loss of their own to choose, but got 'own' with {config.detector.get('name')}."
         )
 
 

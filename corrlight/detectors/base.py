@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Collection
-from typing import ClassVar
 
 from torch import nn
 
@@ -21,8 +20,12 @@ class Detector(nn.Module, ABC):
     that the detector's YAML names beside it; nothing here depends on ``self.training``.
     """
 
-    activation: ClassVar[Activation]
     num_classes: int
+
+    @property
+    @abstractmethod
+    def activation(self) -> Activation:
+        """How logits become scores; a class attribute (``activation = "sigmoid"``) will do."""
 
     @property
     def gives(self) -> Collection[PredictionField]:

@@ -108,7 +108,7 @@ def query_positives(
         activation: How logits become scores.
     """
     device = logits.device
-    counts = torch.tensor([len(queries) for queries, _ in indices], device=device)
+    counts = torch.tensor([len(q) for q, _ in indices], dtype=torch.long, device=device)
     image_idx = torch.arange(len(indices), device=device).repeat_interleave(counts)
     pred_idx = _joined([queries for queries, _ in indices], device)
     gt_idx = _joined([objects for _, objects in indices], device)

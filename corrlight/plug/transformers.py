@@ -1,32 +1,34 @@
 """Detectors of transformers whose loss matches queries with a Hungarian matcher.
 
-A model calls ``self.loss_function``, which may be replaced. It builds its criterion and matcher
-anew at every call, so the matcher is seen by a hook on all modules that lasts as long as the call.
-What the matcher was given (logits and boxes of a layer) and what it gave back is all that is
-needed, whatever the detector: DETR and its kin, with or without groups or denoising queries.
+A model calls ``self.loss_function``, which may be replaced. What the matcher was given (logits and
+boxes of a layer) and what it gave back is all that is needed, whatever the detector: DETR and its
+kin, with or without groups or denoising queries.
 """
 
 from __future__ import annotations
 
 import copy
 import inspect
-import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.modules.module import register_module_forward_hook
 from transformers import PreTrainedModel
 from transformers.loss.loss_utils import LOSS_MAPPING
 
 from corrlight.plug.handle import Correlation
+from corrlight.plug.matcher_calls import (
+    MATCHER,
+    EnoughError,
+    MatcherCall,
+    matching,
+    num_denoising,
+)
 from corrlight.plug.options import Options
 from corrlight.plug.positives import (
-    Indices,
     check_labels,
     image_ids,
     joined,
@@ -64,73 +66,6 @@ def _base(model: nn.Module) -> str:
         if cls.__module__.startswith("transformers.models."):
             return cls.__name__
     return ""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Call:
-    """One call of the matcher.
-
-    Attributes:
-        matcher: It.
-        outputs: ``logits`` and ``pred_boxes`` of the layer, and what else the criterion passes.
-        targets: Of the batch.
-        group_queries: Number of groups that were matched apart.
-        indices: Queries and objects of every image.
-    """
-
-    matcher: nn.Module
-    outputs: dict[str, Any]
-    targets: Sequence[Mapping[str, Any]]
-    group_queries: int = 1
-    indices: Indices = field(default_factory=list)
-
-    def again(self, logits: Tensor, boxes: Tensor) -> _Call:
-        """Return the matching of other queries, in one group."""
-        outputs = {**self.outputs, "logits": logits, "pred_boxes": boxes}
-        takes = inspect.signature(self.matcher.forward).parameters
-        more = {"group_detr": 1} if "group_detr" in takes else {}
-        return _Call(
-            matcher=self.matcher,
-            outputs=outputs,
-            targets=self.targets,
-            indices=self.matcher(outputs, self.targets, **more),
-        )
-
-
-class _EnoughError(Exception):
-    """The matcher was seen; nothing else of the loss is wanted."""
-
-
-@contextmanager
-def _matching(calls: list[_Call], stop: bool = False) -> Iterator[None]:
-    """Collect the calls of every Hungarian matcher in this thread."""
-    thread = threading.get_ident()
-
-    def see(module: nn.Module, args: tuple[Any, ...], kwargs: Any, indices: Any) -> None:
-        # Replicas of nn.DataParallel compute their losses at the same time.
-        if threading.get_ident() != thread or not type(module).__name__.endswith(_MATCHER):
-            return
-        given = inspect.signature(module.forward).bind(*args, **kwargs).arguments
-        calls.append(
-            _Call(
-                matcher=module,
-                outputs=given["outputs"],
-                targets=given["targets"],
-                group_queries=given.get("group_detr", 1),
-                indices=indices,
-            )
-        )
-        if stop:
-            raise _EnoughError
-
-    hook = register_module_forward_hook(see, with_kwargs=True)
-    try:
-        yield
-    finally:
-        hook.remove()
-
-
-_MATCHER = "HungarianMatcher"
 
 
 class LossSeam:
@@ -187,8 +122,8 @@ class LossSeam:
         given = self._arguments(args, kwargs)
         labels = given["labels"]
         num_objects = sum(len(label["class_labels"]) for label in labels)
-        calls: list[_Call] = []
-        with _matching(calls):
+        calls: list[MatcherCall] = []
+        with matching(calls):
             loss, terms, auxiliary = self.function(*args, **kwargs)
         if not calls:
             raise self._unknown("matched no queries in this batch")
@@ -212,7 +147,7 @@ class LossSeam:
         return {**given, **given.pop("kwargs", {})}
 
     def _layers(
-        self, calls: Sequence[_Call], given: Mapping[str, Any]
+        self, calls: Sequence[MatcherCall], given: Mapping[str, Any]
     ) -> tuple[list[Positives], Positives]:
         """Return the positives of all layers, the last one first, and the ordinary ones of that."""
         proposals = [given.get(name) for name in ("enc_topk_logits", "enc_outputs_class")]
@@ -221,22 +156,16 @@ class LossSeam:
             layers = layers[:1]
         positives = [self._positives(k, call, given) for k, call in enumerate(layers)]
         final = positives[0]
-        if self.options.denoising and _denoising(given) is not None:
+        if self.options.denoising and num_denoising(given) is not None:
             positives = [joined(own, self._denoised(k, given)) for k, own in enumerate(positives)]
         return positives, final
 
-    def _positives(self, layer: int, call: _Call, given: Mapping[str, Any]) -> Positives:
+    def _positives(self, layer: int, call: MatcherCall, given: Mapping[str, Any]) -> Positives:
         """Return the positives of the ordinary queries of a layer: 0 is the last, 1 the first."""
-        logits, boxes = call.outputs["logits"], call.outputs["pred_boxes"]
-        split = _denoising(given)
+        logits = call.outputs["logits"]
+        split = num_denoising(given)
         num_noisy = 0 if split is None else split[0]
-        if split is not None and logits.shape[1] == sum(split):
-            # Up to 4.57 the last layer is matched with its denoising queries, which know the label:
-            # every object goes to one of them.
-            call = call.again(logits[:, num_noisy:], boxes[:, num_noisy:])
-        elif call.group_queries > 1 and not self.model.training:
-            # The criterion of LW-DETR is always in training mode: it splits the one group there is.
-            call = call.again(logits, boxes)
+        call = call.ordinary(split, self.model.training)
         indices = call.indices
         if self.options.group_queries == "first" and call.group_queries > 1:
             first = logits.shape[1] // call.group_queries
@@ -302,10 +231,10 @@ class LossSeam:
         wanted = {"logits", "labels", "device", "pred_boxes", "config"}
         if not wanted <= set(known):
             raise self._unknown(f"takes {', '.join(known)}")
-        calls: list[_Call] = []
+        calls: list[MatcherCall] = []
         try:
             # The matcher comes first: no rank waits for another one.
-            with torch.no_grad(), torch.device("cpu"), _matching(calls, stop=True):
+            with torch.no_grad(), torch.device("cpu"), matching(calls, stop=True):
                 self.function(
                     logits=logits,
                     labels=[target],
@@ -314,12 +243,12 @@ class LossSeam:
                     config=config,
                     **{name: value for name, value in more.items() if name in known},
                 )
-        except _EnoughError:
+        except EnoughError:
             pass
         except (AttributeError, KeyError, TypeError, RuntimeError) as error:
             raise self._unknown(f"failed on a made-up image ({error})") from error
         if not calls:
-            raise self._unknown(f"uses no {_MATCHER}")
+            raise self._unknown(f"uses no {MATCHER}")
         call = calls[0]
         pairs = [len(queries) == len(objects) >= 1 for queries, objects in call.indices]
         if pairs != [True] or call.outputs.get("logits") is not logits:
@@ -365,15 +294,6 @@ def _check_forward(model: PreTrainedModel, library: str) -> None:
 def _place(layer: int, given: Mapping[str, Any]) -> int:
     """Return where a layer is in the ``(B, L, N, K)`` outputs: 0 is the last, 1 the first."""
     return given["outputs_class"].shape[1] - 1 if layer == 0 else layer - 1
-
-
-def _denoising(given: Mapping[str, Any]) -> tuple[int, int] | None:
-    """Return the numbers of denoising and of ordinary queries, None without the former."""
-    meta = given.get("denoising_meta_values")
-    if meta is None:
-        return None
-    noisy, ordinary = meta["dn_num_split"]
-    return int(noisy), int(ordinary)
 
 
 class _QualityTerms:

@@ -16,6 +16,7 @@ __all__ = ["NO_RESULT", "flatten", "relevant_options", "run_id"]
 NO_RESULT = (
     "paths", "logger", "name", "tags", "mode", "ckpt", "resume", "rerun", "allow_targets",
     "optimized_metric", "test_metric", "dump_raw",
+    "criterion",  # what it chooses is in the detector's part
     # Rounding and the draws of dropout differ, as between kinds of devices, no part of it either.
     "fast_cpu", "compile",
 )  # fmt: skip

@@ -1,4 +1,5 @@
 import pytest
+from omegaconf import open_dict
 
 from corrlight.config.checks import check_options, check_precision, check_ranks
 from corrlight.config.compose import compose_config
@@ -24,6 +25,8 @@ def test_the_defaults_pass():
         ("paths.runs_dir=null", "`paths.runs_dir`"),
         ("detector.assigner=3", "`detector.assigner`"),
         ("+callbacks.mine=3", "`callbacks.mine`"),
+        ("criterion=own", "only detectors of transformers .* but got 'own' with atss_small"),
+        ("criterion=theirs", "Expected `criterion` to be one of"),
         ("fast_cpu=1", "Expected `fast_cpu` to be true or false"),
         ("compile=1", "Expected `compile` to be true or false"),
         ("fast_cpu=null", "Expected `fast_cpu` to be true or false"),
@@ -32,6 +35,21 @@ def test_the_defaults_pass():
 def test_wrong_options_are_named(override, message):
     with pytest.raises(ValueError, match=message):
         check_options(compose_config([override]).config)
+
+
+@pytest.mark.parametrize("detector", ["hf_rt_detr_v2_small", "tv_fcos_small"])
+def test_a_library_s_own_loss_may_be_kept(detector):
+    config = compose_config([f"detector={detector}", "criterion=own"]).config
+    check_options(config)
+    assert config.detector.criterion._target_ == "corrlight.guests.OwnCriterion"
+    assert config.detector.assigner._target_ == "corrlight.guests.OwnAssigner"
+
+
+def test_a_configuration_of_before_the_choice_passes():
+    config = compose_config(["trainer=cpu"]).config
+    with open_dict(config):
+        del config["criterion"]
+    check_options(config)
 
 
 @pytest.mark.parametrize(

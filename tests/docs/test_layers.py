@@ -33,6 +33,7 @@ LAYERS = (
     ("reporting",),
     ("analysis", "callbacks", "convert", "datasets"),
     ("plug",),
+    ("guests",),
     ("app",),
     ("cli",),
 )

@@ -21,10 +21,6 @@ _ELSEWHERE = {
     *(f"analysis/{n}.py" for n in (
         "comparison", "output", "report", "tables",
     )),
-    *(f"plug/{n}.py" for n in (
-        "callback", "coco", "correlate", "handle", "options", "override", "positives", "records",
-        "rfdetr",
-    )),
 }  # fmt: skip
 
 

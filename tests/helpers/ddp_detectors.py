@@ -8,11 +8,12 @@ import torch
 from torch.nn.parallel import DistributedDataParallel
 
 from corrlight.config.build import build_module
-from corrlight.config.compose import compose_config, config_dir
+from corrlight.config.compose import compose_config
 from corrlight.structures import Batch, Targets
+from tests.helpers.detector_files import names
 from tests.helpers.sync_ranks import Step
 
-DETECTORS = sorted(p.stem for p in (config_dir() / "detector").glob("*_small.yaml"))
+DETECTORS = names("*_small", installed=True)
 NUM_STEPS, SIZE = 10, (64, 64)
 BOXES = [[5.0, 6, 29, 30], [20, 10, 60, 45]]
 

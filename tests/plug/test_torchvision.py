@@ -2,8 +2,10 @@
 
 import pytest
 import torch
+from torchvision.models.detection._utils import Matcher
 
-from tests.helpers.plug_bars import CHECKS
+from corrlight.plug import correlate
+from tests.helpers.plug_bars import CHECKS, made, seeded
 from tests.helpers.torchvision_zoo import NUM_CLASSES, TORCHVISION_ZOO
 
 
@@ -63,3 +65,21 @@ class Case:
 )
 def test_bar(name, check):
     check(Case(name))
+
+
+@pytest.mark.parametrize("name", ["fcos", "retinanet", "ssd", "faster_rcnn"])
+def test_no_second_matching_and_no_second_forward_pass(name, monkeypatch):
+    case = Case(name)
+    model = made(case)
+    calls: list[str] = []
+    matcher = Matcher.__call__
+    monkeypatch.setattr(Matcher, "__call__", lambda *a: (calls.append("matcher"), matcher(*a))[1])
+    model.backbone.register_forward_hook(lambda *a: calls.append("backbone"))
+    seeded(case, model)
+    without = list(calls)
+    calls.clear()
+    correlate(model)
+    seeded(case, model)
+    assert calls == without
+    # FCOS matches by itself.
+    assert set(without) == ({"backbone"} if name == "fcos" else {"backbone", "matcher"})

@@ -5,8 +5,10 @@ from __future__ import annotations
 import importlib.util
 
 import pytest
+from torch.nn.modules.module import register_module_forward_hook
 
-from tests.helpers.plug_bars import CHECKS
+from corrlight.plug import correlate
+from tests.helpers.plug_bars import CHECKS, made, seeded
 
 pytestmark = pytest.mark.hf
 
@@ -58,3 +60,32 @@ class Case:
 @pytest.mark.parametrize("name", HF_ZOO)
 def test_bar(name, check):
     check(Case(name))
+
+
+@pytest.mark.parametrize("name", [n for n in HF_ZOO if n in FAMILIES or n == "LwDetr"])
+def test_no_second_matching_and_no_second_forward_pass(name):
+    import transformers
+
+    case = Case(name)
+    model = made(case)
+    calls: list[str] = []
+
+    def see(module, args, output):
+        kind = type(module).__name__
+        if kind.endswith(("HungarianMatcher", "Backbone", "ConvEncoder")):
+            calls.append(kind)
+
+    hook = register_module_forward_hook(see)
+    try:
+        seeded(case, model)
+        without = list(calls)
+        handle = correlate(model)  # asks the matcher once, of a made-up picture
+        calls.clear()
+        seeded(case, model)
+    finally:
+        hook.remove()
+    handle.remove()
+    # Up to 4.57 the last layer is matched with its denoising queries, and has to be again.
+    again = name in FAMILIES and int(transformers.__version__.partition(".")[0]) < 5
+    assert len(calls) == len(without) + again
+    assert any(kind.endswith("HungarianMatcher") for kind in without)

@@ -6,11 +6,12 @@ import pytest
 import torch
 
 from corrlight.config.build import build_module
-from corrlight.config.compose import compose_config, config_dir
+from corrlight.config.compose import compose_config
 from corrlight.detectors import sparse_rcnn
 from tests.helpers.ddp_detectors import BOXES, make_batch
+from tests.helpers.detector_files import marked, names
 
-SMALL = sorted(p.stem for p in (config_dir() / "detector").glob("*_small.yaml"))
+SMALL = marked(names("*_small"))
 
 
 @pytest.mark.parametrize("detector", SMALL)

@@ -10,9 +10,11 @@ from tests.helpers.two_ranks import on_two_ranks
 @pytest.fixture(scope="module")
 def ranks(tmp_path_factory):
     """Results of both ranks; the detectors share the two processes, which cost seconds to start."""
-    return on_two_ranks(ddp_detectors.rank_results, tmp_path_factory.mktemp("ranks"), seconds=240)
+    return on_two_ranks(ddp_detectors.rank_results, tmp_path_factory.mktemp("ranks"), seconds=480)
 
 
+# The first of them waits for the steps of all.
+@pytest.mark.timeout(600)
 @pytest.mark.slow
 @pytest.mark.parametrize("detector", ddp_detectors.DETECTORS)
 def test_ten_steps_with_an_empty_image_on_one_rank(ranks, detector):
