@@ -39,9 +39,9 @@ def detector_anchors(detector: str) -> tuple[Array, Array] | None:
     if "strides" not in net or not {"anchor_scale", "anchor_sizes"} & set(net):
         from hydra.utils import get_class  # imports torch
 
-        defaults = {}
+        defaults: dict[str, Any] = {}
         for base in reversed(get_class(net["_target_"]).__mro__):  # some pass them on by name
-            arguments = inspect.signature(base.__init__).parameters
+            arguments = inspect.signature(vars(base).get("__init__", object)).parameters
             defaults |= {key: arguments[key].default for key in _KEYS if key in arguments}
         net = {**defaults, **net}
     strides, edges = net.get("strides"), net.get("anchor_sizes")
