@@ -11,6 +11,7 @@ TINY = ["--device", "cpu", "--size", "64", "64", "--batch-sizes", "1", "2", "--t
 TINY += ["--options", "backbone=resnet18_small", "+detector.net.num_convs=1"]
 
 
+@pytest.mark.slow
 def test_rows_become_a_table(tmp_path, capsys):
     out = tmp_path / "table.md"
     which = ["--detectors", "atss", "--precisions", "fp32", "bf16", "--compiled", "no"]

@@ -15,7 +15,7 @@ def result():
     return SimpleNamespace(
         metrics={"AP": 0.5, "beta_cls": None},
         per_class=[{"category_id": 3, "AP": None}],
-        coco_results=lambda: [{"image_id": 1, "score": 0.5}],
+        detections=[{"image_id": 1, "score": 0.5}],
         score_iou=points,
     )
 
