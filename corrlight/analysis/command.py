@@ -73,7 +73,7 @@ def _options(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--out", type=Path, metavar="DIR", help="write numbers, figures and report")
     parser.add_argument(
         "--bootstrap", type=_count, default=0, metavar="N",
-        help="95%% confidence intervals from N draws of the images",
+        help="95%% confidence intervals from N draws of half of the images",
     )  # fmt: skip
     parser.add_argument("--seed", type=_count, default=0, help="of the draws (default 0)")
     parser.add_argument(
@@ -110,7 +110,7 @@ def _analyze(options: argparse.Namespace) -> None:
     from corrlight.analysis.comparison import compare
     from corrlight.analysis.intervals import bootstrap
     from corrlight.analysis.output import check_output, write_output
-    from corrlight.analysis.tables import rich_table
+    from corrlight.analysis.tables import findings, rich_table
 
     if options.out is not None:
         check_output(options.out)
@@ -147,6 +147,8 @@ def _analyze(options: argparse.Namespace) -> None:
     # A pipe has no width: names and numbers are not folded there.
     console = Console() if sys.stdout.isatty() else Console(width=60 + 40 * len(names) ** 2)
     console.print(rich_table(comparison))
+    for line in findings(comparison):
+        print(line)
     if options.out is not None:
         print(f"report  {options.out / 'report.html'}")
 

@@ -4,20 +4,26 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from corrlight.analysis.half_samples import Estimate
 from corrlight.analysis.intervals import (
     Interval,
     Samples,
     difference,
-    difference_intervals,
-    intervals,
+    difference_estimates,
+    ends,
+    estimates,
 )
+from corrlight.analysis.paired import ClassTest, ImageCounts, class_tests, image_counts
 from corrlight.analysis.results_file import Analysis
 from corrlight.metrics.base import Number
 
 __all__ = ["SECTIONS", "Comparison", "Difference", "compare", "shown_measures"]
+
+# Share of classes without enough images above which simulated intervals held less than 90%.
+_THIN = 1 / 3
 
 # Rows of the tables, by section; measures that no file has are left out.
 SECTIONS: dict[str, tuple[str, ...]] = {
@@ -51,11 +57,28 @@ class Difference:
         name: "b - a".
         values: Second minus first.
         intervals: Their 95% intervals, where they were drawn.
+        p_values: Of no difference, by measure; None where it is undefined.
+        thin: Measures whose classes rest on too few images for their intervals to be relied on.
+        classes: By measure, the classes that differ; empty without bootstrap.
+        images: By prefix, in how many images which file errs less; empty without bootstrap.
     """
 
     name: str
     values: Mapping[str, Number]
     intervals: Mapping[str, Interval]
+    p_values: Mapping[str, Number] = field(default_factory=dict)
+    thin: frozenset[str] = frozenset()
+    classes: Mapping[str, ClassTest] = field(default_factory=dict)
+    images: Mapping[str, ImageCounts] = field(default_factory=dict)
+
+    def content(self) -> dict[str, Any]:
+        """Return what ``metrics.json`` has of it besides values and intervals."""
+        return {
+            "p_values": dict(self.p_values),
+            "thin": sorted(self.thin),
+            "classes": {name: asdict(test) for name, test in self.classes.items()},
+            "images": {f"{prefix}images": asdict(c) for prefix, c in self.images.items()},
+        }
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,6 +89,8 @@ class Comparison:
         ground_truth: The annotation file, as given.
         analyses: One a results file.
         intervals: For each of them 95% intervals by measure; empty without bootstrap.
+        thin: For each of them the measures of which more than a third of the classes have no or
+            fewer than three images: their intervals hold less than they say.
         differences: Of the others to the first.
         num_samples: Draws of the bootstrap; 0 without.
         class_names: By label.
@@ -76,6 +101,7 @@ class Comparison:
     ground_truth: str
     analyses: Sequence[Analysis]
     intervals: Sequence[Mapping[str, Interval]]
+    thin: Sequence[frozenset[str]]
     differences: Sequence[Difference]
     num_samples: int
     class_names: Sequence[str]
@@ -90,20 +116,27 @@ class Comparison:
     def content(self) -> dict[str, Any]:
         """Return the content of ``metrics.json``.
 
-        Of one file: its measures by plain name, and ``intervals`` with a bootstrap. Of several:
-        the same for each by its name under ``files``, and ``differences`` to the first.
+        Of one file: its measures by plain name, and ``intervals`` and ``thin`` with a bootstrap.
+        Of several: the same for each by its name under ``files``, and ``differences`` to the
+        first, with ``p_values``, ``classes`` and ``images``.
         """
-
-        def entry(values: Mapping[str, Number], ends: Mapping[str, Interval]) -> dict[str, Any]:
-            return {**values, **({"intervals": dict(ends)} if self.num_samples else {})}
-
+        drawn = self.num_samples > 0
         files = {
-            a.name: entry(a.metrics, ends)
-            for a, ends in zip(self.analyses, self.intervals, strict=True)
+            a.name: {
+                **a.metrics,
+                **({"intervals": dict(found), "thin": sorted(thin)} if drawn else {}),
+            }
+            for a, found, thin in zip(self.analyses, self.intervals, self.thin, strict=True)
         }
         if len(files) == 1:
             return next(iter(files.values()))
-        differences = {d.name: entry(d.values, d.intervals) for d in self.differences}
+        differences = {
+            d.name: {
+                **d.values,
+                **({"intervals": dict(d.intervals), **d.content()} if drawn else {}),
+            }
+            for d in self.differences
+        }
         return {"files": files, "differences": differences}
 
     def per_class(self) -> list[dict[str, Any]]:
@@ -129,26 +162,48 @@ def compare(
         num_samples: Draws.
         notes: About the ground truth.
     """
-    given = list(samples) or [{} for _ in analyses]
     first = analyses[0]
-    differences = [
-        Difference(
-            name=f"{a.name} - {first.name}",
-            values=difference(first, a),
-            intervals=difference_intervals(given[0], mine),
-        )
-        for a, mine in zip(analyses[1:], given[1:], strict=True)
-    ]
+    class_names = [str(row["name"]) for row in first.per_class]
+    found = [estimates(mine) for mine in samples]
     return Comparison(
         ground_truth=ground_truth,
         analyses=tuple(analyses),
-        intervals=[intervals(mine) for mine in given],
-        differences=differences,
+        intervals=[ends(f, a.metrics) for f, a in zip(found, analyses, strict=True)]
+        if found
+        else [{} for _ in analyses],
+        thin=[_thin(f) for f in found] or [frozenset() for _ in analyses],
+        differences=[
+            _difference(first, second, [samples[0], samples[k]] if samples else [], class_names)
+            for k, second in enumerate(analyses[1:], 1)
+        ],
         num_samples=num_samples,
-        class_names=[str(row["name"]) for row in first.per_class],
+        class_names=class_names,
         class_sizes=[int(str(row["num_objects"])) for row in first.per_class],
         notes=[*notes, *(w for a in analyses for w in a.warnings)],
     )
+
+
+def _difference(
+    first: Analysis, second: Analysis, samples: Sequence[Samples], class_names: Sequence[str]
+) -> Difference:
+    name = f"{second.name} - {first.name}"
+    values = difference(first, second)
+    if not samples:
+        return Difference(name=name, values=values, intervals={})
+    found = difference_estimates(*samples)
+    return Difference(
+        name=name,
+        values=values,
+        intervals=ends(found, values),
+        p_values={measure: None if e is None else e.p for measure, e in found.items()},
+        thin=_thin(found),
+        classes=class_tests(*samples, found, class_names),
+        images=image_counts(first, second),
+    )
+
+
+def _thin(found: Mapping[str, Estimate | None]) -> frozenset[str]:
+    return frozenset(n for n, e in found.items() if e is not None and e.thin > _THIN)
 
 
 def shown_measures(comparison: Comparison) -> dict[str, list[str]]:

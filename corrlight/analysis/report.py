@@ -9,7 +9,7 @@ from typing import Any
 
 from corrlight.analysis.comparison import Comparison
 from corrlight.analysis.figures import captions
-from corrlight.analysis.tables import caption, table_cells
+from corrlight.analysis.tables import caption, findings, table_cells
 
 __all__ = ["render_report"]
 
@@ -65,6 +65,7 @@ def render_report(comparison: Comparison, figures: Mapping[str, bytes]) -> str:
         "<h2>Measures</h2>",
         _measures(comparison),
         f'<p class="note">{escape(caption(comparison))}</p>',
+        *(f'<p class="note">{escape(line)}</p>' for line in findings(comparison)),
         "<h2>Figures</h2>",
     ]
     for name, text in captions(comparison.prefixes).items():

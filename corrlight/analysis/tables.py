@@ -11,11 +11,13 @@ from corrlight.metrics.base import Number
 if TYPE_CHECKING:
     from rich.table import Table
 
-__all__ = ["Cells", "caption", "rich_table", "table_cells"]
+__all__ = ["Cells", "caption", "findings", "rich_table", "table_cells"]
 
 # Section -> rows of a measure's name and the text of every column.
 Cells = dict[str, list[tuple[str, list[str]]]]
 
+# Classes that a line names.
+_NAMED = 8
 _COUNTED = {"beta_img": "images", "beta_cls": "classes"}
 
 
@@ -27,11 +29,19 @@ def table_cells(comparison: Comparison) -> tuple[list[str], Cells]:
         cells[section] = []
         for name in names:
             own = [
-                _cell(a.metrics.get(name), ends.get(name))
-                for a, ends in zip(comparison.analyses, comparison.intervals, strict=True)
+                _cell(a.metrics.get(name), ends.get(name), thin=name in thin)
+                for a, ends, thin in zip(
+                    comparison.analyses, comparison.intervals, comparison.thin, strict=True
+                )
             ]
             other = [
-                _cell(d.values.get(name), d.intervals.get(name), signed=True)
+                _cell(
+                    d.values.get(name),
+                    d.intervals.get(name),
+                    d.p_values.get(name),
+                    signed=True,
+                    thin=name in d.thin,
+                )
                 for d in comparison.differences
             ]
             cells[section].append((name, own + other))
@@ -59,7 +69,12 @@ def caption(comparison: Comparison) -> str:
     """Return what the numbers are, and how many images and classes define the correlations."""
     parts = ["All values times 100; -: undefined"]
     if comparison.num_samples:
-        parts.append(f"[95% interval of {comparison.num_samples} draws of the images]")
+        parts.append(f"[95% interval of {comparison.num_samples} draws of half of the images]")
+        if any(comparison.thin) or any(d.thin for d in comparison.differences):
+            parts.append(
+                "~[...]: more than a third of the classes have fewer than three images, or none; "
+                "the interval may hold less than 95%"
+            )
     for analysis in comparison.analyses:
         counts = [
             f"{name} over {analysis.metrics[f'num_{of}_{name}']} {of}"
@@ -71,11 +86,45 @@ def caption(comparison: Comparison) -> str:
     return "; ".join(parts) + "."
 
 
-def _cell(value: Number, ends: Interval, signed: bool = False) -> str:
+def findings(comparison: Comparison) -> list[str]:
+    """Return what the differences are made of, one line each: classes, and images."""
+    lines = []
+    for d in comparison.differences:
+        for measure, test in d.classes.items():
+            named = ", ".join(
+                f"{c.name} {_number(c.difference, signed=True)}" for c in test.real[:_NAMED]
+            )
+            more = f" and {len(test.real) - _NAMED} more" * (len(test.real) > _NAMED)
+            lines.append(
+                f"{d.name}: {measure} differs in {len(test.real)} of {test.num_tested} classes "
+                f"(false discovery rate 5%){': ' * bool(named)}{named}{more}."
+            )
+        for prefix, images in d.images.items():
+            p = "" if images.p is None else f" (sign test: p {_p_text(images.p)})"
+            lines.append(
+                f"{d.name}: {prefix.replace('_', ' ')}error smaller in {images.better:,} images, "
+                f"larger in {images.worse:,}, equal in {images.equal:,}{p}."
+            )
+    return lines
+
+
+def _cell(
+    value: Number,
+    ends: Interval,
+    p: Number = None,
+    *,
+    signed: bool = False,
+    thin: bool = False,
+) -> str:
     text = _number(value, signed)
     if ends is not None and value is not None:
-        text += f" [{_number(ends[0], signed)}, {_number(ends[1], signed)}]"
+        text += f" {'~' * thin}[{_number(ends[0], signed)}, {_number(ends[1], signed)}]"
+        text += "" if p is None else f" p {_p_text(p)}"
     return text
+
+
+def _p_text(p: float) -> str:
+    return "<0.001" if p < 0.001 else f"{p:.3f}"
 
 
 def _number(value: Number, signed: bool) -> str:
