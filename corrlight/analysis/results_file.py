@@ -244,7 +244,16 @@ def _image_bounds(
     bounds = raw_bounds(
         raw, ground_truth, lambda share: progress(0.6 + 0.25 * share, "post-processing the dump")
     )
-    own = bounds.pop("AP_raw")
+    of_dump = {name: bounds.pop(f"{name}_raw") for name in ("AP", "AP50", "AP75")}
+    own = of_dump["AP"]
+    warnings += [
+        f"the dump of {path}: {name} is {100 * value:.2f}, outside of its image-level bounds "
+        f"[{100 * low:.2f}, {100 * high:.2f}], which are no theorem (docs/measures.md)"
+        for name, value in of_dump.items()
+        for low, high in [(bounds[f"{name}_lower_img"], bounds[f"{name}_upper_img"])]
+        if value is not None and low is not None and high is not None
+        if not low - 1e-12 <= value <= high + 1e-12
+    ]
     if own is not None and ap is not None and abs(own - ap) > _SAME_AP:
         warnings.append(
             f"the dump of {path} gives AP {100 * own:.2f} after post-processing, the file "

@@ -19,7 +19,7 @@ _DECLARATIONS = {
 # become shorter.
 _ELSEWHERE = {
     *(f"analysis/{n}.py" for n in (
-        "comparison", "intervals", "output", "report", "tables",
+        "comparison", "output", "report", "tables",
     )),
     *(f"plug/{n}.py" for n in (
         "callback", "coco", "correlate", "handle", "options", "override", "positives", "records",

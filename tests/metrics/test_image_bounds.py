@@ -73,6 +73,7 @@ def test_nms_keeps_the_better_box_with_the_upper_bound(tmp_path):
         "AP_lower_img": pytest.approx(0.6),  # IoU 0.75 passes six of ten thresholds
         "AP50_lower_img": pytest.approx(1.0),
         "AP75_lower_img": pytest.approx(1.0),
+        "num_classes_bounds_violated_img": 0,
     }
     bounds.reset()
     assert bounds.compute()["AP_upper_img"] is None

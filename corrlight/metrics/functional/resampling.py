@@ -80,9 +80,7 @@ class ResampledMeasures:
         areas: Size ranges, of ``AREA_RANGES``; "all" has to be one of them.
     """
 
-    def __init__(
-        self, evaluation: Evaluation, areas: Sequence[str] = tuple(AREA_RANGES)
-    ) -> None:
+    def __init__(self, evaluation: Evaluation, areas: Sequence[str] = tuple(AREA_RANGES)) -> None:
         gt = evaluation.ground_truth
         self._num_images, self._num_classes = gt.num_images, gt.num_classes
         self._areas = {area: _classes(evaluation, area) for area in areas}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal, get_args
 
@@ -14,7 +15,7 @@ from corrlight.metrics.evaluation import Evaluation
 from corrlight.metrics.functional.coco_evaluate import interpolated_precision, threshold_index
 from corrlight.metrics.matching import IOU_THRESHOLDS, RECALL_THRESHOLDS
 
-__all__ = ["BoundNumbers", "Direction", "reranked_scores", "score_bounds"]
+__all__ = ["BoundNumbers", "Direction", "classes_outside", "reranked_scores", "score_bounds"]
 
 Direction = Literal["upper", "lower"]
 _ROUNDING = 1e-12
@@ -55,6 +56,26 @@ class BoundNumbers:
                 f"AP75_{name}_cls": mean_or_none(precision[threshold_index(0.75)]),
             }
         return values
+
+
+def classes_outside(
+    own: Mapping[str, Array], lower: Mapping[str, Array], upper: Mapping[str, Array]
+) -> int:
+    """Return how many classes have a measure outside of its image-level bounds.
+
+    Nothing forbids it there: a permutation changes what suppression keeps, how images rank among
+    each other, and so AP of a class, either way.
+
+    Args:
+        own: ``(C,)`` AP of every class by measure, NaN where undefined.
+        lower: The same of the lower bounds.
+        upper: The same of the upper bounds.
+    """
+    outside = [
+        (own[name] > upper[name] + _ROUNDING) | (own[name] < lower[name] - _ROUNDING)
+        for name in own
+    ]
+    return int(np.logical_or.reduce(outside).sum()) if outside else 0
 
 
 def score_bounds(evaluation: Evaluation) -> BoundNumbers:

@@ -13,7 +13,7 @@ from corrlight.coco.types import ImageRecord
 from corrlight.metrics.base import Number
 from corrlight.metrics.evaluation import Evaluation
 from corrlight.metrics.functional.coco_evaluate import coco_evaluate
-from corrlight.metrics.functional.score_bounds import Direction, reranked_scores
+from corrlight.metrics.functional.score_bounds import Direction, classes_outside, reranked_scores
 from corrlight.metrics.raw.dump import RawDump
 from corrlight.metrics.raw.images import RestoredImage, restored_images, restored_postprocessor
 from corrlight.postprocess.base import Postprocessor
@@ -21,7 +21,7 @@ from corrlight.structures import ScoreOverride
 
 __all__ = ["raw_bounds"]
 
-_NAMES = ("AP", "AP50", "AP75")
+_NAMES = {"AP": None, "AP50": 0.5, "AP75": 0.75}
 
 
 def raw_bounds(
@@ -29,7 +29,9 @@ def raw_bounds(
     ground_truth: GroundTruth,
     progress: Callable[[float], None] = lambda share: None,
 ) -> dict[str, Number]:
-    """Return ``{AP,AP50,AP75}_{upper,lower}_img``, and ``AP_raw``: that of the dump as it is.
+    """Return ``{AP,AP50,AP75}_{upper,lower}_img`` and ``{AP,AP50,AP75}_raw`` of the dump as it is.
+
+    ``num_classes_bounds_violated_img`` counts the classes in which one of the latter lies outside.
 
     Args:
         dump: The dump; it has candidates.
@@ -52,13 +54,18 @@ def raw_bounds(
             records[direction].append(_record(image, postprocessor, image.override(scores)))
         progress((k + 1) / len(raw.image_id))
     found = {
-        name: coco_evaluate(Evaluation.from_records(ground_truth, mine)).values
+        name: coco_evaluate(Evaluation.from_records(ground_truth, mine))
         for name, mine in records.items()
     }
-    values: dict[str, Number] = {"AP_raw": found.pop("raw")["AP"]}
+    by_class = {
+        name: {n: numbers.class_ap(t) for n, t in _NAMES.items()} for name, numbers in found.items()
+    }
+    own = found.pop("raw").values
+    values: dict[str, Number] = {f"{n}_raw": own[n] for n in _NAMES}
     for direction, numbers in found.items():
-        values |= {f"{n}_{direction}_img": numbers[n] for n in _NAMES}
-    return values
+        values |= {f"{n}_{direction}_img": numbers.values[n] for n in _NAMES}
+    outside = classes_outside(by_class["raw"], by_class["lower"], by_class["upper"])
+    return {**values, "num_classes_bounds_violated_img": outside}
 
 
 def _record(

@@ -5,6 +5,7 @@ from scipy import stats
 
 from corrlight.metrics import Evaluation
 from corrlight.metrics.functional import coco_evaluate, reranked_scores, score_bounds
+from corrlight.metrics.functional.score_bounds import classes_outside
 from tests.metrics.coco_oracle import coco_numbers, datasets, random_dataset
 from tests.metrics.functional import golden_cases
 
@@ -120,3 +121,13 @@ def test_reranked_scores():
     assert ties.tolist() == [0.3, 0.1, 0.2]
     with pytest.raises(ValueError, match=r"`direction` .* but got 'up'"):
         reranked_scores(scores, ious, groups, "up")
+
+
+def test_classes_outside_are_counted_once():
+    nan = np.nan
+    own = {"AP": np.array([0.5, 0.2, nan, 0.7]), "AP50": np.array([0.8, 0.9, nan, 0.7])}
+    lower = {"AP": np.array([0.4, 0.3, nan, 0.7]), "AP50": np.array([0.8, 0.9, nan, 0.6])}
+    upper = {"AP": np.array([0.6, 0.4, nan, 0.7]), "AP50": np.array([0.8, 0.85, nan, 0.6])}
+    # Class 1 is below in AP and above in AP50, class 3 above in AP50, class 2 undefined.
+    assert classes_outside(own, lower, upper) == 2
+    assert classes_outside(own, own, own) == 0

@@ -56,5 +56,6 @@ def test_the_dump_gives_the_same_detections_and_bounds(tmp_path, seed, postproce
     expected = bounds.compute()
     found = raw_bounds(dump, GroundTruth.load(file))
     assert found.pop("AP_raw") > 0
+    assert found.pop("AP50_raw") >= found.pop("AP75_raw")
     assert found == pytest.approx(expected, abs=1e-9)
     assert found["AP_lower_img"] < found["AP_upper_img"]
