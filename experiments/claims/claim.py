@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
+from experiments.claims.evidence import Evidence, NotMeasuredError, Sample
 from experiments.harness.collection import Collected
 from experiments.harness.row import Row
 from experiments.harness.table import Table, measure_of
@@ -13,7 +14,6 @@ from experiments.harness.table import Table, measure_of
 __all__ = [
     "TOLERANCE",
     "Claim",
-    "NotMeasuredError",
     "Numbers",
     "OurNumbers",
     "ThesisNumbers",
@@ -23,23 +23,19 @@ __all__ = [
 TOLERANCE = 0.3
 
 
-class NotMeasuredError(LookupError):
-    """A number that a claim needs is not there."""
-
-
 class Numbers(Protocol):
     """Where a claim takes its numbers from."""
 
-    def value(self, table: str, row: str, measure: str) -> float:
-        """Return a number as printed (times 100).
+    def value(self, table: str, row: str, measure: str) -> Sample:
+        """Return a number as printed (times 100), with its seeds.
 
         Raises:
             NotMeasuredError: If it is not there.
         """
         ...
 
-    def gain(self, table: str, row: str, measure: str = "AP") -> float:
-        """Return how far a row is above its baseline, in the same units."""
+    def gain(self, table: str, row: str, measure: str = "AP") -> Sample:
+        """Return how far a row is above its baseline, in the same units, seed by seed."""
         ...
 
 
@@ -51,20 +47,25 @@ class Claim:
         section: Where the thesis makes it.
         text: What it says, shortened.
         criterion: When it counts as holding.
-        holds: Whether it does; raises :class:`NotMeasuredError` without numbers.
+        holds: Whether it does; raises :class:`NotMeasuredError` without numbers. What depends on
+            seeds gives evidence.
     """
 
     section: str
     text: str
     criterion: str
-    holds: Callable[[Numbers], bool]
+    holds: Callable[[Numbers], Evidence | bool]
 
     def verdict(self, numbers: Numbers) -> str:
-        """Return "holds", "fails" or "not measured"."""
+        """Return "holds", "fails", "undecided (...)" or "not measured".
+
+        A condition on runs holds or fails where the 95% interval over the seeds says so.
+        """
         try:
-            return "holds" if self.holds(numbers) else "fails"
+            found = self.holds(numbers)
         except NotMeasuredError:
             return "not measured"
+        return str(Evidence(found) if isinstance(found, bool) else found)
 
 
 class ThesisNumbers:
@@ -77,24 +78,23 @@ class ThesisNumbers:
     def __init__(self, tables: Mapping[str, Table]) -> None:
         self._tables = tables
 
-    def value(self, table: str, row: str, measure: str) -> float:
+    def value(self, table: str, row: str, measure: str) -> Sample:
         """Return a printed number."""
         found = _row(self._tables, table, row)
         key = measure_of(found, measure)
         if key not in found.thesis:
             raise NotMeasuredError(f"{table}, {row}: {measure}")
-        return found.thesis[key]
+        return Sample.of(found.thesis[key])
 
-    def gain(self, table: str, row: str, measure: str = "AP") -> float:
+    def gain(self, table: str, row: str, measure: str = "AP") -> Sample:
         """Return the difference of two printed numbers."""
         base = _row(self._tables, table, row).baseline
         assert base is not None, row
-        # Printed with one digit: the difference has no more.
-        return round(self.value(table, row, measure) - self.value(table, base, measure), 3)
+        return self.value(table, row, measure) - self.value(table, base, measure)
 
 
 class OurNumbers:
-    """The means of our runs.
+    """Our runs, seed by seed.
 
     Args:
         tables: By name.
@@ -110,24 +110,27 @@ class OurNumbers:
     ) -> None:
         self._tables, self._collected, self._server = tables, collected, server or {}
 
-    def value(self, table: str, row: str, measure: str) -> float:
-        """Return the mean over the seeds, times 100 (seconds as they are)."""
+    def value(self, table: str, row: str, measure: str) -> Sample:
+        """Return the value of every seed, times 100 (seconds as they are)."""
         found = _row(self._tables, table, row)
         key = measure_of(found, measure)
-        mean = self._collected[table].results[row].summary(key).mean
-        if mean is None:
+        scale = 1 if key.startswith("seconds") else 100
+        values = tuple(
+            (seed, scale * value)
+            for seed, value in enumerate(self._collected[table].results[row].values(key))
+            if value is not None
+        )
+        if not values:
             raise NotMeasuredError(f"{table}, {row}: {measure}")
-        return mean if key.startswith("seconds") else 100 * mean
+        return Sample(values)
 
-    def gain(self, table: str, row: str, measure: str = "AP") -> float:
-        """Return the mean difference over the seeds that both have."""
-        found = _row(self._tables, table, row)
-        mean = self._collected[table].gain(found, measure_of(found, measure)).mean
-        if mean is None:
-            raise NotMeasuredError(f"{table}, {row}: gain in {measure}")
-        return 100 * mean
+    def gain(self, table: str, row: str, measure: str = "AP") -> Sample:
+        """Return the differences of the seeds that both have."""
+        base = _row(self._tables, table, row).baseline
+        assert base is not None, row
+        return self.value(table, row, measure) - self.value(table, base, measure)
 
-    def server_ap(self, row: str) -> float:
+    def server_ap(self, row: str) -> Sample:
         """Return AP on test-dev of a row of Table 5.5, times 100.
 
         Raises:
@@ -135,7 +138,7 @@ class OurNumbers:
         """
         if row not in self._server:
             raise NotMeasuredError(f"table_5_5, {row}: server result")
-        return 100 * self._server[row]["AP"]
+        return Sample.of(100 * self._server[row]["AP"])
 
     def collected(self, table: str) -> Collected:
         """Return all that is there of a table."""

@@ -39,13 +39,18 @@ def claims_grid(
         for k, c in enumerate(CLAIMS, 1)
     ]
     verdicts = [line[-1] for line in lines]
-    counts = ", ".join(f"{verdicts.count(v)} {v}" for v in ("holds", "fails", "not measured"))
+    counts = ", ".join(
+        f"{sum(verdict.startswith(v) for verdict in verdicts)} {v}"
+        for v in ("holds", "fails", "undecided", "not measured")
+    )
     return Grid(
         title=f"Claims of the thesis{' (toy: small variants, embedded shapes)' if toy else ''}",
         header=("", "section", "claim", "criterion", "thesis' numbers", "ours"),
         lines=tuple(lines),
         notes=(
-            f"Ours: {counts}; means of the run folders, {seeds} seed{'s' * (seeds > 1)} asked for.",
+            f"Ours: {counts}; {seeds} seed{'s' * (seeds > 1)} asked for. A condition on runs holds "
+            "or fails where the 95% interval (Student's t) of the differences, seed by seed, says "
+            "so; the seeds that would decide it are those at the mean and spread of today.",
             "A claim about test-dev needs a result of the server (--server-result ROW=FILE).",
         ),
         text_columns=6,

@@ -19,16 +19,17 @@ from experiments import (
     training_time,
 )
 from experiments.claims.claim import TOLERANCE, Claim, Numbers
+from experiments.claims.evidence import Evidence, all_of
 
 __all__ = [
     "ATSS_KEYS",
     "DETECTORS",
     "ENFORCING",
     "TABLES",
+    "all_below",
     "all_gain",
-    "best_row",
     "gain_claim",
-    "values",
+    "is_best",
 ]
 
 TABLES = {
@@ -52,9 +53,9 @@ def gain_claim(table: str, row: str, claimed: float, measure: str = "AP") -> Cla
     lower = better_direction(measure) == "min"
     wanted = max(claimed - TOLERANCE, claimed / 2)
 
-    def holds(n: Numbers) -> bool:
+    def holds(n: Numbers) -> Evidence:
         gain = n.gain(table, row, measure)
-        return round(-gain if lower else gain, 3) >= wanted - 1e-9
+        return (-gain if lower else gain) >= wanted
 
     sign = "-" if lower else "+"
     return Claim(
@@ -65,16 +66,18 @@ def gain_claim(table: str, row: str, claimed: float, measure: str = "AP") -> Cla
     )
 
 
-def all_gain(table: str, rows: Sequence[str], measure: str = "AP") -> Callable[[Numbers], bool]:
+def all_gain(table: str, rows: Sequence[str], measure: str = "AP") -> Callable[[Numbers], Evidence]:
     """Return the condition that every row is above its baseline."""
-    return lambda n: all(n.gain(table, row, measure) > 0 for row in rows)
+    return lambda n: all_of([n.gain(table, row, measure) > 0 for row in rows])
 
 
-def best_row(n: Numbers, table: str, measure: str) -> str:
-    """Return the row of a table with the largest value."""
-    return max((row.key for row in TABLES[table].rows), key=lambda r: n.value(table, r, measure))
+def is_best(n: Numbers, table: str, key: str, measure: str) -> Evidence:
+    """Return whether no row of a table has a larger value than this one."""
+    best = n.value(table, key, measure)
+    others = [row.key for row in TABLES[table].rows if row.key != key]
+    return all_of([best >= n.value(table, other, measure) for other in others])
 
 
-def values(n: Numbers, table: str, measure: str) -> list[float]:
-    """Return a measure of every row of a table."""
-    return [n.value(table, row.key, measure) for row in TABLES[table].rows]
+def all_below(n: Numbers, table: str, measure: str, limit: float) -> Evidence:
+    """Return whether a measure of every row of a table is below a limit."""
+    return all_of([n.value(table, row.key, measure) < limit for row in TABLES[table].rows])

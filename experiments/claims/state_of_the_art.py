@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from experiments import table_5_5
-from experiments.claims.claim import TOLERANCE, Claim, NotMeasuredError, Numbers, OurNumbers
+from experiments.claims.claim import TOLERANCE, Claim, Numbers, OurNumbers
+from experiments.claims.evidence import NotMeasuredError, Sample
 from experiments.harness.thesis_numbers import records
 
 __all__ = ["STATE_OF_THE_ART"]
@@ -18,14 +19,14 @@ _OTHERS = tuple(line for line in records("table_5_5") if line["group"] != "ours"
 Which = Callable[[Mapping[str, str]], bool]
 
 
-def _ours(n: Numbers, backbone: str) -> float:
+def _ours(n: Numbers, backbone: str) -> Sample:
     """AP on test-dev of Corr-Sparse R-CNN."""
     if isinstance(n, OurNumbers):
         return n.server_ap(_ROWS[backbone])
     (line,) = (
         r for r in records("table_5_5") if (r["method"], r["backbone"]) == (_METHOD, backbone)
     )
-    return float(line["ap"])
+    return Sample.of(float(line["ap"]))
 
 
 def _reaches(backbone: str, claimed: float) -> Claim:
@@ -34,7 +35,7 @@ def _reaches(backbone: str, claimed: float) -> Claim:
         section="5.4",
         text=f"Corr-Sparse R-CNN reaches {claimed:.1f} AP on {backbone}",
         criterion=f"AP on test-dev at least {wanted:.1f}",
-        holds=lambda n: round(_ours(n, backbone), 3) >= wanted - 1e-9,
+        holds=lambda n: _ours(n, backbone) >= wanted,
     )
 
 
@@ -45,7 +46,7 @@ def _above(text: str, backbone: str, margin: float, which: Which) -> Claim:
         section="5.4",
         text=text,
         criterion=f"{backbone} on test-dev at least {margin:g} AP above {best:.1f}",
-        holds=lambda n: round(_ours(n, backbone) - best, 3) >= margin,
+        holds=lambda n: _ours(n, backbone) - best >= margin,
     )
 
 

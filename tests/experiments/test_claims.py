@@ -1,6 +1,7 @@
 """Claims on the thesis' own numbers, on made-up runs and on none."""
 
 import pytest
+from scipy.stats import t
 
 from corrlight.reporting.runs import Run
 from experiments import table_5_5
@@ -33,8 +34,11 @@ def test_every_claim_stands_once():
     assert len(CLAIMS) == len(verdicts(ThesisNumbers(TABLES)))
 
 
-def _collected(tmp_path, scale):
-    """Runs that have the thesis' numbers, gains multiplied by ``scale``."""
+def _collected(tmp_path, scale, spread=(0.0, 0.0)):
+    """Runs that have the thesis' numbers, gains multiplied by ``scale``, one run a seed.
+
+    ``spread`` is what each seed adds to the gains.
+    """
     everything = {}
     for name, table in TABLES.items():
         results = {}
@@ -44,8 +48,15 @@ def _collected(tmp_path, scale):
             if base is not None:
                 values = {m: base.thesis[m] + scale * (v - base.thesis[m])
                           for m, v in values.items() if m in base.thesis}  # fmt: skip
-            metrics = {m: v / 100 for m, v in values.items()}
-            runs = (Run(path=tmp_path / name / row.key, config={}, metrics=metrics),)
+            runs = tuple(
+                Run(
+                    path=tmp_path / name / row.key,
+                    config={},
+                    metrics={m: (v + (0 if base is None else add)) / 100
+                             for m, v in values.items()},
+                )
+                for add in spread
+            )  # fmt: skip
             results[row.key] = Results(row=row, runs=runs if values else (None,))
         everything[name] = Collected(results=results, toy=False)
     return everything
@@ -95,6 +106,21 @@ def test_runs_with_the_gains_turned_round_fail_every_claim_of_a_gain(tmp_path):
     gains = [claim for claim in ours if " improves " in claim and claim.startswith("Table 5.1")]
     assert len(gains) > 5
     assert {ours[claim] for claim in gains} == {"fails"}
+
+
+def test_a_gain_within_the_spread_of_its_seeds_is_undecided(tmp_path):
+    def found(spread):
+        ours = verdicts(OurNumbers(TABLES, _collected(tmp_path, 1.0, spread)))
+        return ours["Table 5.1: " + next(c.text for c in CLAIMS if "improves AP by 1.1" in c.text)]
+
+    # The thesis' gain is 1.1, 0.8 is wanted: 0.3 above, in the mean of these seeds.
+    assert found((0.0,)) == "undecided (one seed shows no spread)"
+    assert found((-0.01, 0.01, 0.0)) == "holds"
+    assert found((-1.61, -1.59, -1.6)) == "fails"
+    text = found((-0.5, 0.5, 0.0))
+    # Standard deviation 0.5: the first n with t(n - 1) 0.5 / sqrt(n) < 0.3.
+    wanted = next(n for n in range(2, 99) if t.ppf(0.975, n - 1) * 0.5 / n**0.5 < 0.3)
+    assert text == f"undecided (about {wanted} seeds)"
 
 
 def test_without_runs_only_what_needs_none_is_measured():
