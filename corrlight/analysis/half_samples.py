@@ -34,7 +34,8 @@ _DOUBT = {"oLRP": 0.1, "oLRP_Loc": 0.3, "oLRP_FP": 0.35, "oLRP_FN": 0.15}
 # Classes without objects count as unseen up to so many for each class of a single image.
 _UNSEEN = 3
 _RARE, _RARE_CLASSES = 3, 3
-_QUANTILE = 2.0
+# At the least; Student's t where few halves were drawn.
+_QUANTILE, _QUANTILE_OF_DIFFERENCE = 1.96, 2.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -120,11 +121,12 @@ def difference_estimate(first: ClassTable, second: ClassTable) -> Estimate | Non
     value = float(np.nanmean(second.values) - np.nanmean(first.values))
     correction, _ = _correction(table, spread)
     doubt = float(np.nansum(correction)) / spread.num_defined / 2
-    half = spread.quantile * float(np.sqrt(spread.variance + doubt**2))
+    quantile = max(_QUANTILE_OF_DIFFERENCE, spread.quantile)
+    half = quantile * float(np.sqrt(spread.variance + doubt**2))
     class_error = np.sqrt(spread.class_variance)
     enough = (table.num_images >= _WITNESS) & (class_error > 0)
     class_p = np.full(len(table.values), np.nan)
-    class_p[enough] = _p_value(table.values[enough], class_error[enough] * spread.quantile)
+    class_p[enough] = _p_value(table.values[enough], class_error[enough] * quantile)
     return Estimate(
         value=value,
         low=max(value - half, -2.0),
@@ -145,8 +147,9 @@ def _p_value(values: Array, half: Array) -> Array:
 
 
 def _is_defined(table: ClassTable) -> bool:
-    defined = ~np.isnan(table.halves).all(1)
-    return bool((~np.isnan(table.values)).any()) and 2 * int(defined.sum()) >= len(defined) > 0
+    defined = int(np.count_nonzero(~np.isnan(table.halves).all(1)))
+    count = len(table.halves)
+    return not bool(np.isnan(table.values).all()) and 2 * defined >= count > 0
 
 
 class _Spread:

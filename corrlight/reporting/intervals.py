@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 from corrlight.reporting.runs import Run, group_seeds, read_run, run_names
 
-__all__ = ["main", "mean_interval", "render_intervals"]
+__all__ = ["difference_p", "main", "mean_interval", "render_intervals"]
 
 MEASURES = ("AP", "oLRP", "beta_img", "beta_cls")
 
@@ -32,11 +32,29 @@ def mean_interval(values: Sequence[float], level: float = 0.95) -> tuple[float, 
     return mean, mean - half, mean + half
 
 
+def difference_p(differences: Sequence[float]) -> float:
+    """Return the two-sided p value of the t test that a mean difference is 0.
+
+    Below 0.05 where the interval of :func:`mean_interval` leaves out 0.
+
+    Args:
+        differences: One a seed, at least two.
+    """
+    from scipy.special import stdtr
+
+    mean, spread = statistics.fmean(differences), statistics.stdev(differences)
+    if spread == 0:
+        return 1.0 if mean == 0 else 0.0
+    error = spread / math.sqrt(len(differences))
+    return 2 * float(stdtr(len(differences) - 1, -abs(mean) / error))
+
+
 def render_intervals(runs: Sequence[Run], measures: Sequence[str] = MEASURES) -> str:
     """Return a Markdown table: the mean over seeds of every measure with its 95% interval.
 
-    Runs that differ in the seed alone are a row. Two rows with seeds in common are followed by
-    their difference, seed by seed.
+    Runs that differ in the seed alone are a row. Below stand the differences to the first row over
+    the seeds in common, seed by seed, with the p value of the paired t test. A measure that only
+    some of the runs define says of how many.
 
     Args:
         runs: At least one run.
@@ -44,19 +62,20 @@ def render_intervals(runs: Sequence[Run], measures: Sequence[str] = MEASURES) ->
     """
     groups = group_seeds(runs)
     header = ["run", "seeds", *measures]
+    names = run_names(groups)
     rows = [
         [name, str(len(group)), *(_cell([run.value(m) for run in group]) for m in measures)]
-        for name, group in zip(run_names(groups), groups, strict=True)
+        for name, group in zip(names, groups, strict=True)
     ]
-    if len(groups) == 2:
-        first, second = ({run.config.get("seed"): run for run in group} for group in groups)
-        seeds = [seed for seed in first if seed in second]
-        pairs = [(first[seed], second[seed]) for seed in seeds]
+    first = {run.config.get("seed"): run for run in groups[0]} if groups else {}
+    for name, group in zip(names[1:], groups[1:], strict=True):
+        pairs = [(first[s], run) for run in group if (s := run.config.get("seed")) in first]
         if pairs:
             cells = [
                 _cell([_minus(b.value(m), a.value(m)) for a, b in pairs], "+") for m in measures
             ]
-            rows.append(["second minus first", str(len(pairs)), *cells])
+            label = "second" if len(groups) == 2 else name
+            rows.append([f"{label} minus first", str(len(pairs)), *cells])
     lines = [header, ["---", *["---:"] * (len(header) - 1)], *rows]
     return "\n".join(f"| {' | '.join(c.replace('|', chr(92) + '|') for c in r)} |" for r in lines)
 
@@ -83,12 +102,18 @@ def _minus(a: float | None, b: float | None) -> float | None:
 
 
 def _cell(values: Sequence[float | None], sign: str = "") -> str:
+    """Return mean and interval; of a difference, which has a sign, the p value as well."""
     defined = [100 * v for v in values if v is not None]
     if not defined:
         return "-"
     mean, low, high = mean_interval(defined)
     text = f"{mean:{sign}.1f}"
-    return text if math.isinf(low) else f"{text} [{low:{sign}.1f}, {high:{sign}.1f}]"
+    if not math.isinf(low):
+        text += f" [{low:{sign}.1f}, {high:{sign}.1f}]"
+        if sign:
+            p = difference_p(defined)
+            text += " p <0.001" if p < 0.001 else f" p {p:.3f}"
+    return text if len(defined) == len(values) else f"{text} ({len(defined)} of {len(values)})"
 
 
 if __name__ == "__main__":

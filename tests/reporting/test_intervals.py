@@ -3,7 +3,7 @@ import json
 import pytest
 from scipy import stats
 
-from corrlight.reporting.intervals import main, mean_interval, render_intervals
+from corrlight.reporting.intervals import difference_p, main, mean_interval, render_intervals
 from corrlight.reporting.runs import read_run
 from tests.reporting.folders import make_run
 
@@ -34,9 +34,36 @@ def test_means_and_paired_differences_with_their_intervals(folders, capsys):
     assert rows[2] == ["base", "3", cell(FIRST), "-"]
     assert rows[3] == ["loss", "3", cell(SECOND), "-"]
     paired = [b - a for a, b in zip(FIRST, SECOND, strict=True)]
-    assert rows[4] == ["second minus first", "3", cell(paired, "+"), "-"]
+    p = stats.ttest_rel(SECOND, FIRST).pvalue
+    assert rows[4] == ["second minus first", "3", f"{cell(paired, '+')} p {p:.3f}", "-"]
     assert main([*map(str, folders), "--measures", "AP", "beta_cls"]) == 0
     assert capsys.readouterr().out == table + "\n"
+
+
+def test_every_row_is_compared_with_the_first_and_gaps_are_said(folders, tmp_path):
+    third = [
+        make_run(
+            tmp_path, "third", str(seed),
+            config={"seed": seed, "corr": "third", "data": {"seed": seed}},
+            metrics={"AP": value, "beta_cls": None},
+        )
+        for seed, value in enumerate([0.5, None, 0.45])
+    ]  # fmt: skip
+    lines = render_intervals([read_run(f) for f in [*folders, *third]], ("AP",)).splitlines()
+    rows = [[c.strip() for c in line.strip("|").split(" | ")] for line in lines[5:]]
+    assert [row[0] for row in rows] == ["loss minus first", "third minus first"]
+    assert rows[1][1] == "3"
+    assert rows[1][2].startswith(cell([0.1, 0.09], "+"))
+    assert rows[1][2].endswith("(2 of 3)")
+
+
+@pytest.mark.parametrize("differences", [[0.1, 0.3, 0.2], [1.0, -1.0], [0.0, 0.0], [2.0, 2.0]])
+def test_p_values_agree_with_intervals(differences):
+    p = difference_p(differences)
+    _, low, high = mean_interval(differences)
+    assert (p < 0.05) == (not low <= 0 <= high)
+    if len(set(differences)) > 1:
+        assert p == pytest.approx(stats.ttest_1samp(differences, 0).pvalue)
 
 
 def test_one_seed_has_no_interval(folders):
