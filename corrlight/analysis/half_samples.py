@@ -104,8 +104,7 @@ def estimate(table: ClassTable) -> Estimate | None:
 def difference_estimate(first: ClassTable, second: ClassTable) -> Estimate | None:
     """Return the interval of second minus first, drawn together; None where it is undefined.
 
-    Biases of two detectors on the same images are alike and mostly cancel: none is corrected, and
-    half of what halves show of it counts as doubt.
+    Biases of two detectors on the same images are alike and cancel: none is corrected.
     """
     table = ClassTable(
         name=second.name,
@@ -119,10 +118,8 @@ def difference_estimate(first: ClassTable, second: ClassTable) -> Estimate | Non
     spread = _Spread(table)
     # Not the mean of the classes' differences: a class may be defined in one of both alone.
     value = float(np.nanmean(second.values) - np.nanmean(first.values))
-    correction, _ = _correction(table, spread)
-    doubt = float(np.nansum(correction)) / spread.num_defined / 2
     quantile = max(_QUANTILE_OF_DIFFERENCE, spread.quantile)
-    half = quantile * float(np.sqrt(spread.variance + doubt**2))
+    half = quantile * float(np.sqrt(spread.variance))
     class_error = np.sqrt(spread.class_variance)
     enough = (table.num_images >= _WITNESS) & (class_error > 0)
     class_p = np.full(len(table.values), np.nan)
