@@ -3,6 +3,7 @@ import sys
 
 import pytest
 
+from corrlight import __version__
 from corrlight.cli import main
 
 
@@ -10,7 +11,7 @@ from corrlight.cli import main
 def test_help_names_every_command(arguments, capsys):
     assert main(arguments) == 0
     said = capsys.readouterr().out
-    for command in ("train", "analyze", "runs", "data", "convert"):
+    for command in ("train", "analyze", "runs", "data", "convert", "doctor"):
         assert f"\n  {command} " in said
 
 
@@ -53,3 +54,13 @@ def test_allowed_modules_are_looked_for_where_the_user_is(monkeypatch, capsys):
     monkeypatch.setattr(sys, "path", ["/somewhere"])
     main(["unknown", "+allow_targets=[mine]"])
     assert sys.path == ["/somewhere", ""]
+
+
+@pytest.mark.parametrize("argument", ["--version", "-V"])
+def test_the_version_is_one_line_without_torch(argument):
+    code = (
+        f"import sys\nfrom corrlight.cli import main\nassert main([{argument!r}]) == 0\n"
+        "assert 'torch' not in sys.modules"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (0, f"corrlight {__version__}\n"), done.stderr

@@ -31,7 +31,7 @@ LAYERS = (
     ("runs",),
     ("engine", "sweeps"),
     ("reporting",),
-    ("analysis", "callbacks", "convert", "datasets"),
+    ("analysis", "callbacks", "convert", "datasets", "doctor"),
     ("plug",),
     ("app",),
     ("cli",),
