@@ -31,7 +31,7 @@ LAYERS = (
     ("runs",),
     ("engine", "sweeps"),
     ("reporting",),
-    ("analysis", "callbacks", "convert", "datasets", "doctor"),
+    ("analysis", "callbacks", "convert", "datasets", "doctor", "predict"),
     ("plug",),
     ("app",),
     ("cli",),
