@@ -12,6 +12,7 @@ _USAGE = """usage: corrlight COMMAND ...
 commands:
   train    train or test a detector; takes the options of run.py (corrlight train --help)
   predict  find objects in pictures with a trained run (corrlight predict --help)
+  export   a trained run as an ONNX or torch.export file (corrlight export --help)
   analyze  AP, oLRP, beta_cls, AP bounds of COCO results files (corrlight analyze --help)
   runs     list, show, compare, repeat and delete runs (corrlight runs --help)
   data     own pictures: import, check, show, split (corrlight data --help)
@@ -61,6 +62,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         from corrlight.predict.command import main as predict
 
         return predict(rest)
+    if command == "export":
+        from corrlight.export.command import main as export
+
+        return export(rest)
     if command == "doctor":
         from corrlight.doctor.command import main as doctor
 

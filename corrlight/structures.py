@@ -148,6 +148,7 @@ class Predictions:
         deltas: ``(B, N, 4)`` encoded boxes relative to ``priors``, or None.
         quality: ``(B, N)`` centerness or IoU logits, or None.
         mask: What mask detectors add, or None.
+        level_sizes: Hypotheses of every level, or None where ``level_idx`` alone tells.
     """
 
     logits: Tensor
@@ -159,6 +160,7 @@ class Predictions:
     deltas: Tensor | None = None
     quality: Tensor | None = None
     mask: MaskPredictions | None = None
+    level_sizes: tuple[int, ...] | None = None
 
     @property
     def num_classes(self) -> int:

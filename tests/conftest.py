@@ -58,6 +58,11 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             for item in items:
                 if marker in item.keywords:
                     item.add_marker(skip)
+    if any(importlib.util.find_spec(name) is None for name in ("onnxruntime", "onnxscript")):
+        skip = pytest.mark.skip(reason="onnx, onnxscript, onnxruntime are not installed (make env)")
+        for item in items:
+            if "onnx" in item.keywords:
+                item.add_marker(skip)
     if not torch.cuda.is_available():
         skip = pytest.mark.skip(reason="no CUDA device")
         for item in items:

@@ -151,6 +151,7 @@ class DenseDetector(Detector):
                 valid=self._valid(sizes, batch, device),
                 priors=priors,
                 deltas=deltas,
+                level_sizes=self.anchors.level_sizes(sizes),
                 quality=flatten_levels(quality_maps, 1).squeeze(-1) if quality_maps else None,
             )
         ]

@@ -32,6 +32,7 @@ LAYERS = (
     ("engine", "sweeps"),
     ("reporting",),
     ("analysis", "callbacks", "convert", "datasets", "doctor", "predict"),
+    ("export",),
     ("plug",),
     ("app",),
     ("cli",),
