@@ -22,7 +22,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from corrlight.ops.switch import is_on
-from corrlight.ops.tracing import tensor_of_sizes
+from corrlight.ops.tracing import is_exporting, tensor_of_sizes
 
 __all__ = ["FeatureTable", "roi_align"]
 
@@ -108,7 +108,10 @@ def roi_align(
     else:
         with torch.no_grad():
             index, weight = _bilinear_cells(table, flat, image, level, output_size, sampling_ratio)
-        pooled = _WeightedRows.apply(table.rows, index, weight)
+        if is_exporting():  # ONNX takes free sizes in no embedding bag.
+            pooled = (weight[:, None] @ table.rows[index.long()]).squeeze(1)
+        else:
+            pooled = _WeightedRows.apply(table.rows, index, weight)
     return pooled.view(batch, num_boxes, output_size * output_size, table.levels[0].shape[1])
 
 
