@@ -36,4 +36,4 @@ def test_the_best_checkpoint_is_named_beside_the_options_of_the_run(options, tmp
 
 def test_a_trial_of_a_few_batches_leaves_no_run(options, tmp_path):
     assert run_app([*options, "+trainer.fast_dev_run=true"]) == 0
-    assert list((tmp_path / "runs").glob("*/*")) == []
+    assert list((tmp_path / "runs").glob("[!.]*/*")) == []
