@@ -21,8 +21,8 @@ import torch
 from PIL import Image
 
 from corrlight.ops.allocator import keep_freed_memory
-from corrlight.predict import load
 from corrlight.predict.command import main as predict
+from corrlight.predict.load import load
 from corrlight.predict.pictures import as_sample, read_pixels
 
 

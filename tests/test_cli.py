@@ -20,8 +20,8 @@ def test_an_unknown_command_is_named(capsys):
     assert "Unknown command 'trian'" in capsys.readouterr().err
 
 
-def without_torch(*arguments):
-    """Return what a command prints in a process of its own that has not imported torch."""
+@pytest.mark.parametrize("command", ["analyze", "runs", "predict", "export"])
+def test_sub_commands_have_help_and_import_no_torch(command):
     code = (
         "import sys\nfrom corrlight.cli import main\n"
         f"try:\n    code = main({list(arguments)!r})\n"

@@ -1,6 +1,6 @@
 import pytest
 
-from corrlight.predict import load
+from corrlight.predict.load import load
 from tests.helpers.run_folder import make_run
 
 DETECTORS = (

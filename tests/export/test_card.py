@@ -3,7 +3,7 @@ import shutil
 import pytest
 
 from corrlight.export.card import model_card
-from corrlight.predict import load
+from corrlight.predict.load import load
 
 METADATA = {
     "class_names": ["circle", "square", "star"],

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from corrlight.predict import load
+from corrlight.predict.load import load
 from tests.helpers.run_folder import make_run
 
 

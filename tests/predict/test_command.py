@@ -38,7 +38,7 @@ def test_a_folder_from_the_command_line(run, shots, out, capsys):
 
 def test_the_command_finds_what_the_model_finds(run, shots, out):
     assert main([str(shots / "b.png"), "--run", str(run), "--out", str(out), "--no-pictures"]) == 0
-    from corrlight.predict import load
+    from corrlight.predict.load import load
 
     (found,) = load(run, "cpu").predict(shots / "b.png")
     assert json.loads((out / "predictions.json").read_text()) == found.to_coco(1)

@@ -3,7 +3,7 @@ import pytest
 import torch
 from PIL import Image
 
-from corrlight.predict import Unreadable
+from corrlight.predict.model import Unreadable
 from tests.helpers.run_folder import NAMES
 
 
@@ -36,7 +36,7 @@ def test_what_is_found_is_in_pixels_of_the_picture(model, shots):
 
 
 def test_masks_are_of_the_size_of_the_picture(mask_run, shots):
-    from corrlight.predict import load
+    from corrlight.predict.load import load
 
     (found,) = load(mask_run, "cpu").predict(shots / "b.png")
     assert found.masks.shape == (len(found), 64, 96)

@@ -6,8 +6,8 @@ import pytest
 import torch
 from PIL import Image
 
-from corrlight.predict import Prediction
 from corrlight.predict.output import Wanted, open_writer
+from corrlight.predict.prediction import Prediction
 from corrlight.predict.sources import Source
 from corrlight.reporting.labelled import class_color
 

@@ -3,7 +3,7 @@ import pytest
 import torch
 from pycocotools import mask as coco_mask
 
-from corrlight.predict import Prediction
+from corrlight.predict.prediction import Prediction
 
 
 @pytest.fixture
