@@ -11,7 +11,7 @@ from corrlight.cli import main
 def test_help_names_every_command(arguments, capsys):
     assert main(arguments) == 0
     said = capsys.readouterr().out
-    for command in ("train", "analyze", "runs", "data", "convert", "doctor"):
+    for command in ("train", "analyze", "runs", "data", "convert", "predict", "export", "doctor"):
         assert f"\n  {command} " in said
 
 
@@ -20,8 +20,8 @@ def test_an_unknown_command_is_named(capsys):
     assert "Unknown command 'trian'" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("command", ["analyze", "runs", "predict", "export"])
-def test_sub_commands_have_help_and_import_no_torch(command):
+def without_torch(*arguments):
+    """Return what a command prints in a process of its own that has not imported torch."""
     code = (
         "import sys\nfrom corrlight.cli import main\n"
         f"try:\n    code = main({list(arguments)!r})\n"
@@ -31,7 +31,7 @@ def test_sub_commands_have_help_and_import_no_torch(command):
     return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
 
 
-@pytest.mark.parametrize("command", ["analyze", "runs", "data", "convert"])
+@pytest.mark.parametrize("command", ["analyze", "runs", "data", "convert", "predict", "export"])
 def test_sub_commands_have_help_and_import_no_torch(command):
     done = without_torch(command, "--help")
     assert done.returncode == 0, done.stderr
@@ -58,9 +58,5 @@ def test_allowed_modules_are_looked_for_where_the_user_is(monkeypatch, capsys):
 
 @pytest.mark.parametrize("argument", ["--version", "-V"])
 def test_the_version_is_one_line_without_torch(argument):
-    code = (
-        f"import sys\nfrom corrlight.cli import main\nassert main([{argument!r}]) == 0\n"
-        "assert 'torch' not in sys.modules"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    done = without_torch(argument)
     assert (done.returncode, done.stdout) == (0, f"corrlight {__version__}\n"), done.stderr

@@ -46,8 +46,6 @@ def check_options(config: DictConfig) -> None:
     for name in ("fast_cpu", "compile"):
         if type(config[name]) is not bool:
             raise ValueError(f"Expected `{name}` to be true or false, but got {config[name]!r}.")
-    if type(config.fast_cpu) is not bool:
-        raise ValueError(f"Expected `fast_cpu` to be true or false, but got {config.fast_cpu!r}.")
     ema, patience = config.ema, config.patience
     if type(ema) is not bool and not (type(ema) is float and 0 < ema < 1):
         raise ValueError(f"Expected `ema` to be true, false or in (0, 1), but got {ema!r}.")
