@@ -7,7 +7,7 @@ from omegaconf import OmegaConf
 from torch.optim.swa_utils import AveragedModel
 
 from corrlight.config.compose import compose_config, to_container
-from corrlight.engine.switches import EarlyEnd, RampedAverage, ramped_decay, switched_on
+from corrlight.engine.options.switches import EarlyEnd, RampedAverage, ramped_decay, switched_on
 from corrlight.runs.identity import relevant_options
 
 
