@@ -31,6 +31,9 @@ from corrlight.runs.status import STATUS_FILE
 
 __all__ = ["main", "run"]
 
+# Values of `ckpt` that mean the checkpoints of the run that the other options describe.
+NAMED_CHECKPOINTS = ("best", "last")
+
 log = logging.getLogger("corrlight")
 
 
@@ -142,18 +145,19 @@ def _run(composed: ComposedConfig, given: _Given) -> int:
         raise ValueError(
             f"These options cannot be built: {error} (CORRLIGHT_TRACEBACK=1 shows where)."
         ) from error
-    main_process = is_main_process()
+    main_process, kept = is_main_process(), False
     if given.resumed is not None and not test:
         _check_resumed(given.resumed, prepared.folder.path)
     try:
         if test:
-            assert given.checkpoint is not None
-            metrics = run_test(prepared, given.checkpoint)
+            # With ckpt=best it is known since the run is.
+            metrics = run_test(prepared, _checkpoint(given, prepared.config.ckpt))
         else:
             if main_process and not prepared.finished:
                 print_run(prepared, composed)
             metrics = run_train(prepared, composed)
-            if main_process:
+            kept = prepared.folder.finished
+            if main_process and kept:
                 with explain_full_disk(prepared.folder.path):
                     write_figures(prepared.folder.path)
     except RunStopped as stopped:
@@ -176,8 +180,13 @@ def _run(composed: ComposedConfig, given: _Given) -> int:
         traceback.print_exc()
         return FAILED
     if main_process:
-        print_metrics(metrics, None if test else prepared.folder.path)
+        print_metrics(metrics, prepared.folder.path if kept else None)
     return 0
+
+
+def _checkpoint(given: _Given, found: str) -> Path:
+    assert given.checkpoint is not None
+    return Path(found) if str(given.checkpoint) in NAMED_CHECKPOINTS else given.checkpoint
 
 
 def _check_resumed(named: Path, folder: Path) -> None:
@@ -225,6 +234,8 @@ def _given(overrides: Sequence[str]) -> _Given:
     if not target or target.lower() in ("true", "false", "null", "none"):
         return _Given(own, own)
     path = Path(target)
+    if "ckpt" in named and target in NAMED_CHECKPOINTS and not path.exists():
+        return _Given(own, own, path)
     if not path.exists():
         raise FileNotFoundError(f"Expected a run folder or a checkpoint, but there is no {path}.")
     folder = path if path.is_dir() else path.parent.parent

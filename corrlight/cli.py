@@ -11,10 +11,14 @@ _USAGE = """usage: corrlight COMMAND ...
 
 commands:
   train    train or test a detector; takes the options of run.py (corrlight train --help)
+  predict  find objects in pictures with a trained run (corrlight predict --help)
+  export   a trained run as an ONNX or torch.export file (corrlight export --help)
   analyze  AP, oLRP, beta_cls, AP bounds of COCO results files (corrlight analyze --help)
   runs     list, show, compare, repeat and delete runs (corrlight runs --help)
   data     own pictures: import, check, show, split (corrlight data --help)
   convert  checkpoints of mmdetection and torchvision to ours, and back (corrlight convert --help)
+  doctor   versions, devices, folders, and what of them does not work
+  --version
 """
 
 
@@ -23,6 +27,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = list(sys.argv[1:] if argv is None else argv)
     if not arguments or arguments[0] in ("-h", "--help"):
         print(_USAGE)
+        return 0
+    if arguments[0] in ("-V", "--version"):
+        from corrlight import __version__
+
+        print(f"corrlight {__version__}")
         return 0
     command, *rest = arguments
     if any(argument.lstrip("+").startswith("allow_targets=") for argument in rest):
@@ -49,6 +58,18 @@ def main(argv: Sequence[str] | None = None) -> int:
         from corrlight.convert.command import main as convert
 
         return convert(rest)
+    if command == "predict":
+        from corrlight.predict.command import main as predict
+
+        return predict(rest)
+    if command == "export":
+        from corrlight.export.command import main as export
+
+        return export(rest)
+    if command == "doctor":
+        from corrlight.doctor.command import main as doctor
+
+        return doctor(rest)
     print(f"error: Unknown command '{command}'.\n\n{_USAGE}", file=sys.stderr)
     return 2
 

@@ -151,6 +151,7 @@ class Predictions:
         distribution: ``(B, N, 4, K + 1)`` logits of the bins of each delta, whose mean it is, or
             None.
         coarse_boxes: ``(B, N, 4)`` decoded boxes before a refinement within the stage, or None.
+        level_sizes: Hypotheses of every level, or None where ``level_idx`` alone tells.
     """
 
     logits: Tensor
@@ -164,6 +165,7 @@ class Predictions:
     mask: MaskPredictions | None = None
     distribution: Tensor | None = None
     coarse_boxes: Tensor | None = None
+    level_sizes: tuple[int, ...] | None = None
 
     @property
     def num_classes(self) -> int:

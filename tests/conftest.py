@@ -59,6 +59,11 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
                 # Not `in item.keywords`: parameters such as the detector "hf" are among them.
                 if item.get_closest_marker(marker):
                     item.add_marker(skip)
+    if any(importlib.util.find_spec(name) is None for name in ("onnxruntime", "onnxscript")):
+        skip = pytest.mark.skip(reason="onnx, onnxscript, onnxruntime are not installed (make env)")
+        for item in items:
+            if "onnx" in item.keywords:
+                item.add_marker(skip)
     if not torch.cuda.is_available():
         skip = pytest.mark.skip(reason="no CUDA device")
         for item in items:

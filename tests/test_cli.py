@@ -3,6 +3,7 @@ import sys
 
 import pytest
 
+from corrlight import __version__
 from corrlight.cli import main
 
 
@@ -10,7 +11,7 @@ from corrlight.cli import main
 def test_help_names_every_command(arguments, capsys):
     assert main(arguments) == 0
     said = capsys.readouterr().out
-    for command in ("train", "analyze", "runs", "data", "convert"):
+    for command in ("train", "analyze", "runs", "data", "convert", "predict", "export", "doctor"):
         assert f"\n  {command} " in said
 
 
@@ -30,7 +31,7 @@ def without_torch(*arguments):
     return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
 
 
-@pytest.mark.parametrize("command", ["analyze", "runs", "data", "convert"])
+@pytest.mark.parametrize("command", ["analyze", "runs", "data", "convert", "predict", "export"])
 def test_sub_commands_have_help_and_import_no_torch(command):
     done = without_torch(command, "--help")
     assert done.returncode == 0, done.stderr
@@ -53,3 +54,9 @@ def test_allowed_modules_are_looked_for_where_the_user_is(monkeypatch, capsys):
     monkeypatch.setattr(sys, "path", ["/somewhere"])
     main(["unknown", "+allow_targets=[mine]"])
     assert sys.path == ["/somewhere", ""]
+
+
+@pytest.mark.parametrize("argument", ["--version", "-V"])
+def test_the_version_is_one_line_without_torch(argument):
+    done = without_torch(argument)
+    assert (done.returncode, done.stdout) == (0, f"corrlight {__version__}\n"), done.stderr

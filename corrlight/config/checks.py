@@ -47,6 +47,11 @@ def check_options(config: DictConfig) -> None:
     for name in ("fast_cpu", "compile"):
         if type(config[name]) is not bool:
             raise ValueError(f"Expected `{name}` to be true or false, but got {config[name]!r}.")
+    ema, patience = config.ema, config.patience
+    if type(ema) is not bool and not (type(ema) is float and 0 < ema < 1):
+        raise ValueError(f"Expected `ema` to be true, false or in (0, 1), but got {ema!r}.")
+    if patience is not None and (type(patience) is not int or patience < 1):
+        raise ValueError(f"Expected `patience` to be null or at least 1, but got {patience!r}.")
     if not isinstance(config.paths.get("runs_dir"), str):
         raise ValueError(
             f"Expected `paths.runs_dir` to be a folder, but got {config.paths.get('runs_dir')!r}."

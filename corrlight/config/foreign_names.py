@@ -11,10 +11,6 @@ _OURS = {
     **dict.fromkeys(("lr", "lr0", "learning_rate"), "schedule.lr=0.001"),
     **dict.fromkeys(("workers", "num_workers"), "data.num_workers=2"),
     **dict.fromkeys(("device", "gpus", "devices"), "trainer.accelerator=cpu or trainer.devices=2"),
-    "patience": (
-        "'+callbacks.patience={_target_: lightning.pytorch.callbacks.EarlyStopping, "
-        "monitor: val/AP, mode: max, patience: 5}'"
-    ),
     **dict.fromkeys(("model", "arch"), "detector=atss_small"),
     **dict.fromkeys(("weight_decay", "wd"), "schedule.optimizer.weight_decay=0.05"),
     "amp": "trainer.precision=bf16-mixed",

@@ -23,10 +23,12 @@ __all__ = [
     "FaultKind",
     "PictureFault",
     "decode_image",
+    "decode_upright",
     "image_problems",
     "is_sound",
     "picture_faults",
     "range_notes",
+    "rgb_pixels",
 ]
 
 Array = npt.NDArray[Any]
@@ -90,6 +92,42 @@ def decode_image(path: Path, size: Size, bit_depth: int | None = None) -> Array:
             f"but got {found[1]}x{found[0]}."
         )
     return pixels
+
+
+def decode_upright(path: Path, bit_depth: int | None = None) -> Array:
+    """Return the ``(H, W, 3)`` uint8 RGB pixels of a file whose size nobody annotated.
+
+    As :func:`decode_image`, with the orientation in the EXIF data always applied.
+
+    Args:
+        path: The file.
+        bit_depth: Bits that the values of images of more than 8 bits really use.
+
+    Raises:
+        ValueError: If the file is missing or damaged; it names the file.
+    """
+    if not path.is_file():
+        raise ValueError(f"Expected an image at {path}, but there is no such file.")
+    try:
+        with Image.open(path) as image:
+            return rgb_pixels(image, bit_depth)
+    except _DECODE_ERRORS as error:
+        raise ValueError(f"Expected {path} to be a complete image, but {_reason(error)}.") from None
+
+
+def rgb_pixels(image: Image.Image, bit_depth: int | None = None) -> Array:
+    """Return the ``(H, W, 3)`` uint8 RGB pixels of an opened image, upright.
+
+    Args:
+        image: Of any mode but floating-point numbers.
+        bit_depth: As for :func:`decode_upright`.
+
+    Raises:
+        ValueError: If its pixels are floating-point numbers.
+    """
+    image.load()
+    largest = _largest_value(image, bit_depth)
+    return np.asarray(_to_rgb(ImageOps.exif_transpose(image), largest))
 
 
 def _decoded(path: Path, size: Size, bit_depth: int | None = None) -> Array | Size:

@@ -8,6 +8,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from corrlight.ops.tracing import is_exporting, tensor_of_sizes
+
 __all__ = ["AnchorGrid"]
 
 # Grids kept per generator; multi-scale training meets many sizes.
@@ -69,6 +71,10 @@ class AnchorGrid:
         """Anchors of one cell."""
         return len(self.scales) * len(self.ratios)
 
+    def level_sizes(self, sizes: Sequence[tuple[int, int]]) -> tuple[int, ...]:
+        """Return the number of anchors of every level, for maps of the given sizes."""
+        return tuple(height * width * self.num_per_cell for height, width in sizes)
+
     def _level(self, level: int, size: tuple[int, int]) -> Tensor:
         stride, edge = self.strides[level], self.sizes[level]
         half = torch.tensor(
@@ -94,14 +100,22 @@ class AnchorGrid:
         Returns:
             ``(N, 4)`` boxes and ``(N,)`` int64 levels.
         """
+        if is_exporting():
+            # Sizes may be symbols, and what is traced is no tensor for later calls.
+            return self._made(sizes, device)
         key = (*sizes, device)
         if key not in self._cache:
-            levels = [self._level(i, size) for i, size in enumerate(sizes)]
-            level_idx = [torch.full((len(a),), i) for i, a in enumerate(levels)]
             if len(self._cache) >= _MAX_CACHED:
                 self._cache.clear()
-            self._cache[key] = torch.cat(levels).to(device), torch.cat(level_idx).to(device)
+            self._cache[key] = self._made(sizes, device)
         return self._cache[key]
+
+    def _made(
+        self, sizes: Sequence[tuple[int, int]], device: torch.device
+    ) -> tuple[Tensor, Tensor]:
+        levels = [self._level(i, size) for i, size in enumerate(sizes)]
+        level_idx = [torch.full((a.shape[0],), i) for i, a in enumerate(levels)]
+        return torch.cat(levels).to(device), torch.cat(level_idx).to(device)
 
     def valid(
         self,
@@ -121,7 +135,7 @@ class AnchorGrid:
         """
         parts = []
         for stride, (height, width) in zip(self.strides, sizes, strict=True):
-            limits = torch.tensor(image_sizes, device=device)[:, :, None]  # (B, 2, 1)
+            limits = tensor_of_sizes(image_sizes, device)[:, :, None]  # (B, 2, 1)
             y = torch.arange(height, device=device) * stride < limits[:, 0]  # (B, H)
             x = torch.arange(width, device=device) * stride < limits[:, 1]
             cells = (y[:, :, None] & x[:, None, :]).flatten(1)

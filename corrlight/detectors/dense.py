@@ -92,6 +92,7 @@ class PyramidDetector(Detector):
                 activation=self.activation,
                 valid=self._valid(sizes, batch, device),
                 priors=priors,
+                level_sizes=self.anchors.level_sizes(sizes),
                 **self.head(levels, priors, level_idx),
             )
         ]

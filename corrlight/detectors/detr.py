@@ -19,6 +19,7 @@ from corrlight.detectors.transformer import (
     sine_encoding,
     valid_cells,
 )
+from corrlight.ops.tracing import tensor_of_sizes
 from corrlight.structures import Activation, Batch, Predictions
 
 __all__ = ["DETR"]
@@ -167,9 +168,8 @@ class DETR(Detector):
         features = self.project(self.backbone(batch.images)[-1])
         contents = self._decode(features, batch)  # (L, B, N, C)
         logits = self.cls(contents)
-        sizes = contents.new_tensor(
-            [[w, h, w, h] for h, w in batch.valid_sizes], dtype=torch.float32
-        )
+        rows = [(w, h, w, h) for h, w in batch.valid_sizes]
+        sizes = tensor_of_sizes(rows, contents.device, torch.float32)
         encoded = self.reg(contents).float()
         if self.references is not None:
             encoded = encoded + self.references
@@ -205,7 +205,7 @@ class DETR(Detector):
             tokens = layer(tokens, positions, padding)
         tokens = self.encoder_norm(tokens)
         keys = tokens + positions
-        queries = self.queries.expand(len(batch), -1, -1)
+        queries = self.queries.expand(batch.images.shape[0], -1, -1)
         contents = torch.zeros_like(queries)
         found = []
         for layer in self.decoder:

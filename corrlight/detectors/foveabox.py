@@ -66,4 +66,4 @@ class FoveaBox(DenseDetector):
     ) -> Tensor:
         # As published, cells in the padding of smaller images are negatives too.
         num_priors = sum(height * width for height, width in sizes)
-        return torch.ones(len(batch), num_priors, dtype=torch.bool, device=device)
+        return torch.ones(batch.images.shape[0], num_priors, dtype=torch.bool, device=device)

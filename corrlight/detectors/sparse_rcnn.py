@@ -15,6 +15,7 @@ from corrlight.detectors.base import Detector
 from corrlight.detectors.dynamic_head import DynamicHead
 from corrlight.detectors.toolbox_names import NameTable
 from corrlight.ops.roi_align import FeatureTable, roi_align
+from corrlight.ops.tracing import tensor_of_sizes
 from corrlight.structures import Activation, Batch, Predictions
 
 __all__ = ["SparseRCNN"]
@@ -134,15 +135,17 @@ class SparseRCNN(Detector):
 
     def initial_boxes(self, batch: Batch) -> Tensor:
         """Return the learned proposals ``(B, N, 4)`` as xyxy pixels of each image's content."""
-        sizes = self.proposal_boxes.new_tensor([[w, h, w, h] for h, w in batch.valid_sizes])
-        return cxcywh_to_xyxy(self.proposal_boxes.float()) * sizes[:, None]
+        rows = [(w, h, w, h) for h, w in batch.valid_sizes]
+        sizes = tensor_of_sizes(rows, self.proposal_boxes.device, self.proposal_boxes.dtype)
+        boxes = cxcywh_to_xyxy(self.proposal_boxes.float()) * sizes[:, None]
+        return boxes.expand(batch.images.shape[0], -1, -1)
 
     def forward(self, batch: Batch) -> list[Predictions]:
         """Return the predictions of every stage."""
         levels = self.neck(self.backbone(batch.images))
         table = FeatureTable.from_levels(levels, self.strides)
         boxes = self.initial_boxes(batch)  # (B, N, 4)
-        features = self.proposal_features.expand(len(batch), -1, -1)
+        features = self.proposal_features.expand(boxes.shape[0], -1, -1)
         level_idx = torch.zeros(boxes.shape[1], dtype=torch.long, device=boxes.device)
         valid = torch.ones(boxes.shape[:2], dtype=torch.bool, device=boxes.device)
         stages = []

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from corrlight.ops.dropout import Dropout
+from corrlight.ops.tracing import tensor_of_sizes
 
 __all__ = ["DecoderLayer", "EncoderLayer", "sine_encoding", "valid_cells"]
 
@@ -32,9 +33,8 @@ def valid_cells(
     Returns:
         ``(B, 2)`` int64, at least 1.
     """
-    cells, pixels, limits = (
-        torch.tensor(sizes, device=device) for sizes in (map_size, input_size, list(valid_sizes))
-    )
+    cells, pixels = tensor_of_sizes([map_size, input_size], device)
+    limits = tensor_of_sizes(valid_sizes, device)
     return -((-limits * cells) // pixels)  # rows i with floor(i * pixels / cells) < limit
 
 

@@ -144,6 +144,7 @@ class YOLACT(Detector):
                 valid=self.anchors.valid(sizes, batch.padded_sizes, device),
                 priors=priors,
                 deltas=deltas,
+                level_sizes=self.anchors.level_sizes(sizes),
                 mask=MaskPredictions(
                     coefficients=coefficients.tanh(),
                     prototypes=self.prototypes(levels[0]),

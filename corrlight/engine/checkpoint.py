@@ -100,8 +100,8 @@ def load_weights(
     module: torch.nn.Module,
     path: str | Path,
     rows: Callable[[], Mapping[str, ClassRows]] | None = None,
-) -> None:
-    """Load the weights of a checkpoint into ``module``.
+) -> int | None:
+    """Load the weights of a checkpoint into ``module``; return their epoch, None if unknown.
 
     Classes are matched by name (:func:`class_order`): weights for the same classes in another order
     are put into the module's.
@@ -134,6 +134,8 @@ def load_weights(
     except RuntimeError as error:
         reason = " ".join(str(error).split())[:300]
         raise ValueError(f"The checkpoint {path} does not fit this model: {reason}") from error
+    epoch = checkpoint.get("epoch")
+    return epoch if isinstance(epoch, int) else None
 
 
 def readable_checkpoint(

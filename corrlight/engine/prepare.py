@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import lightning.pytorch as pl
@@ -76,6 +77,9 @@ def prepare(composed: ComposedConfig) -> Run:
     data.prepare_data()
     data.setup("fit" if config.mode == "train" else "test")
     folder = identify(composed, data)
+    if config.mode == "test" and str(config.ckpt) in ("best", "last"):
+        config = config.copy()
+        config.ckpt = str(_own_checkpoint(folder, str(config.ckpt)))
     config = fit_to_data(config, data)
     evaluator = _evaluator(config, data, allow)
     module = build_module(
@@ -112,6 +116,19 @@ def prepare(composed: ComposedConfig) -> Run:
         class_rows=rows,
         transfer=transfer,
     )
+
+
+def _own_checkpoint(folder: RunFolder, name: str) -> Path:
+    """Return a checkpoint of the run that the options describe; a file of this name is taken."""
+    given, own = Path(name), folder.path / "checkpoints" / f"{name}.ckpt"
+    if given.exists():
+        return given
+    if not own.is_file():
+        raise ValueError(
+            f"Expected `ckpt={name}` beside the options of a run that is made, but there is no "
+            f"{own}."
+        )
+    return own
 
 
 def _evaluator(config: DictConfig, data: Any, allow: list[str]) -> DetectionEvaluator:

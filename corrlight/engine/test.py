@@ -47,7 +47,9 @@ def run_test(run: Run, checkpoint: Path) -> dict[str, Any]:
         MemoryShortageError: Memory ran out.
     """
     config, data, module = run.config, run.data, run.module
-    load_weights(module, checkpoint, run.class_rows)
+    epoch = load_weights(module, checkpoint, run.class_rows)
+    said = "" if epoch is None else f", epoch {epoch + 1}"
+    log.info("Testing %s%s", checkpoint, said)
     folder = _test_folder(to_container(config), checkpoint, data.test_split)
     with explain_full_disk(folder.path):
         return _measure(run, checkpoint, folder)

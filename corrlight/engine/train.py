@@ -73,11 +73,19 @@ def _train(run: Run, composed: ComposedConfig) -> dict[str, Any]:
         record = {**to_container(config), "run": folder.path.name, "resume_from": resume_from}
         trainer.callbacks.insert(0, RankAgreement(record))  # type: ignore[attr-defined]
         _fit(run, resume_from, environment if main else None)
-        if main:
+        if main and not _is_trial(run):
             write_results(folder, run.module.evaluation, {"num_epochs": trainer.current_epoch})
     finally:
         folder.unlock()
+        if main and _is_trial(run):
+            shutil.rmtree(folder.path, ignore_errors=True)
+            log.info("A trial of a few batches (trainer.fast_dev_run): no run is kept.")
     return dict(run.module.evaluation.metrics)
+
+
+def _is_trial(run: Run) -> bool:
+    """Whether a few batches are only to show that all parts work: no result, no checkpoint."""
+    return bool(getattr(run.trainer, "fast_dev_run", False))
 
 
 def _fit(run: Run, resume_from: str | None, environment: dict[str, Any] | None) -> None:

@@ -15,6 +15,7 @@ from corrlight.engine.checkpoint import AtomicCheckpointIO
 from corrlight.engine.epoch_seed import EpochSeed
 from corrlight.engine.faults.memory import BatchWatch
 from corrlight.engine.last_epoch import ValidateLastEpoch
+from corrlight.engine.options.switches import switched_on
 from corrlight.engine.stopping import StopSignals
 from corrlight.runs.folder import RunFolder
 from corrlight.runs.recorder import Recorder
@@ -47,6 +48,7 @@ def make_trainer(
             EpochSeed(config.seed),
             ValidateLastEpoch(),
             BatchWatch(),
+            *switched_on(config),
             *parts.callbacks,
             *extras,
             recorder,

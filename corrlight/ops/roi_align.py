@@ -22,6 +22,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from corrlight.ops.switch import is_on
+from corrlight.ops.tracing import is_exporting, tensor_of_sizes
 
 __all__ = ["FeatureTable", "roi_align"]
 
@@ -69,7 +70,8 @@ class FeatureTable:
             for i, (level, stride) in enumerate(zip(full, strides, strict=True))
         ]
         # One transfer for all the small numbers.
-        sizes, start, stride = torch.tensor(numbers, device=full[0].device).split([2, 1, 1], 1)
+        table = tensor_of_sizes(numbers, full[0].device)
+        sizes, start, stride = table.split([2, 1, 1], 1)
         return cls(
             levels=full, rows=rows, sizes=sizes, starts=start.squeeze(1), strides=stride.squeeze(1)
         )
@@ -106,7 +108,10 @@ def roi_align(
     else:
         with torch.no_grad():
             index, weight = _bilinear_cells(table, flat, image, level, output_size, sampling_ratio)
-        pooled = _WeightedRows.apply(table.rows, index, weight)
+        if is_exporting():  # ONNX takes free sizes in no embedding bag.
+            pooled = (weight[:, None] @ table.rows[index.long()]).squeeze(1)
+        else:
+            pooled = _WeightedRows.apply(table.rows, index, weight)
     return pooled.view(batch, num_boxes, output_size * output_size, table.levels[0].shape[1])
 
 
@@ -177,7 +182,7 @@ def _axis(
     before = before.nan_to_num(0).long()
     index = torch.stack([before, torch.minimum(before + 1, last)], -1)
     weight = torch.stack([1 - fraction, fraction], -1) * inside[..., None] / sampling_ratio
-    shape = (len(low), output_size, 2 * sampling_ratio)
+    shape = (low.shape[0], output_size, 2 * sampling_ratio)
     return index.view(shape), weight.view(shape)
 
 

@@ -49,6 +49,9 @@ _NO_RESULT_IN = {
 }
 
 
+# Switches that are newer than the first runs, by the value that makes no other run.
+_OFF: dict[str, Any] = {"ema": False, "patience": None}
+
 # Where the data are; which they are is in their fingerprint.
 _PLACES = (
     "root",
@@ -78,6 +81,9 @@ def relevant_options(config: Mapping[str, Any]) -> dict[str, Any]:
     }
     if acting:
         relevant["callbacks"] = acting
+    for name, off in _OFF.items():
+        if relevant.get(name) == off:
+            relevant.pop(name, None)
     data = relevant.get("data")
     if isinstance(data, Mapping) and data.get("root") is not None:
         relevant["data"] = {**data, "root": os.path.abspath(data["root"])}

@@ -12,7 +12,6 @@ from corrlight.config.foreign_names import our_name
         ("batch=16", "data.batch_size=8"),
         ("lr=0.1", "schedule.lr=0.001"),
         ("workers=0", "data.num_workers=2"),
-        ("patience=3", "EarlyStopping"),
         ("device=cpu", "trainer.accelerator=cpu"),
     ],
 )
@@ -25,7 +24,7 @@ def test_names_of_other_tools_are_answered_with_ours(option, ours):
     assert "\n" not in message
 
 
-@pytest.mark.parametrize("name", ["epochs", "batch", "lr", "workers", "patience", "imgsz"])
+@pytest.mark.parametrize("name", ["epochs", "batch", "lr", "workers", "imgsz"])
 def test_the_examples_compose(name):
     options = ["data=coco_custom", "data.root=x", str(our_name(name)).strip("'")]
     compose_config(options)

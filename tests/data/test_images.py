@@ -7,6 +7,7 @@ from PIL import Image
 
 from corrlight.data.images import (
     decode_image,
+    decode_upright,
     image_problems,
     is_sound,
     picture_faults,
@@ -257,3 +258,15 @@ def test_faults_have_place_kind_and_size(tmp_path, pixels):
     anything = picture_faults(tmp_path, names, [None] * 600)
     assert [f.index for f in anything] == [3, 300]
     assert [f.text for f in found] == image_problems(tmp_path, names, [SIZE] * 600)
+
+
+def test_a_picture_that_nobody_annotated_is_turned_upright(tmp_path, pixels):
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    path = save(tmp_path / "a.png", Image.fromarray(pixels), exif=exif)
+    assert np.array_equal(decode_upright(path), np.rot90(pixels, -1))
+    path.write_bytes(path.read_bytes()[:-60])
+    with pytest.raises(ValueError, match=r"a\.png to be a complete image"):
+        decode_upright(path)
+    with pytest.raises(ValueError, match="no such file"):
+        decode_upright(tmp_path / "b.png")

@@ -1,0 +1,97 @@
+"""Pictures a second of ``corrlight predict`` beside the bare detector loop.
+
+    python -m benchmarks.predict RUN [--count 500] [--size 320] [--batch 1]
+
+The bare loop has its pictures decoded, resized and normalised before the clock starts, and throws
+its detections away; ``predict`` reads the files, and writes COCO results and pictures.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import io
+import os
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+
+from corrlight.ops.allocator import keep_freed_memory
+from corrlight.predict.command import main as predict
+from corrlight.predict.load import load
+from corrlight.predict.pictures import as_sample, read_pixels
+
+
+def write_pictures(folder: Path, count: int, size: int) -> list[Path]:
+    """Write ``count`` JPEG files of soft noise, as large on disk as photographs."""
+    rng = np.random.default_rng(0)
+    paths = []
+    for k in range(count):
+        small = rng.integers(0, 256, (size // 8, size // 8, 3), np.uint8)
+        path = folder / f"{k:05d}.jpg"
+        Image.fromarray(small).resize((size, size), Image.Resampling.BICUBIC).save(path)
+        paths.append(path)
+    return paths
+
+
+def bare_loop(run: Path, paths: list[Path], batch_size: int) -> float:
+    """Return the pictures a second of detector and post-processing alone."""
+    model = load(run, "cpu")
+    distinct = [as_sample(read_pixels(path)) for path in paths[:50]]
+    batches = [
+        model.collate(distinct[k : k + batch_size]) for k in range(0, len(distinct), batch_size)
+    ]
+    with torch.inference_mode():
+        model.postprocessor(model.detector(batches[0])[-1], batches[0].valid_sizes)
+        started, done = time.perf_counter(), 0
+        while done < len(paths):
+            batch = batches[(done // batch_size) % len(batches)]
+            model.postprocessor(model.detector(batch)[-1], batch.valid_sizes)
+            done += len(batch)
+        return done / (time.perf_counter() - started)
+
+
+def whole_command(run: Path, folder: Path, out: Path, count: int, *options: str) -> float:
+    """Return the pictures a second of the command, without the time to load torch."""
+    started = time.perf_counter()
+    said = io.StringIO()
+    with contextlib.redirect_stdout(said):
+        assert predict([str(folder), "--run", str(run), "--out", str(out), *options]) == 0
+    print(f"  {said.getvalue().splitlines()[0]}")
+    return count / (time.perf_counter() - started)
+
+
+def main() -> None:
+    """Print both and their ratio."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("run", type=Path)
+    parser.add_argument("--count", type=int, default=500)
+    parser.add_argument("--size", type=int, default=320)
+    parser.add_argument("--batch", type=int, default=1)
+    parser.add_argument("--rounds", type=int, default=3)
+    options = parser.parse_args()
+    keep_freed_memory()
+    with tempfile.TemporaryDirectory() as name:
+        pictures = Path(name, "pictures")
+        pictures.mkdir()
+        paths = write_pictures(pictures, options.count, options.size)
+        ratios: dict[str, list[float]] = {"pictures": [], "no pictures": []}
+        for k in range(options.rounds):
+            bare = bare_loop(options.run, paths, options.batch)
+            for kind, more in (("pictures", []), ("no pictures", ["--no-pictures"])):
+                out = Path(name, f"{kind}{k}")
+                batch = ["--batch", str(options.batch), *more]
+                speed = whole_command(options.run, pictures, out, options.count, *batch)
+                ratios[kind].append(speed / bare)
+                print(f"{kind}: {speed:.1f}, bare loop {bare:.1f}, ratio {speed / bare:.3f}")
+        for kind, values in ratios.items():
+            print(f"{kind}: median ratio {np.median(values):.3f}")
+        print(f"{torch.get_num_threads()} threads, {len(os.sched_getaffinity(0))} CPUs")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""Callbacks that single options of a run switch on."""

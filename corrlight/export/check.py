@@ -1,0 +1,189 @@
+"""A file against the detector that it was made of."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from corrlight.export.files import plain_ops
+from corrlight.export.network import ExportNetwork
+from corrlight.predict.model import Model
+from corrlight.structures import Batch, Detections, Predictions, Targets
+
+__all__ = ["BOX_TOLERANCE", "SCORE_TOLERANCE", "Agreement", "compare_file"]
+
+# Pixels, and shares.
+BOX_TOLERANCE, SCORE_TOLERANCE = 1e-3, 1e-5
+# Share of a mask's pixels that may be on the other side of the threshold.
+_MASK_TOLERANCE = 1e-3
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Agreement:
+    """How far a file and its detector differ.
+
+    Attributes:
+        pictures: Pictures compared.
+        rows: Detections (raw: hypotheses) compared.
+        boxes: Largest difference of a corner in pixels.
+        scores: Largest difference of a score.
+        masks: Largest share of a mask's pixels that differ.
+        unmatched: Detections that only one of both has.
+    """
+
+    pictures: int = 0
+    rows: int = 0
+    boxes: float = 0.0
+    scores: float = 0.0
+    masks: float = 0.0
+    unmatched: int = 0
+
+    @property
+    def holds(self) -> bool:
+        """Whether all differences are within the tolerances."""
+        return (
+            self.boxes <= BOX_TOLERANCE
+            and self.scores <= SCORE_TOLERANCE
+            and self.masks <= _MASK_TOLERANCE
+            and not self.unmatched
+        )
+
+    def __str__(self) -> str:
+        kind = f"{self.pictures} pictures, {self.rows:,} rows"
+        masks = f", masks {self.masks:.1e} of their pixels" if self.masks else ""
+        only = f", {self.unmatched} detections only on one side" if self.unmatched else ""
+        return f"{kind}: boxes {self.boxes:.1e} px, scores {self.scores:.1e}{masks}{only}"
+
+    def joined(self, other: Agreement) -> Agreement:
+        """Return the larger differences of both, over all pictures."""
+        return Agreement(
+            pictures=self.pictures + other.pictures,
+            rows=self.rows + other.rows,
+            boxes=max(self.boxes, other.boxes),
+            scores=max(self.scores, other.scores),
+            masks=max(self.masks, other.masks),
+            unmatched=self.unmatched + other.unmatched,
+        )
+
+
+def compare_file(
+    run: Callable[[Tensor], Sequence[Tensor]],
+    network: ExportNetwork,
+    model: Model,
+    batches: Sequence[Tensor],
+) -> Agreement:
+    """Return how far a file differs from its detector with the run's own post-processor.
+
+    The detector runs on PyTorch's own operators: the fast ones differ by more than a file may.
+
+    Args:
+        run: The file.
+        network: What it was written from.
+        model: The run.
+        batches: ``(B, 3, H, W)`` pictures each, 0 to 255.
+    """
+    total = Agreement()
+    for images in batches:
+        outputs = [output.detach() for output in run(images)]
+        normalized = (images - model.collate.mean) / model.collate.std
+        batch = Batch(images=normalized, targets=_whole(images))
+        with plain_ops():
+            expected = model.detector(batch)[-1]
+            if network.raw:
+                total = total.joined(_raw(outputs, network.output_names, expected, images.shape))
+                continue
+            found = model.postprocessor(expected, batch.valid_sizes)
+        for k, own in enumerate(found):
+            total = total.joined(_one(*(output[k] for output in outputs), expected=own))
+    return total
+
+
+def _whole(images: Tensor) -> tuple[Targets, ...]:
+    size = (images.shape[2], images.shape[3])
+    target = Targets(
+        boxes=images.new_zeros(0, 4),
+        labels=torch.zeros(0, dtype=torch.int64),
+        valid_size=size,
+        padded_size=size,
+        original_size=size,
+        image_id=0,
+    )
+    return (target,) * len(images)
+
+
+def _raw(
+    outputs: Sequence[Tensor], names: Sequence[str], expected: Predictions, shape: Sequence[int]
+) -> Agreement:
+    """Compare scores after the activation, and boxes as far as they lie in the picture."""
+    got = dict(zip(names, outputs, strict=True))
+    limit = torch.tensor([shape[3], shape[2]] * 2)
+
+    def inside(boxes: Tensor) -> Tensor:
+        return torch.minimum(boxes.clamp(min=0), limit)
+
+    def scores(logits: Tensor) -> Tensor:
+        return logits.sigmoid() if expected.activation == "sigmoid" else logits.softmax(-1)
+
+    differences = [_largest(scores(got["logits"]), scores(expected.logits))]
+    if expected.quality is not None:
+        differences.append(_largest(got["quality"].sigmoid(), expected.quality.sigmoid()))
+    if expected.mask is not None:
+        differences.append(_largest(got["coefficients"], expected.mask.coefficients))
+    return Agreement(
+        pictures=shape[0],
+        rows=expected.boxes.shape[0] * expected.boxes.shape[1],
+        boxes=_largest(inside(got["boxes"]), inside(expected.boxes)),
+        scores=max(differences),
+    )
+
+
+def _one(
+    boxes: Tensor,
+    scores: Tensor,
+    labels: Tensor,
+    masks: Tensor | None = None,
+    *,
+    expected: Detections,
+) -> Agreement:
+    """Compare the detections of a picture as sets: equal scores have no order."""
+    kept = labels >= 0
+    rows = kept.nonzero().squeeze(1)
+    boxes, scores, labels = boxes[kept], scores[kept], labels[kept]
+    free = torch.ones(len(boxes), dtype=torch.bool)
+    largest = {"boxes": 0.0, "scores": 0.0, "masks": 0.0}
+    unmatched = 0
+    # Where an equal score is the last that a list has room for, either may be in it.
+    last = min(scores[-1:].tolist() + expected.scores[-1:].tolist(), default=0.0)
+    margin = last + SCORE_TOLERANCE
+    for k in range(len(expected)):
+        distance = (boxes - expected.boxes[k]).abs().amax(1)
+        same = free & (labels == expected.labels[k])
+        same &= (scores - expected.scores[k]).abs() <= 10 * SCORE_TOLERANCE
+        distance = torch.where(same, distance, torch.inf)
+        if not same.any() or distance.min() > 1:
+            unmatched += int(expected.scores[k] > margin)
+            continue
+        j = int(distance.argmin())
+        free[j] = False
+        largest["boxes"] = max(largest["boxes"], float(distance[j]))
+        difference = float((scores[j] - expected.scores[k]).abs())
+        largest["scores"] = max(largest["scores"], difference)
+        if masks is not None and expected.masks is not None:
+            share = _mask_difference(masks[rows[j]], expected.masks[k])
+            largest["masks"] = max(largest["masks"], share)
+    unmatched += int((scores[free] > margin).sum())
+    return Agreement(pictures=1, rows=len(expected), unmatched=unmatched, **largest)
+
+
+def _mask_difference(mask: Tensor, rle: dict[str, object]) -> float:
+    from pycocotools import mask as coco_mask
+
+    expected = torch.from_numpy(coco_mask.decode(rle)).bool()
+    return float((mask.bool() ^ expected).sum()) / mask.numel()
+
+
+def _largest(a: Tensor, b: Tensor) -> float:
+    return float((a.float() - b.float()).abs().max())

@@ -1,0 +1,230 @@
+"""``corrlight predict``: a trained run on pictures of any number."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import sys
+import time
+import traceback
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, NoReturn
+
+from corrlight.arguments import check_at_least, check_share
+from corrlight.atomic import atomic_folder
+from corrlight.predict.sources import Source, find_sources
+from corrlight.runs.ending import BAD_INPUT, FAILED, INTERRUPTED
+
+if TYPE_CHECKING:
+    from corrlight.predict.model import Model
+    from corrlight.predict.output import Wanted
+
+__all__ = ["main"]
+
+# What every folder of predictions has; only such a one is ever replaced.
+_FILES = ("predictions.json", "images.json")
+# Of unreadable pictures so many are named on the terminal; images.json names all.
+_NAMED = 10
+_DRAWN = 0.3
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        print(f"error: {message} (corrlight predict --help)", file=sys.stderr)
+        raise SystemExit(BAD_INPUT)
+
+
+def _options(argv: Sequence[str]) -> argparse.Namespace:
+    parser = _Parser(
+        prog="corrlight predict",
+        description="Find objects in pictures with a trained run: COCO results, and one picture "
+        "each with boxes, masks, names and scores.",
+        epilog="Exit code 0: done; 1: done, but some pictures cannot be read (images.json names "
+        "them under 'skipped'); 2: unusable input, nothing written; 130: stopped, nothing "
+        "written. docs/after_training.md has examples.",
+    )
+    parser.add_argument(
+        "source", nargs="+", metavar="SOURCE",
+        help="pictures, folders, patterns such as 'shots/*.jpg', or - for a list of paths on "
+        "standard input",
+    )  # fmt: skip
+    parser.add_argument(
+        "--run", required=True, metavar="RUN",
+        help="a run folder (its best checkpoint, else the last), or one of its checkpoints",
+    )  # fmt: skip
+    parser.add_argument("--out", type=Path, default=Path("predictions"), help="folder to make")
+    parser.add_argument(
+        "--overwrite", action="store_true", help="replace an earlier folder of predictions"
+    )
+    parser.add_argument(
+        "--score-threshold", type=float, metavar="T",
+        help="leave out what scores less; without it files hold everything, as mode=test writes "
+        f"it, and pictures what scores at least {_DRAWN}",
+    )  # fmt: skip
+    parser.add_argument(
+        "--batch", type=int, metavar="N", help="pictures at a time; default as in the evaluation"
+    )
+    parser.add_argument("--device", default="auto", help="cpu, cuda, cuda:1, mps; default auto")
+    parser.add_argument("--no-pictures", action="store_true", help="write no pictures")
+    parser.add_argument("--csv", action="store_true", help="also write predictions.csv")
+    parser.add_argument("--crops", action="store_true", help="also cut out every detection")
+    parser.add_argument(
+        "--allow-unreadable", action="store_true", help="exit code 0 with unreadable pictures too"
+    )
+    parser.add_argument(
+        "--allow-targets", action="append", default=[], metavar="MODULE",
+        help="module of your own that the run's parts come from",
+    )  # fmt: skip
+    return parser.parse_args(argv)
+
+
+def main(argv: Sequence[str]) -> int:
+    """Predict what the command line names; return the exit code (``--help`` lists them)."""
+    try:
+        options = _options(argv)
+    except SystemExit as end:
+        return int(end.code or 0)
+    try:
+        return _predict(options)
+    except KeyboardInterrupt:
+        print("Stopped; nothing was written.", file=sys.stderr)
+        return INTERRUPTED
+    except (ValueError, OSError) as error:
+        if os.environ.get("CORRLIGHT_TRACEBACK"):
+            traceback.print_exc()
+        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
+        return BAD_INPUT
+
+
+def _predict(options: argparse.Namespace) -> int:
+    # What needs no torch is checked first.
+    threshold = options.score_threshold
+    if threshold is not None:
+        check_share(score_threshold=threshold)
+    if options.batch is not None:
+        check_at_least(1, batch=options.batch)
+    if not Path(options.run).exists():
+        raise FileNotFoundError(f"Expected a run folder or a checkpoint: there is no {options.run}")
+    sources, others = find_sources(options.source, sys.stdin)
+    _check_out(options.out, options.overwrite, sources)
+    if others:
+        print(f"{others:,} other files are no pictures by their names.", file=sys.stderr)
+
+    from corrlight.ops.allocator import keep_freed_memory
+    from corrlight.ops.switch import set_fast_cpu
+    from corrlight.predict.load import load
+    from corrlight.predict.output import Wanted
+
+    model = load(options.run, options.device, options.allow_targets)
+    set_fast_cpu(bool(model.config.get("fast_cpu", True)))
+    keep_freed_memory()
+    wanted = Wanted(
+        pictures=not options.no_pictures,
+        csv=options.csv,
+        crops=options.crops,
+        file_threshold=0.0 if threshold is None else threshold,
+        picture_threshold=_DRAWN if threshold is None else threshold,
+    )
+    with _new_or_replaced(options.out, options.overwrite) as folder:
+        skipped = _write(model, sources, folder, wanted, options)
+    return FAILED if skipped and not options.allow_unreadable else 0
+
+
+def _write(
+    model: Model,
+    sources: Sequence[Source],
+    folder: Path,
+    wanted: Wanted,
+    options: argparse.Namespace,
+) -> int:
+    """Write all predictions and say what was found; return how many pictures cannot be read."""
+    from corrlight import __version__
+    from corrlight.predict.model import Unreadable
+    from corrlight.predict.output import open_writer
+    from corrlight.predict.progress import Progress
+
+    classes = zip(model.category_ids, model.class_names, strict=True)
+    info = {"corrlight": __version__, "checkpoint": str(model.checkpoint)}
+    skipped: list[dict[str, str]] = []
+    started = time.perf_counter()
+    with open_writer(folder, wanted, model.class_names) as writer:
+        writer.begin(info, [{"id": k, "name": name} for k, name in classes])
+        with Progress(len(sources)) as progress:
+            stream = model.stream((source.path for source in sources), options.batch)
+            for found in stream:
+                source = sources[found.index]
+                if isinstance(found, Unreadable):
+                    skipped.append({"file_name": source.name, "reason": found.reason})
+                else:
+                    writer.add(found.index + 1, source, found.pixels, found.prediction)
+                progress.advance()
+        writer.end(skipped)
+    seconds = time.perf_counter() - started
+    read = len(sources) - len(skipped)
+    print(
+        f"{read:,} pictures, {writer.num_detections:,} detections, "
+        f"{read / max(seconds, 1e-9):.1f} pictures a second, {model.checkpoint}"
+    )
+    print(f"{options.out}: {', '.join(_contents(wanted))}")
+    for item in skipped[:_NAMED]:
+        print(f"skipped: {item['reason']}", file=sys.stderr)
+    if len(skipped) > _NAMED:
+        print(f"skipped: {len(skipped) - _NAMED:,} more (images.json)", file=sys.stderr)
+    return len(skipped)
+
+
+def _contents(wanted: Wanted) -> list[str]:
+    kinds = {"predictions.csv": wanted.csv, "pictures/": wanted.pictures, "crops/": wanted.crops}
+    return [*_FILES, *(name for name, there in kinds.items() if there)]
+
+
+def _check_out(out: Path, overwrite: bool, sources: Sequence[Source]) -> None:
+    """Raise ``ValueError`` unless ``out`` may be made, or replaced."""
+    if out.is_symlink() or (out.exists() and not out.is_dir()):
+        raise ValueError(f"Expected `--out` to be a folder, but {out} is something else.")
+    if not out.exists() or not any(out.iterdir()):
+        return
+    if not overwrite:
+        raise ValueError(
+            f"Expected `--out` to be new or empty, but {out} is neither; --overwrite replaces "
+            "earlier predictions."
+        )
+    if not all((out / name).is_file() for name in _FILES):
+        raise ValueError(
+            f"Expected `--overwrite` to replace earlier predictions, but {out} holds no "
+            f"{' and '.join(_FILES)}: nothing is deleted."
+        )
+    whole = Path(os.path.realpath(out))
+    inside = [s.path for s in sources if Path(os.path.realpath(s.path)).is_relative_to(whole)]
+    if inside:
+        raise ValueError(
+            f"Expected `--overwrite` to replace a folder without the pictures themselves, but "
+            f"{inside[0]} lies in {out}."
+        )
+
+
+@contextmanager
+def _new_or_replaced(out: Path, overwrite: bool) -> Iterator[Path]:
+    """Yield a temporary folder that becomes ``out``; an earlier one stays until that moment."""
+    if not (overwrite and out.exists() and any(out.iterdir())):
+        with atomic_folder(out) as folder:
+            yield folder
+        return
+    old = out.absolute().with_name(f".{out.absolute().name}.{os.getpid()}.old")
+    made = out.absolute().with_name(f".{out.absolute().name}.{os.getpid()}.new")
+    try:
+        with atomic_folder(made) as folder:
+            yield folder
+        try:
+            out.absolute().rename(old)
+            made.rename(out.absolute())
+        except BaseException:
+            if old.exists() and not out.exists():
+                old.rename(out.absolute())
+            raise
+    finally:
+        shutil.rmtree(made, ignore_errors=True)
+        shutil.rmtree(old, ignore_errors=True)
