@@ -59,7 +59,6 @@ def test_the_first_loss_is_that_of_float32(detector):
 def test_thirty_steps_in_bfloat16_are_finite(detector):
     module = build(detector)
     optimizer = torch.optim.SGD([p for p in module.parameters() if p.requires_grad], lr=1e-3)
-    losses = []
     for step in range(30):
         with torch.autocast("cpu", torch.bfloat16):
             output = module.step(make_batch(BOXES, seed=step % 3))
@@ -69,5 +68,3 @@ def test_thirty_steps_in_bfloat16_are_finite(detector):
         norm = torch.nn.utils.clip_grad_norm_(module.parameters(), 1.0)
         assert norm.isfinite(), step
         optimizer.step()
-        losses.append(float(output.loss.detach()))
-    assert sum(losses[-3:]) < sum(losses[:3])
