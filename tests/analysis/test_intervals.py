@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from benchmarks.coverage import MEASURES, SORTS, analyses, coverage, population
+from benchmarks.intervals.coverage import MEASURES, SORTS, analyses, coverage, population
 from corrlight.analysis.intervals import (
     bootstrap,
     difference,

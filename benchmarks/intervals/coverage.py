@@ -1,7 +1,7 @@
 """How often intervals hold what they promise: samples of drawn populations.
 
-    python benchmarks/coverage.py                                # the table of docs/measures.md
-    python benchmarks/coverage.py --sorts pareto --sizes 250 --samples 200 --draws 200
+    python benchmarks/intervals/coverage.py   # the table of docs/measures.md
+    python benchmarks/intervals/coverage.py --sorts pareto --sizes 250 --samples 200 --draws 200
 
 A population of images with objects and the detections of two detectors is drawn; its measures are
 the truth. Samples of some images are analysed as ``corrlight analyze --bootstrap`` does it, and it
@@ -229,8 +229,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--sorts", nargs="+", choices=list(SORTS), default=list(SORTS))
     parser.add_argument("--sizes", nargs="+", type=int, default=[150, 300, 600])
-    parser.add_argument("--samples", type=int, default=100)
-    parser.add_argument("--draws", type=int, default=100)
+    parser.add_argument("--samples", type=int, default=60)
+    parser.add_argument("--draws", type=int, default=40)
     parser.add_argument("--images", type=int, default=8_000, help="of a population")
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
