@@ -190,7 +190,8 @@ def coverage(
     for number in range(samples):
         if number % per_population == 0:
             whole = population(sort, num_images, rng)
-            truth = [dict(a.metrics) for a in analyses(whole, list(range(num_images)))]
+            everything = analyses(whole, list(range(num_images)))
+            truth = [{m: float(a.metrics[m] or 0) for m in MEASURES} for a in everything]
         picked = np.sort(rng.choice(num_images, size, replace=False)).tolist()
         drawn = bootstrap(analyses(whole, picked), size, draws, seed=number)
         for mine, true in zip(drawn, truth, strict=True):

@@ -173,7 +173,7 @@ def compare(
         else [{} for _ in analyses],
         thin=[_thin(f) for f in found] or [frozenset() for _ in analyses],
         differences=[
-            _difference(first, second, [samples[0], samples[k]] if samples else [], class_names)
+            _difference(first, second, (samples[0], samples[k]) if samples else None, class_names)
             for k, second in enumerate(analyses[1:], 1)
         ],
         num_samples=num_samples,
@@ -184,11 +184,14 @@ def compare(
 
 
 def _difference(
-    first: Analysis, second: Analysis, samples: Sequence[Samples], class_names: Sequence[str]
+    first: Analysis,
+    second: Analysis,
+    samples: tuple[Samples, Samples] | None,
+    class_names: Sequence[str],
 ) -> Difference:
     name = f"{second.name} - {first.name}"
     values = difference(first, second)
-    if not samples:
+    if samples is None:
         return Difference(name=name, values=values, intervals={})
     one, two = samples
     found = difference_estimates(one, two)
