@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
+from typing import ClassVar
 
 from torch import nn
 
@@ -21,6 +22,10 @@ class Detector(nn.Module, ABC):
     """
 
     num_classes: int
+    # How tensors list the classes, for those who map them by name: whether the background comes
+    # before them, and how many rows a class has in tensors whose names hold a text (1 otherwise).
+    background_first: ClassVar[bool] = False
+    rows_per_class: ClassVar[Mapping[str, int]] = {}
 
     @property
     @abstractmethod

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from copy import deepcopy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from omegaconf import DictConfig, OmegaConf
@@ -21,22 +21,42 @@ Shape = tuple[int, ...]
 class ClassRows:
     """How the first axis of a tensor lists classes: ``repeats`` times, each with ``extra`` more.
 
-    Anchors of a cell repeat the list; ``extra`` is 1 where background comes last.
+    Anchors of a cell repeat the list; ``extra`` is 1 where background is one of the classes, the
+    last one unless ``background_first``. A class has ``rows`` rows side by side, four where each
+    has boxes of its own.
     """
 
     repeats: int
     extra: int
+    background_first: bool = False
+    rows: int = 1
 
     def count(self, rows: int) -> int | None:
         """Return how many classes a first axis of ``rows`` has, None if it cannot be."""
-        classes = rows // self.repeats - self.extra
-        return classes if rows % self.repeats == 0 and classes > 0 else None
+        classes = rows // (self.repeats * self.rows) - self.extra
+        return classes if rows % (self.repeats * self.rows) == 0 and classes > 0 else None
 
     def select(self, tensor: Tensor, classes: Sequence[int]) -> Tensor:
         """Return the rows of some classes, in their order, and those of background."""
-        grouped = tensor.unflatten(0, (self.repeats, -1))
-        kept = [*classes, *range(grouped.shape[1] - self.extra, grouped.shape[1])]
-        return grouped[:, kept].flatten(0, 1)
+        grouped = self.grouped(tensor)
+        places = [*self.places(grouped, classes)]
+        background = self.background(grouped)
+        kept = [*background, *places] if self.background_first else [*places, *background]
+        return grouped[:, kept].flatten(0, 2)
+
+    def grouped(self, tensor: Tensor) -> Tensor:
+        """Return a view ``(repeats, classes + extra, rows, ...)``."""
+        return tensor.unflatten(0, (self.repeats, -1, self.rows))
+
+    def places(self, grouped: Tensor, classes: Sequence[int]) -> list[int]:
+        """Return where classes are in the second axis of :meth:`grouped`."""
+        return [k + self.extra * self.background_first for k in classes]
+
+    def background(self, grouped: Tensor) -> range:
+        """Return where background is in the second axis of :meth:`grouped`."""
+        if self.background_first:
+            return range(self.extra)
+        return range(grouped.shape[1] - self.extra, grouped.shape[1])
 
 
 def class_rows(few: Mapping[str, Shape], more: Mapping[str, Shape]) -> dict[str, ClassRows]:
@@ -79,9 +99,19 @@ def rows_of_module(config: DictConfig, allow_targets: Sequence[str] = ()) -> dic
         if OmegaConf.select(changed, "backbone.weights") is not None:
             OmegaConf.update(changed, "backbone.weights", None)
         with torch.device("meta"):
-            state = build_module(changed, allow_targets=allow_targets).state_dict()
-        shapes.append({name: tuple(tensor.shape) for name, tensor in state.items()})
-    return class_rows(*shapes)
+            module = build_module(changed, allow_targets=allow_targets)
+        shapes.append({k: tuple(tensor.shape) for k, tensor in module.state_dict().items()})
+        detector = module.detector
+    found = class_rows(*shapes)
+    for name, rows in found.items():
+        own = next((n for part, n in detector.rows_per_class.items() if part in name), 1)
+        found[name] = replace(
+            rows,
+            repeats=rows.repeats // own,
+            background_first=detector.background_first,
+            rows=own,
+        )
+    return found
 
 
 def reordered(

@@ -163,14 +163,12 @@ def _fill_classes(
     shared = [name for name in class_names if name in known]
     if not shared:
         return "no class of the data is in the file"
-    there = source.unflatten(0, (rows.repeats, -1))
-    here = target.unflatten(0, (rows.repeats, -1))
-    here[:, [class_names.index(n) for n in shared]] = there[:, [known.index(n) for n in shared]].to(
-        here
-    )
-    if rows.extra:
-        # Background, which every data set has.
-        here[:, -rows.extra :] = there[:, -rows.extra :].to(here)
+    there, here = rows.grouped(source), rows.grouped(target)
+    mine = rows.places(here, [class_names.index(name) for name in shared])
+    theirs = rows.places(there, [known.index(name) for name in shared])
+    here[:, mine] = there[:, theirs].to(here)
+    # Background is a class of every data set.
+    here[:, [*rows.background(here)]] = there[:, [*rows.background(there)]].to(here)
     return ""
 
 

@@ -303,14 +303,10 @@ def _all_layers(given: Mapping[str, Any]) -> list[tuple[Tensor, Tensor]]:
     classes, coordinates = given.get("outputs_class"), given.get("outputs_coord")
     if classes is not None and coordinates is not None:
         # RT-DETR and its kin have the images first, and the logits are a view of the last layer.
-        if _is_view(logits, classes[:, -1]) and not _is_view(logits, classes[-1]):
+        if logits.is_set_to(classes[:, -1]) and not logits.is_set_to(classes[-1]):
             classes, coordinates = classes.transpose(0, 1), coordinates.transpose(0, 1)
         layers += list(zip(classes[:-1], coordinates[:-1], strict=True))
     return [*layers, (logits, boxes)]
-
-
-def _is_view(one: Tensor, other: Tensor) -> bool:
-    return one.shape == other.shape and one.data_ptr() == other.data_ptr()
 
 
 def _match(call: MatcherCall) -> Match:

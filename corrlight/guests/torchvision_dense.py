@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -33,6 +33,8 @@ class TorchvisionDense(Detector):
     Raises:
         ValueError: It is another model.
     """
+
+    background_first: ClassVar[bool] = True
 
     def __init__(self, model: nn.Module, num_classes: int) -> None:
         super().__init__()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, ClassVar, Self
@@ -39,6 +39,8 @@ class TorchvisionRCNN(Detector):
     """
 
     activation: ClassVar[Activation] = "softmax"
+    background_first: ClassVar[bool] = True
+    rows_per_class: ClassVar[Mapping[str, int]] = {"box_predictor.bbox_pred": 4}
 
     def __init__(self, model: nn.Module, num_classes: int) -> None:
         super().__init__()

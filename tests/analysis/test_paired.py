@@ -25,7 +25,7 @@ def analysis(gt, dt):
     resampled = ResampledMeasures(evaluation)
     values = resampled(np.ones(len(gt["images"]), np.int64))
     return Analysis(
-        name="", path=Path(), metrics=dict(values), per_class=[], figures={},
+        name="", path=Path(), metrics=dict(values), per_class=[], figures={}, prefixes=("",),
         resampled={"": resampled}, warnings=[], seconds={},
     )  # fmt: skip
 

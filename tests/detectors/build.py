@@ -34,6 +34,7 @@ def batch_of(height=96, width=128):
         Targets(
             boxes=torch.zeros(0, 4),
             labels=torch.zeros(0, dtype=torch.int64),
+            masks=torch.zeros(0, *size, dtype=torch.bool),
             valid_size=size,
             padded_size=tuple(-(-x // 32) * 32 for x in size),
             original_size=size,

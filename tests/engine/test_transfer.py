@@ -2,12 +2,14 @@ import pytest
 import torch
 
 from corrlight.config.build import build_module
-from corrlight.config.compose import compose_config, config_dir
+from corrlight.config.compose import compose_config
 from corrlight.engine.class_rows import ClassRows, rows_of_module
 from corrlight.engine.transfer import start_from
 from tests.detectors.build import batch_of
+from tests.helpers.detector_files import marked, names
 
-SMALL = sorted(p.stem for p in (config_dir() / "detector").glob("*_small.yaml"))
+# Cells at the edge all give a new D-FINE the same proposal: rounding decides which one is a query.
+SMALL = marked([name for name in names("*_small") if name != "hf_d_fine_small"])
 OLD, NEW = ("a", "b", "c", "d"), ("c", "x", "a")
 
 

@@ -117,7 +117,7 @@ def test_a_moved_folder_is_resumed_where_it_is(command, finished, runs, capsys):
 
 def test_resuming_with_an_option_of_another_run_is_one_line(runs, capsys):
     folder = run_folder(runs)
-    assert run_app([f"resume={folder}", "schedule.max_epochs=3"]) == BAD_INPUT
+    assert run_app([f"resume={folder}", "schedule.lr=0.5"]) == BAD_INPUT
     error = capsys.readouterr().err
     assert "Expected `resume` to name the run of these options" in error
     assert error.count("\n") == 1

@@ -8,7 +8,7 @@ import torch
 from corrlight.config.build import build_module
 from corrlight.config.compose import compose_config
 from tests.helpers.ddp_detectors import BOXES, make_batch
-from tests.helpers.detector_files import marked, names
+from tests.helpers.detector_files import marked, names, of_ours
 
 SMALL = marked(names("*_small"))
 
@@ -46,7 +46,9 @@ def first_loss(module, seed, half):
         return float(module.step(make_batch(BOXES, seed)).loss)
 
 
-@pytest.mark.parametrize("detector", [n for n in SMALL if not n.startswith("sparse_rcnn")])
+@pytest.mark.parametrize(
+    "detector", [n for n in of_ours(names("*_small")) if not n.startswith("sparse_rcnn")]
+)
 def test_the_first_loss_is_that_of_float32(detector):
     for seed in (1, 2):
         full, half = (first_loss(build(detector), seed, half) for half in (False, True))
