@@ -11,7 +11,8 @@ from corrlight.config.build import build_module
 from corrlight.config.compose import compose_config
 from corrlight.engine.compiled import check_compiler, compile_parts
 from tests.detectors.build import batch_with
-from tests.helpers.ddp_detectors import BOXES, DETECTORS, make_batch
+from tests.helpers.ddp_detectors import BOXES, make_batch
+from tests.helpers.detector_files import names, of_ours
 
 # The first two may be compiled for.
 SIZES = [(96, 128), (64, 96), (128, 96), (160, 128), (96, 192), (64, 64), (128, 224)]
@@ -55,7 +56,7 @@ def compiled_with(monkeypatch, module, backend):
 
 @pytest.mark.slow
 @pytest.mark.timeout(600)
-@pytest.mark.parametrize("detector", DETECTORS)
+@pytest.mark.parametrize("detector", of_ours(names("*_small")))
 def test_graphs_give_what_the_detector_gives_and_serve_all_sizes(detector, monkeypatch):
     plain, module = build(detector), build(detector)
     counter = CompileCounterWithBackend("eager")
