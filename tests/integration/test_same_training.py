@@ -14,7 +14,10 @@ from tests.integration.conftest import run_folder
 ALLOW = "allow_targets=[tests.integration.faults,tests.integration.doubles]"
 NUM_STEPS = 20
 # Those of other libraries have trained batch normalisation, which is that of one rank.
-DETECTORS = of_ours(names("*_small"))
+# Sums of scores that GFL, VFNet and TOOD divide by stay below their published lower bound in so
+# short a run, and the bound is one of a rank.
+BOUNDED = ("gfl_small", "tood_small", "vfnet_small")
+DETECTORS = [name for name in of_ours(names("*_small")) if name not in BOUNDED]
 # Normalisers that are of one rank in the published code; the others' are means over the ranks.
 LOCAL = {
     "detr_small": ["normalizer"],
