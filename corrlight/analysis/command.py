@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import argparse
-import os
 import re
 import sys
-import traceback
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any
+
+from corrlight.commands.parsing import Parser, guarded
 
 if TYPE_CHECKING:
     from rich.progress import Progress
@@ -21,14 +21,6 @@ if TYPE_CHECKING:
     from corrlight.coco.ground_truth import GroundTruth
 
 __all__ = ["main"]
-
-_BAD_INPUT, _INTERRUPTED = 2, 130
-
-
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        print(f"error: {message} (corrlight analyze --help)", file=sys.stderr)
-        raise SystemExit(_BAD_INPUT)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -40,27 +32,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     Returns:
         0, 2 if the input is wrong (one line on stderr, nothing written), 130 if stopped.
     """
-    try:
-        options = _options(argv)
-    except SystemExit as error:
-        return int(error.code or 0)
-    try:
-        _analyze(options)
-    except BrokenPipeError:  # the reader of the table has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    except (ValueError, OSError) as error:
-        if os.environ.get("CORRLIGHT_TRACEBACK"):
-            traceback.print_exc()
-        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
-        return _BAD_INPUT
-    except KeyboardInterrupt:
-        print("Stopped; nothing was written.", file=sys.stderr)
-        return _INTERRUPTED
-    return 0
+    return guarded(_options, argv, _analyze, reader_may_leave=True)
 
 
 def _options(argv: Sequence[str] | None) -> argparse.Namespace:
-    parser = _Parser(
+    parser = Parser(
         prog="corrlight analyze",
         description="AP, oLRP, beta_cls and AP bounds of COCO results files, per class, with "
         "figures. Records are numbered from 0 in messages.",
@@ -105,7 +81,7 @@ def _count(text: str) -> int:
     return int(text)
 
 
-def _analyze(options: argparse.Namespace) -> None:
+def _analyze(options: argparse.Namespace) -> int:
     # numpy and the measures: a misspelt option does not wait for them.
     from corrlight.analysis.comparison import compare
     from corrlight.analysis.intervals import bootstrap
@@ -151,6 +127,7 @@ def _analyze(options: argparse.Namespace) -> None:
         print(line)
     if options.out is not None:
         print(f"report  {options.out / 'report.html'}")
+    return 0
 
 
 def _ground_truth(

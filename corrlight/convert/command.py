@@ -3,28 +3,21 @@
 from __future__ import annotations
 
 import argparse
-import os
 import sys
-import traceback
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NoReturn
+
+from corrlight.commands.parsing import Parser, guarded
 
 __all__ = ["main"]
 
-_INCOMPLETE, _BAD_INPUT = 1, 2
+_INCOMPLETE = 1
 # Tensors that are named one by one without being asked to.
 _FEW = 10
 
 
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        print(f"error: {message} (corrlight convert --help)", file=sys.stderr)
-        raise SystemExit(_BAD_INPUT)
-
-
 def _options(argv: Sequence[str] | None) -> argparse.Namespace:
-    parser = _Parser(
+    parser = Parser(
         prog="corrlight convert",
         description="Convert a checkpoint: of mmdetection 2.x or 3.x to ours, ours to "
         "mmdetection's names, or the backbone of either or of torchvision.",
@@ -67,28 +60,23 @@ def main(argv: Sequence[str] | None = None) -> int:
         0 when the file was written, 1 when something required is missing or of another shape, 2
         when the input is unusable (one line on stderr).
     """
-    try:
-        options = _options(argv)
-    except SystemExit as error:
-        return int(error.code or 0)
+    return guarded(_options, argv, _convert)
+
+
+def _convert(options: argparse.Namespace) -> int:
+    # torch: --help and wrong options do not wait for it.
     from corrlight.convert.conversion import convert_checkpoint
 
-    try:
-        conversion = convert_checkpoint(
-            options.source,
-            options.destination,
-            detector=options.detector,
-            backbone=options.backbone,
-            to=options.to,
-            version=options.version,
-            annotations=options.annotations,
-            overrides=options.overrides,
-        )
-    except (ValueError, OSError) as error:
-        if os.environ.get("CORRLIGHT_TRACEBACK"):
-            traceback.print_exc()
-        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
-        return _BAD_INPUT
+    conversion = convert_checkpoint(
+        options.source,
+        options.destination,
+        detector=options.detector,
+        backbone=options.backbone,
+        to=options.to,
+        version=options.version,
+        annotations=options.annotations,
+        overrides=options.overrides,
+    )
     stream = sys.stdout if conversion.complete else sys.stderr
     few = len(conversion.missing) + len(conversion.misshaped) + len(conversion.unmatched) <= _FEW
     if conversion.complete or options.list:

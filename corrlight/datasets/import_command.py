@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from corrlight.datasets.parsing import Parser, guarded
+from corrlight.commands.parsing import Parser, guarded
 from corrlight.datasets.progress import progress
 
 if TYPE_CHECKING:
@@ -71,7 +71,7 @@ def import_main(argv: Sequence[str]) -> int:
     add("--skip-broken", action="store_true", help="leave records that cannot be read out")
     _add_common(parser)
     parser.set_defaults(command="import")
-    return guarded(parser, argv, _run)
+    return guarded(parser.parse_args, argv, _run, reader_may_leave=True)
 
 
 def split_main(argv: Sequence[str]) -> int:
@@ -95,7 +95,7 @@ def split_main(argv: Sequence[str]) -> int:
         command="split", format="coco", images=None, classes=None, zero_based=False,
         difficult="keep", clip=False, labelled_only=False, ignore_size=False, skip_broken=False,
     )  # fmt: skip
-    return guarded(parser, argv, _run)
+    return guarded(parser.parse_args, argv, _run, reader_may_leave=True)
 
 
 def _add_common(parser: argparse.ArgumentParser) -> None:

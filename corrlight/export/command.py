@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import argparse
-import os
 import sys
-import traceback
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any
 
 from corrlight.arguments import check_at_least
 from corrlight.atomic import atomic_path, write_text
+from corrlight.commands.parsing import Parser, guarded
 from corrlight.predict.sources import find_sources
-from corrlight.runs.ending import BAD_INPUT, FAILED, INTERRUPTED
+from corrlight.runs.ending import FAILED
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -32,14 +31,8 @@ class _DiffersError(Exception):
     """The file does not give what the detector gives."""
 
 
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        print(f"error: {message} (corrlight export --help)", file=sys.stderr)
-        raise SystemExit(BAD_INPUT)
-
-
-def _options(argv: Sequence[str]) -> argparse.Namespace:
-    parser = _Parser(
+def _options(argv: Sequence[str] | None) -> argparse.Namespace:
+    parser = Parser(
         prog="corrlight export",
         description="Write a trained run as one file, run the file on five pictures, and keep it "
         "if it finds what the detector finds; a model card goes beside it.",
@@ -77,23 +70,15 @@ def _options(argv: Sequence[str]) -> argparse.Namespace:
 
 def main(argv: Sequence[str]) -> int:
     """Export what the command line names; return the exit code (``--help`` lists them)."""
-    try:
-        options = _options(argv)
-    except SystemExit as end:
-        return int(end.code or 0)
+    return guarded(_options, argv, _exported)
+
+
+def _exported(options: argparse.Namespace) -> int:
     try:
         return _export(options)
-    except KeyboardInterrupt:
-        print("Stopped; nothing was written.", file=sys.stderr)
-        return INTERRUPTED
     except _DiffersError as error:
         print(f"error: {error}", file=sys.stderr)
         return FAILED
-    except (ValueError, OSError) as error:
-        if os.environ.get("CORRLIGHT_TRACEBACK"):
-            traceback.print_exc()
-        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
-        return BAD_INPUT
 
 
 def _export(options: argparse.Namespace) -> int:

@@ -7,16 +7,16 @@ import os
 import shutil
 import sys
 import time
-import traceback
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING
 
 from corrlight.arguments import check_at_least, check_share
 from corrlight.atomic import atomic_folder
+from corrlight.commands.parsing import Parser, guarded
 from corrlight.predict.sources import Source, find_sources
-from corrlight.runs.ending import BAD_INPUT, FAILED, INTERRUPTED
+from corrlight.runs.ending import FAILED
 
 if TYPE_CHECKING:
     from corrlight.predict.model import Model
@@ -31,14 +31,8 @@ _NAMED = 10
 _DRAWN = 0.3
 
 
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        print(f"error: {message} (corrlight predict --help)", file=sys.stderr)
-        raise SystemExit(BAD_INPUT)
-
-
-def _options(argv: Sequence[str]) -> argparse.Namespace:
-    parser = _Parser(
+def _options(argv: Sequence[str] | None) -> argparse.Namespace:
+    parser = Parser(
         prog="corrlight predict",
         description="Find objects in pictures with a trained run: COCO results, and one picture "
         "each with boxes, masks, names and scores.",
@@ -83,20 +77,7 @@ def _options(argv: Sequence[str]) -> argparse.Namespace:
 
 def main(argv: Sequence[str]) -> int:
     """Predict what the command line names; return the exit code (``--help`` lists them)."""
-    try:
-        options = _options(argv)
-    except SystemExit as end:
-        return int(end.code or 0)
-    try:
-        return _predict(options)
-    except KeyboardInterrupt:
-        print("Stopped; nothing was written.", file=sys.stderr)
-        return INTERRUPTED
-    except (ValueError, OSError) as error:
-        if os.environ.get("CORRLIGHT_TRACEBACK"):
-            traceback.print_exc()
-        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
-        return BAD_INPUT
+    return guarded(_options, argv, _predict)
 
 
 def _predict(options: argparse.Namespace) -> int:

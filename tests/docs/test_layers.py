@@ -29,7 +29,7 @@ LAYERS = (
     ("module",),
     ("config",),
     ("runs",),
-    ("engine", "sweeps"),
+    ("commands", "engine", "sweeps"),
     ("reporting",),
     ("analysis", "callbacks", "convert", "datasets", "doctor", "predict"),
     ("export",),

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from corrlight.datasets.parsing import Parser, guarded
+from corrlight.commands.parsing import Parser, guarded
 
 if TYPE_CHECKING:
     from corrlight.datasets.checking.check import SetCheck
@@ -48,7 +48,7 @@ def check_main(argv: Sequence[str]) -> int:
     add("--fix", type=Path, metavar="OUT", help="write a mended copy of the set to this new folder")
     add("--link", action="store_true", help="with --fix: hard links to the pictures, no copies")
     add("--report", type=Path, metavar="FILE", help="write an HTML page with plots as well")
-    return guarded(parser, argv, _check)
+    return guarded(parser.parse_args, argv, _check, reader_may_leave=True)
 
 
 def _check(options: argparse.Namespace) -> int:

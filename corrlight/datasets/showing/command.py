@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from corrlight.datasets.parsing import Parser, guarded
+from corrlight.commands.parsing import Parser, guarded
 
 __all__ = ["show_main"]
 
@@ -38,7 +38,7 @@ def show_main(argv: Sequence[str]) -> int:
     add("--limit", type=int, default=48, metavar="N", help="pictures a section (default 48)")
     add("--size", type=int, default=320, metavar="PIXELS", help="of a picture (default 320)")
     add("--seed", type=int, default=0, metavar="N", help="of the draw by class (default 0)")
-    return guarded(parser, argv, _show)
+    return guarded(parser.parse_args, argv, _show, reader_may_leave=True)
 
 
 def _show(options: argparse.Namespace) -> int:

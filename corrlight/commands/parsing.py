@@ -1,4 +1,4 @@
-"""Command lines of ``corrlight data``: errors of one line and their exit codes."""
+"""Command lines of sub-commands: errors of one line and their exit codes."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ import traceback
 from collections.abc import Callable, Sequence
 from typing import NoReturn
 
-__all__ = ["BAD_INPUT", "INTERRUPTED", "Parser", "guarded"]
+from corrlight.runs.ending import BAD_INPUT, INTERRUPTED
 
-BAD_INPUT, INTERRUPTED = 2, 130
+__all__ = ["Parser", "guarded"]
 
 
 class Parser(argparse.ArgumentParser):
@@ -24,28 +24,32 @@ class Parser(argparse.ArgumentParser):
 
 
 def guarded(
-    parser: argparse.ArgumentParser,
-    argv: Sequence[str],
+    parse: Callable[[Sequence[str] | None], argparse.Namespace],
+    argv: Sequence[str] | None,
     command: Callable[[argparse.Namespace], int],
+    *,
+    reader_may_leave: bool = False,
 ) -> int:
     """Parse a command line and run it; return the exit code.
 
     Args:
-        parser: Its options.
-        argv: The arguments.
-        command: Called with them; returns the exit code.
+        parse: Returns the options of the arguments, or ends as a :class:`Parser` does.
+        argv: The arguments; None for those of the process.
+        command: Called with the options; returns the exit code.
+        reader_may_leave: Whether a command is done when nobody reads on (``... | head``): nothing
+            but a summary is lost. Otherwise that is an error like any other of the system.
 
     Returns:
         That of the command, 2 if it raises ``ValueError`` or ``OSError``, 130 if stopped.
     """
     try:
-        return command(parser.parse_args(argv))
+        return command(parse(argv))
     except SystemExit as error:
         return int(error.code or 0)
-    except BrokenPipeError:  # the reader of the summary has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
     except (ValueError, OSError) as error:
+        if reader_may_leave and isinstance(error, BrokenPipeError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            return 0
         if os.environ.get("CORRLIGHT_TRACEBACK"):
             traceback.print_exc()
         print(f"error: {' '.join(str(error).split())}", file=sys.stderr)

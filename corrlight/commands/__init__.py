@@ -1,0 +1,1 @@
+"""What sub-commands of ``corrlight`` have alike."""
