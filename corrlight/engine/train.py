@@ -76,8 +76,8 @@ def _train(run: Run, composed: ComposedConfig) -> dict[str, Any]:
         if main and not _is_trial(run):
             write_results(folder, run.module.evaluation, {"num_epochs": trainer.current_epoch})
     finally:
-        folder.unlock()
-        if main and _is_trial(run):
+        held = folder.unlock()
+        if held and _is_trial(run):
             shutil.rmtree(folder.path, ignore_errors=True)
             log.info("A trial of a few batches (trainer.fast_dev_run): no run is kept.")
     return dict(run.module.evaluation.metrics)
@@ -135,12 +135,12 @@ def _open_folder(run: Run) -> str | None:
 def _resume_checkpoint(run: Run) -> str | None:
     if run.config.rerun:
         # The earlier run is set aside, which ranks may see before or after it is done.
-        return None
+        return _beginning(run)
     checkpoint, problem = readable_checkpoint(
         run.folder.last_checkpoint.parent, run.module.on_load_checkpoint
     )
     if checkpoint is None:
-        return None if run.config.extend is None else _extended(run)
+        return _beginning(run)
     if not run.config.resume:
         raise ValueError(
             f"The run {run.folder} is half-made and resume=false: resume=true goes on from its "
@@ -154,8 +154,10 @@ def _resume_checkpoint(run: Run) -> str | None:
     return str(checkpoint)
 
 
-def _extended(run: Run) -> str:
-    """Return the last checkpoint of the finished run that this one goes on with."""
+def _beginning(run: Run) -> str | None:
+    """Return the last checkpoint of the finished run that this one goes on with, or None."""
+    if run.config.extend is None:
+        return None
     path = initial_file(run.config.extend, "extend")
     if is_main_process():
         # The best epoch so far may stay the best.

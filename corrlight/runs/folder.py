@@ -171,12 +171,14 @@ class RunFolder:
             return False
         return False
 
-    def unlock(self) -> None:
-        """Release the folder."""
-        if self._lock is not None:
-            _locks.discard(self._lock)
-            self._lock.close()
-            self._lock = None
+    def unlock(self) -> bool:
+        """Release the folder; return whether it was held by this object."""
+        if self._lock is None:
+            return False
+        _locks.discard(self._lock)
+        self._lock.close()
+        self._lock = None
+        return True
 
     def remove_leftovers(self) -> None:
         """Remove what writers that were killed left behind; call it with the lock held."""

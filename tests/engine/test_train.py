@@ -3,6 +3,7 @@
 import json
 import logging
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 from omegaconf import OmegaConf
@@ -183,6 +184,27 @@ def test_a_run_that_another_process_makes_is_left_alone(run, composed, rerun):
     refused(with_options(run, rerun=rerun), composed, "is being made by process")
     assert other.held
     other.unlock()
+
+
+def test_a_trial_removes_no_folder_that_another_process_makes(run, composed):
+    run.folder.create()
+    other = RunFolder(run.folder.path)
+    other.lock()
+    trial = replace(run, trainer=SimpleNamespace(fast_dev_run=True))
+    refused(trial, composed, "is being made by process")
+    assert run.folder.path.is_dir()
+    other.unlock()
+
+
+@pytest.mark.parametrize("rerun", [False, True])
+def test_a_longer_run_begins_with_the_finished_one_also_when_it_is_made_anew(run, tmp_path, rerun):
+    first = replace(run, folder=RunFolder(tmp_path / "runs" / "name" / "first"))
+    first.folder.create()
+    checkpoint = saved_checkpoint(first)
+    run.folder.create()
+    longer = with_options(run, extend=str(first.folder.path), rerun=rerun)
+    assert _open_folder(longer) == str(checkpoint)
+    run.folder.unlock()
 
 
 def test_a_folder_that_cannot_be_written_is_named(run, composed, tmp_path):
