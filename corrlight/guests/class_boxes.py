@@ -7,9 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import torch
-from pycocotools import mask as coco_mask
 from torch import Tensor
 from torchvision.models.detection.roi_heads import paste_masks_in_image
 from torchvision.ops import batched_nms, remove_small_boxes
@@ -17,12 +15,11 @@ from torchvision.ops import batched_nms, remove_small_boxes
 from corrlight.arguments import check_at_least, check_share
 from corrlight.boxes import clip_boxes, scale_boxes
 from corrlight.guests.own import OwnPredictions
+from corrlight.postprocess.masks import MASKS_AT_A_TIME, run_lengths
+from corrlight.postprocess.scores import class_scores
 from corrlight.structures import Detections, Predictions, ScoreOverride
 
 __all__ = ["ClassBoxPostprocessor", "ClassBoxPredictions", "DetectionMasks"]
-
-# Masks that are enlarged at a time, so that large images do not need gigabytes.
-_CHUNK = 32
 
 
 class DetectionMasks(ABC):
@@ -45,12 +42,10 @@ class DetectionMasks(ABC):
         small = self.probabilities(image, boxes, labels)
         boxes = scale_boxes(boxes, valid_size, original_size)
         encoded: list[dict[str, Any]] = []
-        for start in range(0, len(boxes), _CHUNK):
-            rows = slice(start, start + _CHUNK)
+        for start in range(0, len(boxes), MASKS_AT_A_TIME):
+            rows = slice(start, start + MASKS_AT_A_TIME)
             pasted = paste_masks_in_image(small[rows], boxes[rows], original_size)
-            bits = (pasted[:, 0] > 0.5).to(torch.uint8).permute(1, 2, 0).cpu().numpy()
-            for rle in coco_mask.encode(np.asfortranarray(bits)):
-                encoded.append({"size": rle["size"], "counts": rle["counts"].decode("ascii")})
+            encoded += run_lengths(pasted[:, 0] > 0.5)
         return encoded
 
 
@@ -120,11 +115,7 @@ class ClassBoxPostprocessor:
                 "Expected predictions with boxes for every class, as detector=tv_faster_rcnn has, "
                 f"but got {type(predictions).__name__}: another `postprocessor` fits."
             )
-        scores = predictions.logits.float().softmax(-1)[..., :-1].clone()  # (B, N, C)
-        if score_override is not None:
-            where = (score_override.image_idx, score_override.pred_idx, score_override.label)
-            scores[where] = score_override.score.to(scores.dtype)
-        scores = scores.masked_fill(~predictions.valid[..., None], -1.0)
+        scores = class_scores(predictions, score_override)  # (B, N, C)
         return [
             self._one_image(predictions, b, scores[b], size) for b, size in enumerate(image_sizes)
         ]

@@ -13,10 +13,10 @@ from torch import Tensor
 from corrlight.losses.mask import box_regions
 from corrlight.structures import MaskPredictions
 
-__all__ = ["encode_masks"]
+__all__ = ["MASKS_AT_A_TIME", "encode_masks", "run_lengths"]
 
 # Masks that are enlarged at a time, so that large images do not need gigabytes.
-_CHUNK = 32
+MASKS_AT_A_TIME = 32
 
 
 def encode_masks(
@@ -46,17 +46,24 @@ def encode_masks(
     prototypes = mask.prototypes[image].float()
     size = prototypes.shape[1], prototypes.shape[2]
     encoded: list[dict[str, Any]] = []
-    for start in range(0, len(pred_idx), _CHUNK):
-        rows = slice(start, start + _CHUNK)
+    for start in range(0, len(pred_idx), MASKS_AT_A_TIME):
+        rows = slice(start, start + MASKS_AT_A_TIME)
         logits = torch.einsum(
             "pk,khw->phw", mask.coefficients[image, pred_idx[rows]].float(), prototypes
         )
         probabilities = logits.sigmoid() * box_regions(boxes[rows], mask.input_size, size)
         enlarged = _enlarge(probabilities, mask.input_size, valid_size, mask.original_sizes[image])
-        bits = (enlarged > threshold).to(torch.uint8).permute(1, 2, 0).cpu().numpy()
-        for rle in coco_mask.encode(np.asfortranarray(bits)):
-            encoded.append({"size": rle["size"], "counts": rle["counts"].decode("ascii")})
+        encoded += run_lengths(enlarged > threshold)
     return encoded
+
+
+def run_lengths(masks: Tensor) -> list[dict[str, Any]]:
+    """Return ``(P, H, W)`` bool masks as COCO run-length encodings."""
+    bits = masks.to(torch.uint8).permute(1, 2, 0).cpu().numpy()
+    return [
+        {"size": rle["size"], "counts": rle["counts"].decode("ascii")}
+        for rle in coco_mask.encode(np.asfortranarray(bits))
+    ]
 
 
 def _enlarge(

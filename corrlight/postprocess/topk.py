@@ -10,6 +10,7 @@ from torch import Tensor
 
 from corrlight.arguments import check_at_least, check_choice
 from corrlight.boxes import clip_boxes
+from corrlight.postprocess.scores import class_scores
 from corrlight.structures import Detections, Predictions, ScoreOverride
 
 __all__ = ["TopKPostprocessor"]
@@ -53,12 +54,7 @@ class TopKPostprocessor:
             image_sizes: Height and width of each image's content.
             score_override: Class scores to be replaced first.
         """
-        scores = _class_scores(predictions)
-        if score_override is not None:
-            where = (score_override.image_idx, score_override.pred_idx, score_override.label)
-            scores[where] = score_override.score.to(scores.dtype)
-        # Scores are probabilities: -1 marks hypotheses outside the image.
-        scores = scores.masked_fill(~predictions.valid[..., None], -1.0)  # (B, N, C)
+        scores = class_scores(predictions, score_override)  # (B, N, C)
         num_classes = scores.shape[-1]
         if self.select == "pairs":
             top, flat = scores.flatten(1).topk(min(self.max_detections, scores[0].numel()))
@@ -87,11 +83,3 @@ class TopKPostprocessor:
     def ranking_scores(self, class_scores: Tensor, quality: Tensor) -> Tensor:
         """Return the class scores: set-prediction detectors have no quality branch."""
         return class_scores
-
-
-def _class_scores(predictions: Predictions) -> Tensor:
-    """Return ``(B, N, C)`` foreground scores: a copy, which is small for a set of hypotheses."""
-    logits = predictions.logits.float()
-    if predictions.activation == "sigmoid":
-        return logits.sigmoid()
-    return logits.softmax(-1)[..., :-1].clone()
