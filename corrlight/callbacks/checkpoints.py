@@ -11,7 +11,7 @@ from lightning.pytorch.callbacks import ModelCheckpoint
 
 from corrlight.arguments import check_choice
 from corrlight.lightning_private import accumulates, in_last_batch, last_saved_step, save_last
-from corrlight.metrics.direction import Direction, better_direction
+from corrlight.metrics.direction import Direction, logged_direction
 
 __all__ = ["RunCheckpoint"]
 
@@ -68,9 +68,7 @@ class RunCheckpoint(ModelCheckpoint):
 
     def _follow(self, pl_module: pl.LightningModule) -> None:
         assert self.monitor is not None
-        evaluator = getattr(pl_module, "evaluator", None)
-        known = [] if evaluator is None else [evaluator.metrics]
-        found = better_direction(self.monitor, *known)
+        found = logged_direction(self.monitor, pl_module)
         if found is None:
             raise ValueError(
                 f"Expected a measure that is better one way in `optimized_metric`, but got the "

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Literal
+from typing import Any, Literal
 
 from corrlight.metrics.calibration import Calibration
 from corrlight.metrics.class_correlation import ClassCorrelation
@@ -13,7 +13,7 @@ from corrlight.metrics.metric import Metric
 from corrlight.metrics.olrp import Olrp
 from corrlight.metrics.score_bounds import ScoreBounds
 
-__all__ = ["Direction", "better_direction"]
+__all__ = ["Direction", "better_direction", "logged_direction"]
 
 Direction = Literal["min", "max"]
 
@@ -44,3 +44,14 @@ def better_direction(
         return None
     smaller = {n for metric in metrics for n in getattr(metric, "smaller_is_better", ())}
     return "min" if plain in smaller else "max"
+
+
+def logged_direction(name: str, module: Any) -> Direction | None:
+    """Return :func:`better_direction` as the measures of a module's evaluator declare it.
+
+    Args:
+        name: A logged measure.
+        module: A module; ours decide where it has no ``evaluator``.
+    """
+    evaluator = getattr(module, "evaluator", None)
+    return better_direction(name, *([] if evaluator is None else [evaluator.metrics]))

@@ -1,13 +1,14 @@
 import json
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import pytest
 
 from corrlight.config.build import instantiate_all
 from corrlight.config.compose import compose_config
 from corrlight.metrics import Evaluation
-from corrlight.metrics.direction import better_direction
+from corrlight.metrics.direction import better_direction, logged_direction
 from corrlight.metrics.measure import measure
 
 GT = {
@@ -87,3 +88,14 @@ def test_a_metric_of_ones_own_declares_its_direction():
 def test_tables_need_no_torch_to_ask():
     code = "import sys, corrlight.metrics.direction; assert 'torch' not in sys.modules"
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
+
+
+def test_a_module_is_asked_for_the_measures_of_its_own():
+    class Odd:
+        smaller_is_better = ("oddity",)
+
+    module = SimpleNamespace(evaluator=SimpleNamespace(metrics=[Odd()]))
+    assert logged_direction("val/oddity", module) == "min"
+    assert logged_direction("val/oddity", object()) == "max"
+    assert logged_direction("val/oLRP", object()) == "min"
+    assert logged_direction("val/num_images", module) is None

@@ -11,7 +11,7 @@ from lightning.pytorch.callbacks import EarlyStopping, WeightAveraging
 from omegaconf import DictConfig
 from torch import Tensor
 
-from corrlight.metrics.direction import better_direction
+from corrlight.metrics.direction import better_direction, logged_direction
 
 __all__ = ["EarlyEnd", "RampedAverage", "ramped_decay", "switched_on"]
 
@@ -88,9 +88,7 @@ class EarlyEnd(EarlyStopping):
         Raises:
             ValueError: The measure is a count, which is neither good nor bad.
         """
-        evaluator = getattr(pl_module, "evaluator", None)
-        known = [] if evaluator is None else [evaluator.metrics]
-        mode = better_direction(self.monitor, *known)
+        mode = logged_direction(self.monitor, pl_module)
         if mode is None:
             raise ValueError(
                 "Expected a measure that is better one way in `optimized_metric` with `patience`, "
