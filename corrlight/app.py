@@ -26,13 +26,10 @@ from corrlight.config.overrides import (
     quoted,
 )
 from corrlight.runs.ending import BAD_INPUT, FAILED, INTERRUPTED, stop_code
-from corrlight.runs.folder import RunFolder
+from corrlight.runs.folder import NAMED_CHECKPOINTS, RunFolder
 from corrlight.runs.status import STATUS_FILE
 
 __all__ = ["main", "run"]
-
-# Values of `ckpt` that mean the checkpoints of the run that the other options describe.
-NAMED_CHECKPOINTS = ("best", "last")
 
 log = logging.getLogger("corrlight")
 
@@ -262,7 +259,7 @@ def _given(overrides: Sequence[str]) -> _Given:
             named["paths.runs_dir"] = ""
     # Code is not allowed by what a folder says.
     kept = [o for o in stored if override_key(o) not in left_out]
-    checkpoint = path / "checkpoints" / "last.ckpt" if path.is_dir() else path
+    checkpoint = RunFolder(path).last_checkpoint if path.is_dir() else path
     return _Given([*kept, *own], own, checkpoint, resumed)
 
 

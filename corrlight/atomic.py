@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 __all__ = [
+    "DISK_FULL",
     "atomic_folder",
     "atomic_path",
     "check_new_folder",
@@ -17,6 +18,8 @@ __all__ = [
     "write_text_in_place",
 ]
 
+# What errors say where there is no room: on the disk, or left to the user.
+DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
 # The least unit in which file systems give room.
 _BLOCK = 4096
 

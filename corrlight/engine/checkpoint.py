@@ -28,10 +28,9 @@ from corrlight.engine.checksums import (
     write_digest,
 )
 from corrlight.engine.class_rows import ClassRows, reordered
+from corrlight.runs.folder import LAST, PREVIOUS
 
 __all__ = [
-    "LAST",
-    "PREVIOUS",
     "AtomicCheckpointIO",
     "discard_unreadable",
     "load_checkpoint",
@@ -40,9 +39,6 @@ __all__ = [
 ]
 
 log = logging.getLogger("corrlight")
-
-# Of the last epoch (or batch), and the one before it.
-LAST, PREVIOUS = "last.ckpt", "previous.ckpt"
 
 # What readers of archives and pickles raise for a file that is cut off, changed, or holds more than
 # plain data. A changed pickle calls for whatever its bytes happen to mean.

@@ -23,7 +23,7 @@ from corrlight.engine.transfer import Transfer, check_longer, start_from
 from corrlight.metrics.evaluator import DetectionEvaluator
 from corrlight.ops.allocator import keep_freed_memory
 from corrlight.ops.switch import set_fast_cpu
-from corrlight.runs.folder import RunFolder
+from corrlight.runs.folder import NAMED_CHECKPOINTS, RunFolder
 from corrlight.runs.initial import initial_file
 from corrlight.runs.locate import identify
 from corrlight.runs.recorder import Recorder
@@ -77,7 +77,7 @@ def prepare(composed: ComposedConfig) -> Run:
     data.prepare_data()
     data.setup("fit" if config.mode == "train" else "test")
     folder = identify(composed, data)
-    if config.mode == "test" and str(config.ckpt) in ("best", "last"):
+    if config.mode == "test" and str(config.ckpt) in NAMED_CHECKPOINTS:
         config = config.copy()
         config.ckpt = str(_own_checkpoint(folder, str(config.ckpt)))
     config = fit_to_data(config, data)
@@ -120,7 +120,7 @@ def prepare(composed: ComposedConfig) -> Run:
 
 def _own_checkpoint(folder: RunFolder, name: str) -> Path:
     """Return a checkpoint of the run that the options describe; a file of this name is taken."""
-    given, own = Path(name), folder.path / "checkpoints" / f"{name}.ckpt"
+    given, own = Path(name), folder.checkpoint(NAMED_CHECKPOINTS[name])
     if given.exists():
         return given
     if not own.is_file():

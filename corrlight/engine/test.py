@@ -14,7 +14,7 @@ import lightning.pytorch as pl
 from corrlight.config.compose import to_container
 from corrlight.config.ranks import is_main_process
 from corrlight.engine.bounds_and_dump import BoundsAtTest, RawDumper
-from corrlight.engine.checkpoint import LAST, PREVIOUS, load_weights
+from corrlight.engine.checkpoint import load_weights
 from corrlight.engine.faults.disk import explain_full_disk
 from corrlight.engine.faults.memory import explain_shortage
 from corrlight.engine.faults.rendezvous import explain_port
@@ -23,7 +23,7 @@ from corrlight.engine.stopping import end_ranks, stopped_by
 from corrlight.engine.trainer import make_trainer
 from corrlight.metrics.image_bounds import ImageBounds
 from corrlight.runs.environment import describe_environment
-from corrlight.runs.folder import RunFolder
+from corrlight.runs.folder import LAST, PREVIOUS, RunFolder
 from corrlight.runs.identity import relevant_options
 from corrlight.runs.results import rounded_seconds, write_results
 from corrlight.runs.submission import write_submission

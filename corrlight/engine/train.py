@@ -19,6 +19,7 @@ from corrlight.engine.faults.rendezvous import explain_port
 from corrlight.engine.prepare import Run
 from corrlight.engine.stopping import RunStopped, end_ranks, stopped_by
 from corrlight.runs.environment import describe_environment
+from corrlight.runs.folder import BEST
 from corrlight.runs.initial import initial_file
 from corrlight.runs.known_data import note_data
 from corrlight.runs.replay import replay
@@ -161,9 +162,9 @@ def _beginning(run: Run) -> str | None:
     path = initial_file(run.config.extend, "extend")
     if is_main_process():
         # The best epoch so far may stay the best.
-        best = path.with_name("best.ckpt")
+        best = path.with_name(BEST)
         if best.is_file():
-            shutil.copyfile(best, run.folder.last_checkpoint.with_name(best.name))
+            shutil.copyfile(best, run.folder.checkpoint(BEST))
     log.info("Going on with %s", path)
     return str(path)
 

@@ -13,15 +13,14 @@ from omegaconf import DictConfig, OmegaConf
 from corrlight.config.allowlist import instantiate
 from corrlight.data.collate import Collate
 from corrlight.data.foreign_transforms import as_steps
-from corrlight.engine.checkpoint import LAST, PREVIOUS, load_checkpoint
+from corrlight.engine.checkpoint import load_checkpoint
 from corrlight.predict.model import Model
-from corrlight.runs.folder import RunFolder
+from corrlight.runs.folder import BEST, LAST, PREVIOUS, RunFolder
 
 __all__ = ["checkpoint_of", "load", "parse_device"]
 
 log = logging.getLogger("corrlight")
 
-BEST = "best.ckpt"
 _AUTOCAST = {"bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}
 
 
@@ -85,8 +84,8 @@ def checkpoint_of(run: Path) -> Path:
         FileNotFoundError: There is none, or no run folder around it.
     """
     if run.is_dir():
-        folder = run / "checkpoints"
-        found = [folder / name for name in (BEST, LAST, PREVIOUS) if (folder / name).is_file()]
+        files = [RunFolder(run).checkpoint(name) for name in (BEST, LAST, PREVIOUS)]
+        found = [path for path in files if path.is_file()]
         if not found:
             raise FileNotFoundError(
                 f"Expected a run folder with a checkpoint, but {run} has no checkpoints/{LAST}."

@@ -15,9 +15,14 @@ from typing import IO, Any
 
 import yaml
 
-from corrlight.atomic import write_text, write_text_in_place
+from corrlight.atomic import DISK_FULL, write_text, write_text_in_place
 
-__all__ = ["RunFolder"]
+__all__ = ["BEST", "LAST", "NAMED_CHECKPOINTS", "PREVIOUS", "RunFolder"]
+
+# Of checkpoints: of the best epoch, of the last epoch (or batch), and the one before it.
+BEST, LAST, PREVIOUS = "best.ckpt", "last.ckpt", "previous.ckpt"
+# Values of `ckpt` that mean one of the run that the other options describe.
+NAMED_CHECKPOINTS = {"best": BEST, "last": LAST}
 
 log = logging.getLogger("corrlight")
 # What flock says where the file system has no locks.
@@ -57,7 +62,11 @@ class RunFolder:
     @property
     def last_checkpoint(self) -> Path:
         """``checkpoints/last.ckpt``."""
-        return self.path / "checkpoints" / "last.ckpt"
+        return self.checkpoint(LAST)
+
+    def checkpoint(self, name: str) -> Path:
+        """Return a file of ``checkpoints/``; need not exist."""
+        return self.path / "checkpoints" / name
 
     @property
     def finished(self) -> bool:
@@ -81,7 +90,7 @@ class RunFolder:
         try:
             self.write_json(name, value)
         except OSError as error:
-            if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            if error.errno not in DISK_FULL:
                 raise
             text = json.dumps(value, indent=2, sort_keys=True, allow_nan=False)
             write_text_in_place(self.path / name, text + "\n")

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from corrlight.runs.fingerprint import file_digest
+from corrlight.runs.folder import RunFolder
 
 __all__ = ["initial_digest", "initial_file"]
 
@@ -24,7 +25,7 @@ def initial_file(start: Any, option: str = "init") -> Path:
     path = Path(str(start))
     if path.is_file():
         return path
-    last = path / "checkpoints" / "last.ckpt"
+    last = RunFolder(path).last_checkpoint
     if not last.is_file():
         kinds = "a run folder, a checkpoint or a file of `corrlight convert`"
         raise ValueError(

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import errno
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-__all__ = ["DiskFullError", "explain_full_disk", "is_full_disk"]
+from corrlight.atomic import DISK_FULL
+from corrlight.runs.folder import RunFolder
 
-_FULL = (errno.ENOSPC, errno.EDQUOT)
+__all__ = ["DiskFullError", "explain_full_disk", "is_full_disk"]
 
 
 class DiskFullError(RuntimeError):
@@ -21,7 +21,7 @@ def is_full_disk(error: BaseException) -> bool:
     """Return whether an exception, or one that it was raised for, says that a disk is full."""
     seen: BaseException | None = error
     while seen is not None:
-        if isinstance(seen, OSError) and seen.errno in _FULL:
+        if isinstance(seen, OSError) and seen.errno in DISK_FULL:
             return True
         seen = seen.__cause__ or seen.__context__
     return False
@@ -46,10 +46,10 @@ def _explained(folder: Path) -> str:
     place = next(path for path in (folder, *folder.absolute().parents) if path.is_dir())
     free = shutil.disk_usage(place).free
     kept, needed = "there is no checkpoint yet", ""
-    checkpoints = folder / "checkpoints"
-    if (checkpoints / "last.ckpt").is_file():
+    last = RunFolder(folder).last_checkpoint
+    if last.is_file():
         kept = "the last checkpoint is complete, from which the same command goes on"
-    sizes = [path.stat().st_size for path in checkpoints.glob("*.ckpt")]
+    sizes = [path.stat().st_size for path in last.parent.glob("*.ckpt")]
     if sizes:
         needed = f", a checkpoint takes {_mib(max(sizes))}"
     return (
