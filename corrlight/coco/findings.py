@@ -14,6 +14,7 @@ from typing import Any, Literal
 from corrlight.coco.kinds import KINDS, Purpose
 
 __all__ = [
+    "KEPT",
     "CocoFormatError",
     "Example",
     "Finding",
@@ -28,7 +29,7 @@ __all__ = [
 Level = Literal["error", "warning", "note"]
 
 # Records that a finding keeps, and problems that a message shows.
-_KEPT = 20
+KEPT = 20
 _SHOWN = 5
 # A share of the records from which it is worth a warning.
 _NOTABLE = 0.01
@@ -235,7 +236,7 @@ class Findings:
             known = Finding(
                 kind=kind, noun=noun, count=0, examples=(), stops=purposes, share=share, cause=cause
             )
-        wanted = rows[: max(0, _KEPT - len(known.examples))]
+        wanted = rows[: max(0, KEPT - len(known.examples))]
         self._found[kind, noun] = replace(
             known,
             count=known.count + len(rows),

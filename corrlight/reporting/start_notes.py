@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from corrlight.data.fitting.anchor_fit import anchor_fit, anchor_shapes
+from corrlight.data.fitting.anchor_fit import UNFIT, anchor_fit, anchor_shapes
 
 if TYPE_CHECKING:
     from corrlight.engine.prepare import Run
 
 __all__ = ["anchor_note", "size_note", "start_notes", "warmup_note"]
 
-# Shares of objects from which a note is a warning.
-_UNFIT, _TOO_SMALL = 0.2, 0.5
+# Share of objects below every anchor from which a warning says so.
+_TOO_SMALL = 0.5
 
 
 def start_notes(run: Run) -> Iterator[tuple[str, str]]:
@@ -53,7 +53,7 @@ def anchor_note(data: Any, detector: Any) -> str | None:
         return None
     edges = shapes.prod(1) ** 0.5
     text = f"{edges.min():.0f} to {edges.max():.0f} pixels, none fits {fit.unfit:.0%} of objects"
-    if fit.unfit < _UNFIT:
+    if fit.unfit < UNFIT:
         return text
     if fit.too_small > _TOO_SMALL:
         text += f", {fit.too_small:.0%} are smaller than any"

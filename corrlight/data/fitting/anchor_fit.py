@@ -9,12 +9,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["AnchorFit", "anchor_fit", "best_scale"]
+__all__ = ["UNFIT", "AnchorFit", "anchor_fit", "best_scale"]
 
 Array = npt.NDArray[Any]
 
 # An anchor fits an object from this IoU on: half of the positives' threshold of most detectors.
 _FITS = 0.5
+# Share of objects without a fitting anchor from which that is a warning.
+UNFIT = 0.2
 # Factors that `best_scale` tries: an eighth to 8 in steps of a quarter octave.
 _FACTORS = 2.0 ** (np.arange(-12, 13) / 4)
 

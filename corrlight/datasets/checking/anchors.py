@@ -11,14 +11,12 @@ from omegaconf import OmegaConf
 from corrlight.coco.annotation_file.table import AnnotationTable
 from corrlight.coco.types import Array
 from corrlight.config.compose import compose_config
-from corrlight.data.fitting.anchor_fit import anchor_fit, anchor_shapes, best_scale
+from corrlight.data.fitting.anchor_fit import UNFIT, anchor_fit, anchor_shapes, best_scale
 from corrlight.datasets.checking.problems import Problem
 from corrlight.datasets.checking.statistics import input_object_sizes
 
 __all__ = ["anchor_problem", "detector_anchors"]
 
-# Share of the objects from which it is a warning, as at the start of a training.
-_UNFIT = 0.2
 # Objects, evenly spaced, from which the shares of larger sets are taken.
 _MOST_OBJECTS = 100_000
 _KEYS = ("strides", "anchor_scale", "anchor_sizes", "scales_per_octave", "ratios")
@@ -80,7 +78,7 @@ def anchor_problem(
     )
     return Problem(
         kind="unfit_anchors",
-        level="warning" if fit.unfit >= _UNFIT else "note",
+        level="warning" if fit.unfit >= UNFIT else "note",
         where=where,
         count=round(fit.unfit * num_objects),
         text=text,

@@ -7,12 +7,12 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from corrlight.coco.annotation_file.table import AnnotationTable
+from corrlight.coco.findings import KEPT
 from corrlight.coco.types import Array
 from corrlight.datasets.checking.problems import Problem, counted
 
 __all__ = ["class_counts", "class_problems"]
 
-_KEPT = 20
 # A class that fewer objects have is hardly learned.
 _FEW = 10
 
@@ -48,7 +48,7 @@ def _own(split: str, table: AnnotationTable) -> list[Problem]:
                 where=split,
                 count=len(alike),
                 text="classes whose names differ in capitals or spaces alone",
-                examples=tuple(alike[:_KEPT]),
+                examples=tuple(alike[:KEPT]),
                 way_out="They are different classes.",
             )
         )
@@ -66,7 +66,7 @@ def _own(split: str, table: AnnotationTable) -> list[Problem]:
                 where=split,
                 count=len(few),
                 text=f"{counted(len(few), 'class')} with fewer than {_FEW} objects",
-                examples=tuple(few[:_KEPT]),
+                examples=tuple(few[:KEPT]),
             )
         )
     return problems
@@ -80,7 +80,7 @@ def _unused(split: str, names: Sequence[str]) -> Problem:
         where=split,
         count=len(names),
         text=f"{counted(len(names), 'class')} without an object",
-        examples=tuple(names[:_KEPT]),
+        examples=tuple(names[:KEPT]),
         way_out=way_out,
     )
 
@@ -106,7 +106,7 @@ def _between(
                 where=where,
                 count=len(lines),
                 text=f"class lists that differ in {counted(len(lines), 'name')}",
-                examples=tuple(lines[:_KEPT]),
+                examples=tuple(lines[:KEPT]),
                 way_out="Every split lists all classes, in `categories`.",
             )
         ]
@@ -122,7 +122,7 @@ def _between(
             where=where,
             count=len(moved),
             text=f"{counted(len(moved), 'class')} with another id in the other file",
-            examples=tuple(lines[:_KEPT]),
+            examples=tuple(lines[:KEPT]),
             way_out="Training goes by their names, other tools may go by the ids.",
         )
     ]

@@ -8,6 +8,7 @@ import numpy as np
 from pycocotools import mask as mask_utils
 
 from corrlight.coco.annotation_file.table import AnnotationTable
+from corrlight.coco.findings import KEPT
 from corrlight.coco.segmentations import encode
 from corrlight.coco.types import Array
 from corrlight.datasets.checking.problems import Problem, counted
@@ -20,7 +21,6 @@ _PIECE = 255
 _AGREES = 0.5
 # Or their sides lie so many pixels apart: of an object of a pixel's height, nothing else is left.
 _NEAR = 2.0
-_KEPT = 20
 
 
 def decoded_masks(table: AnnotationTable, where: str) -> tuple[int, list[Problem]]:
@@ -71,7 +71,7 @@ def _problem(
         text=f"{counted(len(rows), 'annotation')} whose mask {title}"
         + (f" (of {looked:,} decoded)" if looked < len(table) else ""),
         examples=tuple(
-            f"annotation {table.ids[row]}: bbox {table.boxes[row].tolist()}" for row in rows[:_KEPT]
+            f"annotation {table.ids[row]}: bbox {table.boxes[row].tolist()}" for row in rows[:KEPT]
         ),
         way_out="Coordinates of polygons are pixels: x1, y1, x2, y2, ...",
     )

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from corrlight.coco.annotation_file.images import is_inside
 from corrlight.coco.annotation_file.table import AnnotationTable
+from corrlight.coco.findings import KEPT
 from corrlight.data.images import FaultKind, PictureFault, picture_faults
 from corrlight.datasets.checking.content import same_content
 from corrlight.datasets.checking.problems import Problem, counted
@@ -26,7 +27,6 @@ _KINDS: dict[FaultKind, tuple[str, str, str]] = {
         "corrlight data import coco --ignore-size takes the size from the picture.",
     ),
 }
-_KEPT = 20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,7 +83,7 @@ def look_at_pictures(
             way_out = _way_to_missing(split, len(those) == len(names), bool(other))
         lines = [
             fault.text + (f" (there is {near})" if (near := other.get(names[fault.index])) else "")
-            for fault in those[:_KEPT]
+            for fault in those[:KEPT]
         ]
         problems.append(
             Problem(
@@ -105,7 +105,7 @@ def look_at_pictures(
                 where=split.name,
                 count=len(strangers),
                 text=f"{counted(len(strangers), 'picture')} in {split.folder} not in the file",
-                examples=tuple(strangers[:_KEPT]),
+                examples=tuple(strangers[:KEPT]),
                 way_out="They are not used.",
             )
         )
@@ -188,6 +188,6 @@ def _shared(where: Sequence[str], lines: Sequence[str]) -> Problem:
         where=" and ".join(where),
         count=count,
         text=text,
-        examples=tuple(lines[:_KEPT]),
+        examples=tuple(lines[:KEPT]),
         way_out=way_out,
     )
