@@ -10,11 +10,11 @@ from torch import Tensor, nn
 from torchvision.models.detection import FCOS, RetinaNet
 from torchvision.models.detection.image_list import ImageList
 from torchvision.models.detection.ssd import SSD
-from torchvision.ops import box_iou
 
 from corrlight.detectors.base import Detector
 from corrlight.guests.own import OwnPredictions
 from corrlight.plug.override import Override
+from corrlight.plug.torchvision import dense_losses
 from corrlight.structures import Activation, Batch, Match, PredictionField, Predictions, Targets
 
 __all__ = ["TorchvisionDense", "background_last", "labels_of", "named"]
@@ -69,7 +69,7 @@ class TorchvisionDense(Detector):
         anchors = model.anchor_generator(ImageList(images, batch.valid_sizes), features)
         locations = [f.shape[-2] * f.shape[-1] for f in features]
         with torch.autocast(images.device.type, enabled=False):
-            losses = self._losses(labels_of(batch.targets), outputs, anchors, locations)
+            losses = dense_losses(model, labels_of(batch.targets), outputs, anchors, locations)
             # FCOS' coder takes boxes in a row like codes; the others have a function for that.
             coder = model.box_coder
             decode = coder.decode if isinstance(model, FCOS) else coder.decode_single
@@ -95,29 +95,6 @@ class TorchvisionDense(Detector):
                 losses=named(losses),
             )
         ]
-
-    def _losses(
-        self,
-        targets: list[dict[str, Tensor]],
-        outputs: dict[str, Tensor],
-        anchors: list[Tensor],
-        locations: list[int],
-    ) -> dict[str, Tensor]:
-        """Return the losses as the model's own forward pass computes them in training."""
-        if isinstance(self.model, FCOS):
-            # One anchor a location.
-            losses = self.model.compute_loss(targets, outputs, anchors, locations)
-        elif isinstance(self.model, RetinaNet):
-            losses = self.model.compute_loss(targets, outputs, anchors)
-        else:
-            matched = [
-                self.model.proposal_matcher(box_iou(t["boxes"], a))
-                if len(t["boxes"])
-                else torch.full((len(a),), -1, device=a.device)
-                for t, a in zip(targets, anchors, strict=True)
-            ]
-            losses = self.model.compute_loss(targets, outputs, anchors, matched)
-        return dict(losses)
 
     def _compute_loss(
         self,

@@ -25,7 +25,7 @@ from corrlight.plug.override import Override
 from corrlight.plug.positives import check_labels, image_ids, make_positives, scores_of
 from corrlight.structures import Activation, Positives
 
-__all__ = ["attach"]
+__all__ = ["attach", "dense_losses"]
 
 Targets = Sequence[Mapping[str, Any]]
 
@@ -182,21 +182,38 @@ class DenseSeam:
         self._kept = {"locations": kept["locations"]}
         outputs, targets, anchors = kept["outputs"], kept["targets"], kept["anchors"]
         with torch.no_grad():
-            if isinstance(self.model, FCOS):
-                # One anchor a location.
-                self.model.compute_loss(targets, outputs, anchors, kept["locations"])
-            elif isinstance(self.model, RetinaNet):
-                self.model.compute_loss(targets, outputs, anchors)
-            else:
-                # What SSD.forward does in training.
-                matched = [
-                    self.model.proposal_matcher(box_iou(t["boxes"], a))
-                    if len(t["boxes"])
-                    else torch.full((len(a),), -1, device=a.device)
-                    for t, a in zip(targets, anchors, strict=True)
-                ]
-                self.model.compute_loss(targets, outputs, anchors, matched)
+            dense_losses(self.model, targets, outputs, anchors, kept["locations"])
         self._kept = {}
+
+
+def dense_losses(
+    model: FCOS | RetinaNet | SSD,
+    targets: list[dict[str, Tensor]],
+    outputs: dict[str, Tensor],
+    anchors: list[Tensor],
+    locations: list[int],
+) -> dict[str, Tensor]:
+    """Return the losses of a dense detector as its own forward pass computes them in training.
+
+    Args:
+        model: The detector.
+        targets: Boxes and labels of every image, as torchvision has them.
+        outputs: Of the model's head.
+        anchors: ``(N, 4)`` of every image.
+        locations: Places of every level.
+    """
+    if isinstance(model, FCOS):
+        # One anchor a location.
+        return dict(model.compute_loss(targets, outputs, anchors, locations))
+    if isinstance(model, RetinaNet):
+        return dict(model.compute_loss(targets, outputs, anchors))
+    matched = [
+        model.proposal_matcher(box_iou(t["boxes"], a))
+        if len(t["boxes"])
+        else torch.full((len(a),), -1, device=a.device)
+        for t, a in zip(targets, anchors, strict=True)
+    ]
+    return dict(model.compute_loss(targets, outputs, anchors, matched))
 
 
 class RoiSeam:
