@@ -36,6 +36,7 @@ __all__ = [
     "load_checkpoint",
     "load_weights",
     "readable_checkpoint",
+    "weights_in",
 ]
 
 log = logging.getLogger("corrlight")
@@ -92,6 +93,23 @@ def _load_safetensors(path: Path, device: Any) -> dict[str, Any]:
     return content
 
 
+def weights_in(checkpoint: Mapping[str, Any], path: str | Path, how: str = "") -> dict[str, Any]:
+    """Return the weights of a checkpoint's content.
+
+    Args:
+        checkpoint: What :func:`load_checkpoint` returns.
+        path: Where it comes from.
+        how: What the message adds about where weights come from.
+
+    Raises:
+        ValueError: There are none.
+    """
+    state = checkpoint.get("state_dict")
+    if not isinstance(state, dict):
+        raise ValueError(f"Expected `state_dict` in the checkpoint {path}{how}, but it has none.")
+    return state
+
+
 def load_weights(
     module: torch.nn.Module,
     path: str | Path,
@@ -112,9 +130,7 @@ def load_weights(
         ValueError: Weights of another model, or trained for other classes.
     """
     checkpoint = load_checkpoint(path)
-    state = checkpoint.get("state_dict")
-    if not isinstance(state, dict):
-        raise ValueError(f"Expected `state_dict` in the checkpoint {path}, but it has none.")
+    state = weights_in(checkpoint, path)
     names = getattr(module, "class_names", ())
     try:
         order = class_order(checkpoint, getattr(module, "category_ids", ()), names)

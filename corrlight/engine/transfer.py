@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from corrlight.engine.checkpoint import load_checkpoint
+from corrlight.engine.checkpoint import load_checkpoint, weights_in
 from corrlight.engine.class_rows import ClassRows
 
 __all__ = ["Transfer", "check_longer", "start_from"]
@@ -76,12 +76,8 @@ def start_from(
         ValueError: The file holds no weights, or hardly any that fit.
     """
     checkpoint = load_checkpoint(path)
-    state = checkpoint.get("state_dict")
-    if not isinstance(state, dict):
-        raise ValueError(
-            f"Expected `state_dict` in the checkpoint {path} (corrlight convert makes it from "
-            "other libraries' files), but it has none."
-        )
+    how = " (corrlight convert makes it from other libraries' files)"
+    state = weights_in(checkpoint, path, how)
     offered = {k: v for k, v in state.items() if isinstance(v, Tensor) and k.startswith(_NETWORK)}
     own = {k: v for k, v in module.state_dict().items() if k.startswith(_NETWORK)}
     known = _stored_names(checkpoint)

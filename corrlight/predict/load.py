@@ -13,7 +13,7 @@ from omegaconf import DictConfig, OmegaConf
 from corrlight.config.allowlist import instantiate
 from corrlight.data.collate import Collate
 from corrlight.data.foreign_transforms import as_steps
-from corrlight.engine.checkpoint import load_checkpoint
+from corrlight.engine.checkpoint import load_checkpoint, weights_in
 from corrlight.predict.model import Model
 from corrlight.runs.folder import BEST, LAST, PREVIOUS, RunFolder
 
@@ -55,7 +55,7 @@ def load(
         if OmegaConf.select(config, key) is not None:
             OmegaConf.update(config, key, None)
     detector = instantiate(config.detector.net, allow_targets)
-    _load_state(detector, checkpoint.get("state_dict"), path)
+    _load_state(detector, weights_in(checkpoint, path), path)
     data = config.data
     precision = str(OmegaConf.select(config, "trainer.precision"))
     return Model(
@@ -129,9 +129,7 @@ def _config(folder: RunFolder) -> dict[str, Any]:
     return dict(content)
 
 
-def _load_state(detector: torch.nn.Module, state: Any, path: Path) -> None:
-    if not isinstance(state, Mapping):
-        raise ValueError(f"Expected `state_dict` in the checkpoint {path}, but it has none.")
+def _load_state(detector: torch.nn.Module, state: Mapping[str, Any], path: Path) -> None:
     prefix = "detector."
     own = {k[len(prefix) :]: v for k, v in state.items() if str(k).startswith(prefix)}
     try:
