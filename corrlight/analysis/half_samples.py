@@ -167,10 +167,7 @@ class _Spread:
         self.witnesses = (images >= _WITNESS) & ~np.isnan(own)
         if not self.witnesses.any():
             self.witnesses = ~np.isnan(own)
-        of_one = float((own * images)[self.witnesses].mean()) if self.witnesses.any() else 0.0
-        trust = images / (images + _EVEN)
-        pooled = np.where(np.isnan(own), of_one / images,
-                          trust * np.nan_to_num(own) + (1 - trust) * of_one / images)  # fmt: skip
+        pooled = _with_others(own, images, self.witnesses)
         if len(table.values) == 1:
             pooled = np.nan_to_num(own)
         # Halves know how classes vary together, in images that they share.
@@ -214,14 +211,18 @@ def _correction(table: ClassTable, spread: _Spread) -> tuple[Array, float]:
         return found, _DOUBT[kind] * abs(float(np.nanmean(found)))
     if len(table.values) == 1:  # a mean over images has no bias
         return np.where(np.isnan(table.values), np.nan, 0.0), 0.0
-    bias = spread.bias
-    seen = spread.witnesses
-    of_one = float((bias * images)[seen].mean()) if seen.any() else 0.0
-    trust = images / (images + _EVEN)
-    found[spread.defined] = -np.where(
-        np.isnan(bias), of_one / images, trust * np.nan_to_num(bias) + (1 - trust) * of_one / images
-    )
+    found[spread.defined] = -_with_others(spread.bias, images, spread.witnesses)
     return found, 0.0
+
+
+def _with_others(own: Array, images: Array, witnesses: Array) -> Array:
+    """Return what each class says of itself, mixed with what the others say of one image."""
+    of_one = float((own * images)[witnesses].mean()) if witnesses.any() else 0.0
+    trust = images / (images + _EVEN)
+    mixed: Array = np.where(
+        np.isnan(own), of_one / images, trust * np.nan_to_num(own) + (1 - trust) * of_one / images
+    )
+    return mixed
 
 
 def _rare(images: Array) -> Array:
