@@ -60,6 +60,10 @@ def _options(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--names", nargs="+", default=[], metavar="NAME", help="names of the files")
     parser.add_argument("--no-masks", action="store_true", help="leave masks out")
     parser.add_argument(
+        "--mask-areas", action="store_true",
+        help="AP by size of masks: their areas, as in runs, instead of their boxes' as pycocotools",
+    )  # fmt: skip
+    parser.add_argument(
         "--max-detections", type=_count, metavar="N",
         help="adds AP_N: at most N detections of a class in an image count, instead of COCO's 100",
     )  # fmt: skip
@@ -187,6 +191,8 @@ def _one_file(
                 path,
                 ground_truth,
                 masks=not options.no_masks,
+                # The numbers of a run folder are those that its own metrics.json has.
+                mask_areas=options.mask_areas or options.dt[number].is_dir(),
                 max_detections=options.max_detections,
                 raw=RawDump.load(options.raw[number]) if options.raw else None,
                 resample=options.bootstrap > 0,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -127,6 +127,7 @@ def analyze_results(
     ground_truth: GroundTruth,
     *,
     masks: bool = True,
+    mask_areas: bool = False,
     max_detections: int | None = None,
     raw: RawDump | None = None,
     resample: bool = False,
@@ -140,6 +141,8 @@ def analyze_results(
         path: A COCO results file.
         ground_truth: The objects; masks are measured only if it has them.
         masks: Whether to measure masks where all detections have one.
+        mask_areas: Whether the size of a mask is its area also where the first detection has a box,
+            whose width times height pycocotools takes then.
         max_detections: Adds AP at this limit of detections of an image and class.
         raw: Dump of the same detector before post-processing, for beta_img and image-level bounds.
         resample: Whether to prepare confidence intervals.
@@ -157,6 +160,8 @@ def analyze_results(
         None if masks and ground_truth.masks is not None else False,
         lambda share: progress(0.5 * share, reading),
     )
+    if mask_areas and _sized_by_boxes(results):
+        results = replace(results, areas=None)
     warnings = _about(path, results, masks, ground_truth)
     measuring = f"measuring {name}"
     progress(0.5, measuring)
@@ -203,10 +208,10 @@ def _about(path: Path, results: Results, masks: bool, ground_truth: GroundTruth)
             f"detection number {without[0]}): masks are left out, boxes are measured; --no-masks "
             "leaves them out from the start"
         )
-    if results.masks is not None and results.areas is None and _differ_in_size(results):
+    if _sized_by_boxes(results) and _differ_in_size(results):
         notes.append(
-            f"{path}: the sizes of masks are their areas; pycocotools takes those of the boxes "
-            "unless `bbox` is removed from the detections"
+            f"{path}: masks have the sizes of their boxes, as in pycocotools; --mask-areas takes "
+            "their own, as detectron2 and mmdetection do"
         )
     known: Array = np.all(ground_truth.sizes > 0, axis=1)
     known = known[results.image_idx]
@@ -221,6 +226,13 @@ def _about(path: Path, results: Results, masks: bool, ground_truth: GroundTruth)
             f"{cause} instead of [x, y, width, height] in pixels"
         )
     return notes
+
+
+def _sized_by_boxes(results: Results) -> bool:
+    """Return whether there are masks, and their sizes are those of boxes."""
+    if results.masks is None or results.areas is None:
+        return False
+    return np.array_equal(results.areas, results.boxes[:, 2] * results.boxes[:, 3])
 
 
 def _differ_in_size(results: Results) -> bool:

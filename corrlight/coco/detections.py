@@ -44,7 +44,7 @@ class DetectionPiece:
         scores: ``(D,)`` float64.
         masked: ``(D,)`` bool: which of them have a mask.
         masks: D run-length encodings, or None if they are not wanted or not all have one.
-        areas: ``(D,)`` float64 pixels of the mask where one was read, else width times height.
+        areas: ``(D,)`` float64 pixels of the mask where ``by_mask`` holds, else width times height.
         by_mask: Whether the first detection of the file has a mask and no box.
         empty_masks: Whether one has the key of a mask, with an empty value.
     """

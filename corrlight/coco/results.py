@@ -93,7 +93,8 @@ class Results:
         boxes: ``(D, 4)`` float64 boxes ``x, y, width, height``, as in a COCO results file.
         scores: ``(D,)`` float64 ranking scores.
         masks: COCO run-length encodings in the same order, or None.
-        areas: ``(D,)`` float64 sizes of the boxes in pixels, or None: width times height.
+        areas: ``(D,)`` float64 sizes in pixels, of boxes and of masks alike; None means what
+            each is itself, width times height or the area of the mask.
         without_mask: Places of the detections of a file that have no mask.
         empty_masks: Whether any of these has the key of one, with an empty value.
     """
@@ -173,8 +174,9 @@ class Results:
     ) -> Self:
         """Build the columns from a COCO results list (an empty one is allowed).
 
-        A detection without ``bbox`` has the extent of its mask as box. If the first detection has
-        none, the areas of the masks decide the size classes of boxes too, as in pycocotools.
+        A detection without ``bbox`` has the extent of its mask as box. As in pycocotools, the first
+        detection decides what the sizes are, of boxes and of masks alike: width times height if it
+        has a box, else the areas of the masks.
 
         Args:
             content: Detections with ``image_id``, ``category_id``, ``score``, and ``bbox`` or
@@ -196,13 +198,14 @@ class Results:
         encoded = None
         if masks is not False and masked.all() and (masks or len(masked)):
             encoded = tuple(chain.from_iterable(p.masks for p in pieces if p.masks is not None))
+        by_mask = bool(pieces) and pieces[0].by_mask
         return cls(
             image_idx=_joined([p.image_idx for p in pieces]).astype(np.int64),
             labels=_joined([p.labels for p in pieces]).astype(np.int64),
             boxes=_joined([p.boxes for p in pieces]).reshape(-1, 4),
             scores=_joined([p.scores for p in pieces]),
             masks=encoded,
-            areas=_joined([p.areas for p in pieces]) if pieces and pieces[0].by_mask else None,
+            areas=_joined([p.areas for p in pieces]) if encoded or by_mask else None,
             without_mask=np.flatnonzero(~masked),
             empty_masks=any(p.empty_masks for p in pieces),
         )

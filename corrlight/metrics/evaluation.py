@@ -158,16 +158,16 @@ class Evaluation:
 
     @cached_property
     def areas(self) -> Array:
-        """``(D,)`` area of the sorted detections: pixels of the mask, or width times height.
+        """``(D,)`` area of the sorted detections: what the results say, else their own.
 
-        Boxes that come from masks have the area of the mask, as in pycocotools.
-        Deviation: pycocotools uses the box's area for masks too if the first result has a box.
+        Of files it is as in pycocotools: width times height for masks too if the first result has a
+        box, pixels of the mask for boxes too if it has none.
         """
+        if self.results.areas is not None:
+            return self.results.areas[self.order]
         if self.masks:
             # One by one: pycocotools 2.0.11 fails for a list of more than 255 with NumPy 2.
             return np.asarray([mask_utils.area(mask) for mask in self._sorted_masks], np.float64)
-        if self.results.areas is not None:
-            return self.results.areas[self.order]
         boxes = self.results.boxes
         areas: Array = (boxes[:, 2] * boxes[:, 3])[self.order]
         return areas

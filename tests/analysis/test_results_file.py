@@ -30,8 +30,18 @@ def test_measures_are_pycocotools_for_boxes_and_masks(analyze):
     found = analyze(gt, dt, resample=True, progress=lambda share, what: shares.append(share))
     for name, value in coco_numbers(gt, boxes).items():
         assert found.metrics[name] == pytest.approx(value, abs=1e-12), name
-    for name, value in coco_numbers(gt, masks, "segm").items():
+    own = analyze(gt, dt, mask_areas=True)
+    sizes_matter = []
+    for name, value in coco_numbers(gt, dt, "segm").items():
         assert found.metrics[f"mask_{name}"] == pytest.approx(value, abs=1e-12), name
+        # Without boxes pycocotools takes the areas of the masks.
+        alone = coco_numbers(gt, masks, "segm")[name]
+        assert own.metrics[f"mask_{name}"] == pytest.approx(alone, abs=1e-12), name
+        assert own.metrics[name] == found.metrics[name]
+        if value != alone:
+            sizes_matter.append(name)
+    assert {"AP_small"} <= set(sizes_matter) <= {f"{m}_{s}" for m in ("AP", "AR") for s in
+        ("small", "medium", "large")}  # fmt: skip
     assert set(found.figures) == set(found.resampled) == {"", "mask_"}
     assert shares == sorted(shares)
     assert shares[0] == 0
@@ -109,7 +119,8 @@ def test_what_the_reader_has_to_know_of_masks(analyze):
     gt, boxes = example()
     gt, masks = with_masks(gt, boxes, np.random.default_rng(1))
     both = [{**m, "bbox": b["bbox"]} for m, b in zip(masks, boxes, strict=True)]
-    assert "pycocotools takes those of the boxes unless `bbox`" in warned(analyze(gt, both))
+    assert "masks have the sizes of their boxes, as in pycocotools" in warned(analyze(gt, both))
+    assert warned(analyze(gt, both, mask_areas=True)) == ""
     assert warned(analyze(gt, masks)) == ""
     some = [both[0], boxes[1], *both[2:]]
     found = analyze(gt, some)
