@@ -147,15 +147,21 @@ def randomise(model: nn.Module, last: dict[str, tuple[float, float]], images: Te
                 gain = 0.5 if name.startswith("neck") else 2**0.5
                 tensor.normal_(std=gain / tensor[0].numel() ** 0.5)
         # In order: later ones see what earlier ones give.
-        for name, (mean, std) in last.items():
-            layer, seen = model.bbox_head.get_submodule(name), []
-            handle = layer.register_forward_hook(lambda _, __, out, seen=seen: seen.append(out))
-            model.bbox_head(model.extract_feat(images))
-            handle.remove()
-            values = torch.cat([out.flatten() for out in seen])
-            factor = std / float(values.std())
-            layer.weight.mul_(factor)
-            layer.bias.copy_((layer.bias - values.mean()) * factor + mean)
+        for name, wanted in last.items():
+            layer = model.bbox_head.get_submodule(name)
+            rescale(layer, wanted, lambda: model.bbox_head(model.extract_feat(images)))
+
+
+def rescale(layer: nn.Module, wanted: tuple[float, float], run: Callable[[], Any]) -> None:
+    """Give what ``layer`` returns while ``run`` runs a mean and a standard deviation."""
+    seen: list[Tensor] = []
+    handle = layer.register_forward_hook(lambda _, __, out: seen.append(out.flatten()))
+    run()
+    handle.remove()
+    values = torch.cat(seen)
+    factor = wanted[1] / float(values.std())
+    layer.weight.mul_(factor)
+    layer.bias.copy_((layer.bias - values.mean()) * factor + wanted[0])
 
 
 def draw_inputs() -> dict[str, Tensor]:
@@ -363,15 +369,18 @@ def description(name: str, seed: int, spec: dict[str, Any]) -> dict[str, Any]:
 
 def main() -> None:
     """Write the models that the command line names."""
+    from benchmarks.mmdetection_set_fixtures import SETS, write_set  # it reads this module
+
+    names = sorted({*DETECTORS, *SETS})
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--detector", action="append", choices=sorted(DETECTORS), required=True)
+    parser.add_argument("--detector", action="append", choices=names, required=True)
     parser.add_argument("--seed", type=int, required=True)
     parser.add_argument("--out", type=Path, required=True)
     options = parser.parse_args()
     register_all_modules()
     replace_operators()
     for name in options.detector:
-        write(name, options.seed, options.out)
+        (write_set if name in SETS else write)(name, options.seed, options.out)
 
 
 if __name__ == "__main__":

@@ -23,7 +23,15 @@ from corrlight.metrics.records import image_records
 from corrlight.needs import check_needs
 from corrlight.optim import OptimizerFactory, SchedulerFactory, parameter_groups
 from corrlight.postprocess.base import Postprocessor
-from corrlight.structures import Batch, Detections, Match, Positives, Predictions, StepOutput
+from corrlight.structures import (
+    Batch,
+    Detections,
+    Match,
+    Positives,
+    Predictions,
+    StepOutput,
+    Targets,
+)
 
 if TYPE_CHECKING:
     from corrlight.metrics.evaluator import DetectionEvaluator, EvaluationResult
@@ -103,15 +111,16 @@ class DetectionModule(pl.LightningModule):
             detect: Also post-process the last stage.
         """
         stages = self.detector(batch)
+        wanted = [stage.wanted(batch.targets) for stage in stages]
         matches = [
-            ignore_crowds(stage, batch.targets, self.assigner(stage, batch.targets))
-            for stage in stages
+            ignore_crowds(stage, targets, self.assigner(stage, targets))
+            for stage, targets in zip(stages, wanted, strict=True)
         ]
         positives = [
-            Positives.gather(stage, batch.targets, match)
-            for stage, match in zip(stages, matches, strict=True)
+            Positives.gather(stage, targets, match)
+            for stage, targets, match in zip(stages, wanted, matches, strict=True)
         ]
-        terms, counts = self._terms(batch, stages, matches, positives, reduce=reduce)
+        terms, counts = self._terms(wanted, stages, matches, positives, reduce=reduce)
         return StepOutput(
             loss=torch.stack(list(terms.values())).sum(),
             terms=terms,
@@ -123,7 +132,7 @@ class DetectionModule(pl.LightningModule):
 
     def _terms(
         self,
-        batch: Batch,
+        wanted: list[tuple[Targets, ...]],
         stages: list[Predictions],
         matches: list[Match],
         positives: list[Positives],
@@ -131,19 +140,19 @@ class DetectionModule(pl.LightningModule):
         reduce: bool,
     ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
         normalizers = [
-            self.criterion.normalizers(stage, batch.targets, match)
-            for stage, match in zip(stages, matches, strict=True)
+            self.criterion.normalizers(stage, targets, match)
+            for stage, targets, match in zip(stages, wanted, matches, strict=True)
         ]
         joined = positives
         if reduce:
             normalizers = mean_over_ranks(normalizers)
             if any(_syncs(callback) for callback in self.loss_callbacks.values()):
-                joined = gather_positives(positives, len(batch))
+                joined = gather_positives(positives, len(wanted[0]))
         terms: dict[str, Tensor] = {}
         counts: dict[str, Tensor] = {}
         for i, (stage, match) in enumerate(zip(stages, matches, strict=True)):
             prefix = f"stage{i}/" if len(stages) > 1 else ""
-            own = self.criterion(stage, batch.targets, match, normalizers[i])
+            own = self.criterion(stage, wanted[i], match, normalizers[i])
             terms.update({prefix + name: value for name, value in own.items()})
             for name, callback in self.loss_callbacks.items():
                 seen = joined if _syncs(callback) else positives

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from fnmatch import fnmatchcase
 from typing import Any
 
 from torch import nn
@@ -25,7 +26,8 @@ def parameter_groups(
         model: Whose parameters.
         lr: Base rate.
         lr_multipliers: Factor of the rate by the name of a module or parameter, such as
-            ``{"detector.backbone": 0.1}``, for all that is below it; the longest name wins.
+            ``{"detector.backbone": 0.1}``, for all that is below it; the longest name wins. A ``*``
+            stands for any part of a name, dots included.
 
     Raises:
         ValueError: A name without trainable parameters, a factor that is no number >= 0, or no
@@ -39,7 +41,9 @@ def parameter_groups(
     for name, parameter in model.named_parameters():
         if not parameter.requires_grad:
             continue
-        matching = [p for p in multipliers if name == p or name.startswith(f"{p}.")]
+        parts = name.split(".")
+        above = [".".join(parts[: i + 1]) for i in range(len(parts))]
+        matching = [p for p in multipliers if any(fnmatchcase(own, p) for own in above)]
         unused.difference_update(matching)
         factor = multipliers[max(matching, key=len)] if matching else 1.0
         by_factor.setdefault(factor, []).append(parameter)

@@ -152,6 +152,8 @@ class Predictions:
             None.
         coarse_boxes: ``(B, N, 4)`` decoded boxes before a refinement within the stage, or None.
         level_sizes: Hypotheses of every level, or None where ``level_idx`` alone tells.
+        any_object: Proposals: the first class stands for objects of all classes, and assigner,
+            criterion and loss callbacks see every object as one of it.
     """
 
     logits: Tensor
@@ -166,11 +168,18 @@ class Predictions:
     distribution: Tensor | None = None
     coarse_boxes: Tensor | None = None
     level_sizes: tuple[int, ...] | None = None
+    any_object: bool = False
 
     @property
     def num_classes(self) -> int:
         """Number of foreground classes C."""
         return self.logits.shape[-1] - (self.activation == "softmax")
+
+    def wanted(self, targets: Sequence[Targets]) -> tuple[Targets, ...]:
+        """Return the ground truth as this stage is asked for it."""
+        if not self.any_object:
+            return tuple(targets)
+        return tuple(replace(t, labels=torch.zeros_like(t.labels)) for t in targets)
 
     def scores_of(self, image_idx: Tensor, pred_idx: Tensor, labels: Tensor) -> Tensor:
         """Return the ``(P,)`` class scores of single hypotheses, differentiable.

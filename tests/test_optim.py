@@ -50,6 +50,16 @@ def test_groups_follow_the_longest_prefix_and_leave_frozen_parameters_out():
     assert {g["lr"]: len(g["params"]) for g in groups} == {1.0: 1, 0.1: 1, 0.5: 1}
 
 
+def test_a_star_stands_for_any_part_of_a_name():
+    layers = nn.ModuleList(nn.ModuleDict({"to_points": nn.Linear(2, 2)}) for _ in range(2))
+    model = nn.ModuleDict({"layers": layers, "points_of": nn.Linear(3, 3)})
+    groups = parameter_groups(model, 1.0, {"*_points": 0.1, "layers.1.to_points.bias": 0.5})
+    sizes = {g["lr"]: sorted(p.numel() for p in g["params"]) for g in groups}
+    assert sizes == {0.1: [2, 4, 4], 0.5: [2], 1.0: [3, 9]}
+    with pytest.raises(ValueError, match=r"\['\*_boxes'\] are none"):
+        parameter_groups(model, 1.0, {"*_boxes": 0.1})
+
+
 def test_a_name_is_a_module_not_the_beginning_of_another():
     model = nn.ModuleDict({"backbone": nn.Linear(2, 2), "backbone2": nn.Linear(3, 3)})
     groups = parameter_groups(model, 1.0, {"backbone": 0.1})

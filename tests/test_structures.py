@@ -82,6 +82,19 @@ def test_gather_without_ground_truth_stays_on_the_graph(scene):
     assert predictions.logits.grad.abs().sum() == 0
 
 
+def test_proposals_are_asked_for_objects_of_one_class(scene):
+    predictions, targets, match = scene
+    assert predictions.wanted(targets) == tuple(targets)
+    proposals = dataclasses.replace(predictions, any_object=True)
+    wanted = proposals.wanted(targets)
+    assert all(torch.equal(w.boxes, t.boxes) for w, t in zip(wanted, targets, strict=True))
+    found = Positives.gather(proposals, wanted, match)
+    assert len(found) == len(Positives.gather(predictions, targets, match)) > 0
+    assert not found.labels.any()
+    first = predictions.logits[found.image_idx, found.pred_idx, 0]
+    torch.testing.assert_close(found.scores, first.sigmoid())
+
+
 def test_batch_moves_every_tensor_and_keeps_the_rest():
     truth = targets([[0, 0, 1, 1]], [0])
     batch = Batch(images=torch.zeros(1, 3, 32, 64), targets=(truth,)).to("meta")

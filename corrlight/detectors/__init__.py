@@ -1,6 +1,7 @@
 """Detectors: images to raw predictions."""
 
 from corrlight.detectors.atss import ATSS
+from corrlight.detectors.deformable import DeformableDETR
 from corrlight.detectors.detr import DETR
 from corrlight.detectors.foveabox import FoveaBox
 from corrlight.detectors.one_stage import FCOS, GFL, TOOD, VFNet
@@ -17,6 +18,7 @@ __all__ = [
     "PAA",
     "TOOD",
     "YOLACT",
+    "DeformableDETR",
     "FoveaBox",
     "RetinaNet",
     "SparseRCNN",

@@ -16,6 +16,8 @@ from corrlight.detectors.toolbox_names import NameTable
 from corrlight.detectors.transformer import (
     DecoderLayer,
     EncoderLayer,
+    box_branch,
+    padded_cells,
     sine_encoding,
     valid_cells,
 )
@@ -154,13 +156,7 @@ class DETR(Detector):
             for layer in decoder:
                 layer.look_around()
         self.cls = nn.Linear(channels, num_classes + 1)
-        self.reg = nn.Sequential(
-            nn.Linear(channels, channels),
-            nn.ReLU(inplace=True),
-            nn.Linear(channels, channels),
-            nn.ReLU(inplace=True),
-            nn.Linear(channels, 4),
-        )
+        self.reg = box_branch(channels)
         self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def forward(self, batch: Batch) -> list[Predictions]:
@@ -190,16 +186,14 @@ class DETR(Detector):
 
     def _decode(self, features: Tensor, batch: Batch) -> Tensor:
         """Return ``(L, B, N, C)`` normalised contents of the queries after every decoder layer."""
-        height, width = map_size = features.shape[2], features.shape[3]
+        map_size = features.shape[2], features.shape[3]
         input_size = batch.images.shape[2], batch.images.shape[3]
         counts = valid_cells(map_size, input_size, batch.valid_sizes, features.device)
         positions = sine_encoding(map_size, counts, self.channels, self.temperature)
         positions = positions.to(features.dtype)
         padding = None
         if any(size != input_size for size in batch.valid_sizes):
-            rows = torch.arange(height, device=features.device) >= counts[:, :1]
-            columns = torch.arange(width, device=features.device) >= counts[:, 1:]
-            padding = (rows[:, :, None] | columns[:, None]).flatten(1)  # (B, T)
+            padding = padded_cells(map_size, counts)  # (B, T)
         tokens = features.permute(0, 2, 3, 1).flatten(1, 2)  # (B, T, C)
         for layer in self.encoder:
             tokens = layer(tokens, positions, padding)

@@ -11,7 +11,16 @@ from torch import Tensor, nn
 from corrlight.ops.dropout import Dropout
 from corrlight.ops.tracing import tensor_of_sizes
 
-__all__ = ["DecoderLayer", "EncoderLayer", "sine_encoding", "valid_cells"]
+__all__ = [
+    "DecoderLayer",
+    "EncoderLayer",
+    "box_branch",
+    "encode_shares",
+    "feedforward",
+    "padded_cells",
+    "sine_encoding",
+    "valid_cells",
+]
 
 
 def valid_cells(
@@ -38,44 +47,99 @@ def valid_cells(
     return -((-limits * cells) // pixels)  # rows i with floor(i * pixels / cells) < limit
 
 
+def padded_cells(map_size: tuple[int, int], counts: Tensor) -> Tensor:
+    """Return which cells of a map show nothing of an image's content.
+
+    Args:
+        map_size: Height h and width w of the map.
+        counts: ``(B, 2)`` rows and columns of each image's content.
+
+    Returns:
+        ``(B, h * w)`` bool, row-major.
+    """
+    rows, columns = (torch.arange(n, device=counts.device) for n in map_size)
+    beyond = (rows >= counts[:, :1])[:, :, None] | (columns >= counts[:, 1:])[:, None]
+    return beyond.flatten(1)
+
+
+def encode_shares(shares: Tensor, channels: int, temperature: float = 10000.0) -> Tensor:
+    """Return sines and cosines of numbers in [0, 1], of which 1 is a full turn.
+
+    Each pair of channels is the sine and cosine of one frequency (Carion et al., 2020, Appendix
+    A.4).
+
+    Args:
+        shares: ``(...)`` numbers.
+        channels: Channels C, an even number.
+        temperature: Ratio of the highest to the lowest frequency.
+
+    Returns:
+        ``(..., C)``.
+    """
+    exponents = torch.arange(channels // 2, device=shares.device) * (2 / channels)
+    divisors = temperature**exponents  # (C / 2,)
+    angle = (shares * (2 * math.pi))[..., None] / divisors
+    return torch.stack([angle.sin(), angle.cos()], -1).flatten(-2)
+
+
 def sine_encoding(
-    map_size: tuple[int, int], counts: Tensor, channels: int, temperature: float = 10000.0
+    map_size: tuple[int, int],
+    counts: Tensor,
+    channels: int,
+    temperature: float = 10000.0,
+    offset: float = 0.0,
 ) -> Tensor:
     """Return sines and cosines of every cell's position as a share of its image's content.
 
-    Half of the channels encode y, half x; each pair of channels is the sine and cosine of one
-    frequency (Carion et al., 2020, Appendix A.4; normalised to 2 pi).
+    Half of the channels encode y, half x (:func:`encode_shares`).
 
     Args:
         map_size: Height h and width w of the map.
         counts: ``(B, 2)`` rows and columns of each image's content.
         channels: Channels C, a multiple of 4.
         temperature: Ratio of the highest to the lowest frequency.
+        offset: Added to the numbers of rows and columns, which begin at 1; -0.5 are the cells'
+            middles.
 
     Returns:
         ``(B, h * w, C)``, row-major. Cells beyond the content repeat its last row or column.
     """
-    half = channels // 2
-    exponents = torch.arange(half // 2, device=counts.device) * (2 / half)
-    divisors = temperature**exponents  # (C / 4,)
     encoded = []
     for axis, length in enumerate(map_size):
         count = counts[:, axis, None]  # (B, 1)
         index = torch.arange(1, length + 1, device=counts.device)[None].minimum(count)
-        angle = (index / (count + 1e-6) * (2 * math.pi))[..., None] / divisors  # (B, n, C / 4)
-        encoded.append(torch.stack([angle.sin(), angle.cos()], -1).flatten(2))
+        shares = (index + offset) / (count + 1e-6)
+        encoded.append(encode_shares(shares, channels // 2, temperature))  # (B, n, C / 2)
     height, width = map_size
     y = encoded[0][:, :, None].expand(-1, -1, width, -1)
     x = encoded[1][:, None].expand(-1, height, -1, -1)
     return torch.cat([y, x], -1).flatten(1, 2)
 
 
-def _feedforward(channels: int, hidden_channels: int, dropout: float) -> nn.Sequential:
+def feedforward(channels: int, hidden_channels: int, dropout: float) -> nn.Sequential:
+    """Return two linear layers with a ReLU and a dropout between them.
+
+    Args:
+        channels: Channels of input and output.
+        hidden_channels: Channels between.
+        dropout: Share of zeroed activations in training.
+    """
     return nn.Sequential(
         nn.Linear(channels, hidden_channels),
         nn.ReLU(inplace=True),
         Dropout(dropout),
         nn.Linear(hidden_channels, channels),
+    )
+
+
+def box_branch(channels: int) -> nn.Sequential:
+    """Return three linear layers from ``channels`` to the four numbers of a box."""
+    return nn.Sequential(
+        nn.Linear(channels, channels),
+        nn.ReLU(inplace=True),
+        nn.Linear(channels, channels),
+        nn.ReLU(inplace=True),
+        nn.Linear(channels, 4),
     )
 
 
@@ -102,7 +166,7 @@ class EncoderLayer(nn.Module):
         self.norm_first = norm_first
         self.attention = nn.MultiheadAttention(channels, num_heads, dropout, batch_first=True)
         self.attention_norm = nn.LayerNorm(channels)
-        self.feedforward = _feedforward(channels, feedforward_channels, dropout)
+        self.feedforward = feedforward(channels, feedforward_channels, dropout)
         self.feedforward_norm = nn.LayerNorm(channels)
         self.dropout = Dropout(dropout)
 
@@ -154,7 +218,7 @@ class DecoderLayer(nn.Module):
         self.attention_norm = nn.LayerNorm(channels)
         self.cross_attention = nn.MultiheadAttention(channels, num_heads, dropout, batch_first=True)
         self.cross_attention_norm = nn.LayerNorm(channels)
-        self.feedforward = _feedforward(channels, feedforward_channels, dropout)
+        self.feedforward = feedforward(channels, feedforward_channels, dropout)
         self.feedforward_norm = nn.LayerNorm(channels)
         self.dropout = Dropout(dropout)
 

@@ -19,6 +19,7 @@ PUBLISHED = {
     "sparse_rcnn_1x": (ADAMW, 2.5e-5, 1e-4, 16, 1.0, 500, 0.001, [8, 11], 12),
     "sparse_rcnn_3x": (ADAMW, 2.5e-5, 1e-4, 16, 1.0, 500, 0.001, [27, 33], 36),
     "yolact_55": (SGD, 4e-3, 5e-4, 32, 35.0, 1000, 0.1, [20, 42, 49, 52], 55),
+    "deformable_detr_50": (ADAMW, 2e-4, 1e-4, 32, 0.1, 0, 0.001, [40], 50),
     "detr_150": (ADAMW, 1e-4, 1e-4, 16, 0.1, 0, 0.001, [100], 150),
 }
 
@@ -38,7 +39,10 @@ def test_schedules_are_the_published_ones(name):
         schedule.max_epochs,
     ) == PUBLISHED[name]
     assert schedule.optimizer.get("momentum") == (0.9 if PUBLISHED[name][0] == SGD else None)
-    assert schedule.lr_multipliers == ({"detector.backbone": 0.1} if "detr" in name else {})
+    multipliers = {"detector.backbone": 0.1} if "detr" in name else {}
+    if name == "deformable_detr_50":
+        multipliers["detector.*_points"] = 0.1
+    assert schedule.lr_multipliers == multipliers
 
 
 @cache

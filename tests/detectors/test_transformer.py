@@ -7,6 +7,9 @@ import torch.nn.functional as F
 from corrlight.detectors.transformer import (
     DecoderLayer,
     EncoderLayer,
+    box_branch,
+    encode_shares,
+    padded_cells,
     sine_encoding,
     valid_cells,
 )
@@ -38,6 +41,27 @@ def test_sine_encoding_written_out() -> None:
     # Beyond the content the last position is repeated.
     assert torch.equal(encoded[0, 15:], encoded[0, 10:15])
     assert torch.equal(encoded[0, 1], encoded[0, 4])
+
+
+def test_an_offset_moves_to_the_middles_of_cells() -> None:
+    counts = torch.tensor([[4, 5]])
+    encoded = sine_encoding((4, 5), counts, 8, temperature=100.0, offset=-0.5)
+    angle = 2 * math.pi * 0.5 / (4 + 1e-6)
+    assert encoded[0, 0, :2].tolist() == pytest.approx([math.sin(angle), math.cos(angle)])
+    y, x = encode_shares(torch.tensor([0.5 / 4, 0.5 / 5]), 4, temperature=100.0)
+    torch.testing.assert_close(encoded[0, 0], torch.cat([y, x]))
+
+
+def test_padded_cells_lie_beyond_rows_or_columns_of_content() -> None:
+    found = padded_cells((2, 3), torch.tensor([[2, 3], [1, 2]]))
+    assert not found[0].any()
+    assert found[1].int().tolist() == [0, 0, 1, 1, 1, 1]
+
+
+def test_the_branch_of_boxes_gives_four_numbers() -> None:
+    branch = box_branch(6)
+    assert branch(torch.zeros(2, 5, 6)).shape == (2, 5, 4)
+    assert sum(p.numel() for p in branch.parameters()) == 2 * (36 + 6) + 24 + 4
 
 
 def random(*shape):

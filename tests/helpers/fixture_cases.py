@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.helpers.paths import fixtures_root
+from tests.helpers.paths import fixtures_root, stored_file
 
 _GRADIENT = re.compile(r"corr_grad_(.+)_(?:stage\d+_cls|all_cls|cls_\d+)")
 
@@ -42,7 +42,7 @@ class FixtureCase:
 
 def _folder_cases(folder: Path) -> Iterator[tuple[str, str]]:
     for quantity in ("outputs", "assignment", "cls_grad"):
-        if (folder / f"{quantity}.npz").is_file():
+        if stored_file(folder, f"{quantity}.npz").is_file():
             yield quantity, ""
     losses = json.loads((folder / "losses.json").read_text())
     for quantity in ("losses", "grad_norm"):

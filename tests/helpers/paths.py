@@ -6,6 +6,12 @@ from pathlib import Path
 import pytest
 
 _DATA = Path(__file__).parents[1] / "data"
+# Whose files a fixture has where it has none of its own: what is the same is stored once.
+_BASES = {
+    "tood_initial": "tood",
+    "deformable_detr_refine": "deformable_detr",
+    "deformable_detr_two_stage": "deformable_detr",
+}
 
 
 def golden_root() -> Path:
@@ -24,6 +30,12 @@ def existing_fixture(name: str) -> Path:
     if not path.is_dir() and "CORRLIGHT_FIXTURES" in os.environ:
         pytest.skip(f"CORRLIGHT_FIXTURES has no {name}")
     return _existing(path)
+
+
+def stored_file(folder: Path, name: str) -> Path:
+    """Return where a file of a fixture's folder lies: with its base, if both have the same."""
+    own = folder / name
+    return own if own.is_file() else folder.with_name(_BASES.get(folder.name, folder.name)) / name
 
 
 def cases_root() -> Path:

@@ -120,13 +120,17 @@ def converted_module(folder: Path, config: dict[str, Any]) -> DetectionModule:
 
 def detector_of(config: dict[str, Any]) -> tuple[str, list[str]]:
     """Return the file of ``conf/detector`` and the options that describe a reduced network."""
-    name = config["detector"].removesuffix("_noaux").removesuffix("_initial")
+    name = config["detector"]
+    for variant in ("_noaux", "_initial", "_refine", "_two_stage"):
+        name = name.removesuffix(variant)
     backbone, fpn = config["backbone"], config.get("fpn")
     options = {
         "backbone.depth": int(backbone["type"].removeprefix("resnet")),
         "backbone.base_width": backbone["base_channels"],
         "backbone.frozen_stages": max(backbone["frozen_stages"], 0),
     }
+    if "out_stages" in backbone:
+        options["backbone.out_stages"] = backbone["out_stages"]
     if "bn_requires_grad" in backbone:
         options["backbone.norm_affine_trainable"] = backbone["bn_requires_grad"]
     if fpn is not None:
@@ -135,7 +139,7 @@ def detector_of(config: dict[str, Any]) -> tuple[str, list[str]]:
         options["detector.net.neck.start_level"] = fpn["start_level"]
     describe = {"detr": _detr, "sparse_rcnn": _sparse_rcnn, "yolact": _yolact}.get(name, _dense)
     if "toolbox" in config:
-        describe = _narrowed
+        describe = _deformable_detr if name == "deformable_detr" else _narrowed
     options |= {f"detector.net.{key}": value for key, value in describe(config).items()}
     if not config.get("head", {}).get("loss_centerness", {}).get("loss_weight", 1):
         options["detector.aux_head"] = "untrained"
@@ -151,6 +155,20 @@ def _narrowed(config: dict[str, Any]) -> dict[str, Any]:
     """Of models that benchmarks/mmdetection_fixtures.py made: all else is our file's."""
     head = config["head"]
     return {"num_convs": head["stacked_convs"], "norm_groups": head["norm_cfg"]["num_groups"]}
+
+
+def _deformable_detr(config: dict[str, Any]) -> dict[str, Any]:
+    own = config["transformer"]
+    layers = {f"num_{coder}_layers": own["num_layers"] for coder in ("encoder", "decoder")}
+    kept = ("num_queries", "num_heads", "num_points", "feedforward_channels")
+    return {
+        **{key: own[key] for key in kept},
+        **layers,
+        "neck.out_channels": config["neck"]["out_channels"],
+        "neck.norm_groups": config["neck"]["num_groups"],
+        "box_refinement": own.get("with_box_refine", False),
+        "two_stage": own.get("as_two_stage", False),
+    }
 
 
 def _dense(config: dict[str, Any]) -> dict[str, Any]:

@@ -17,10 +17,11 @@ from torch import Tensor
 from corrlight.module import DetectionModule
 from corrlight.structures import Batch, Match, Predictions, Targets
 from tests.helpers.fixture_data import batch_of_arrays, load_arrays
-from tests.helpers.paths import existing_fixture
+from tests.helpers.paths import existing_fixture, stored_file
 from tests.helpers.published_model import converted_module
 
 FOLDERS = "gfl fcos vfnet tood tood_initial"
+SET_FOLDERS = "deformable_detr deformable_detr_refine deformable_detr_two_stage"
 
 
 @dataclass(frozen=True)
@@ -39,22 +40,24 @@ class ToolboxModel:
         """Return the model of a folder."""
         folder = existing_fixture(name)
         config = json.loads((folder / "config.json").read_text())
-        module = converted_module(folder, config)
+        module = converted_module(stored_file(folder, "weights.safetensors").parent, config)
         module.start_epoch(config["epoch"])
         return cls(
             folder=folder,
             config=config,
             losses=json.loads((folder / "losses.json").read_text()),
-            batch=batch_of_arrays(load_arrays(folder / "inputs.npz"), config["input"]["valid"]),
+            batch=batch_of_arrays(
+                load_arrays(stored_file(folder, "inputs.npz")), config["input"]["valid"]
+            ),
             module=module,
         )
 
     def arrays(self, name: str) -> dict[str, Tensor]:
         """Return the arrays of a file."""
-        return load_arrays(self.folder / f"{name}.npz")
+        return load_arrays(stored_file(self.folder, f"{name}.npz"))
 
     def predict(self) -> Predictions:
-        """Return fresh predictions with a graph."""
+        """Return fresh predictions with a graph, of the only stage."""
         (stage,) = self.module.detector(self.batch)
         return stage
 

@@ -17,6 +17,7 @@ PARAMETERS = {
     ("sparse_rcnn",): 106_290_888,
     ("sparse_rcnn", "detector.net.num_proposals=300"): 106_342_888,
     ("detr",): 41_575_061,
+    ("deformable_detr",): 40_118_934,
     ("yolact",): 35_293_711,
     ("gfl",): 32_440_537,
     ("fcos",): 32_297_370,
