@@ -1,4 +1,4 @@
-"""Every detector in bfloat16 autocast: finite, and the loss within 1 %, but for those that choose."""
+"""Every detector in bfloat16: finite, and the loss within 1 %, but for those that choose."""
 
 import contextlib
 
