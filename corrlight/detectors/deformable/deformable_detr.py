@@ -181,12 +181,14 @@ class DeformableDETR(Detector):
         reg = [box_branch(channels) for _ in range(own)]
         for linear in cls:
             nn.init.constant_(linear.bias, math.log(_PRIOR_SCORE / (1 - _PRIOR_SCORE)))
-        for branch in reg:
-            nn.init.zeros_(branch[-1].weight)
-            nn.init.zeros_(branch[-1].bias)
-        if self.proposals is None:
-            # Where later layers move boxes, the first makes them.
-            nn.init.constant_(reg[0][-1].bias[2:], _PRIOR_EDGE)
+        for i, branch in enumerate(reg):
+            last = branch[-1]
+            assert isinstance(last, nn.Linear)
+            nn.init.zeros_(last.weight)
+            nn.init.zeros_(last.bias)
+            if i == 0 and self.proposals is None:
+                # Where later layers move boxes, the first makes them.
+                nn.init.constant_(last.bias[2:], _PRIOR_EDGE)
         self.cls = nn.ModuleList(cls * (count if shared else 1))
         self.reg = nn.ModuleList(reg * (count if shared else 1))
 
