@@ -5,7 +5,7 @@ from tests.helpers.run_folder import make_run
 
 DETECTORS = (
     "atss_small", "retinanet_small", "foveabox_small", "paa_small", "yolact_small", "detr_small",
-    "sparse_rcnn_small", "deformable_detr_small",
+    "sparse_rcnn_small",
 )  # fmt: skip
 
 

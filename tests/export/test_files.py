@@ -58,7 +58,9 @@ def test_onnx_of_any_size_and_batch(model, tmp_path, detector):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("detector", ["atss_small", "yolact_small", "detr_small"])
+@pytest.mark.parametrize(
+    "detector", ["atss_small", "yolact_small", "detr_small", "deformable_detr_small"]
+)
 def test_torch_export(model, tmp_path, detector):
     own = model(detector)
     batches = [pictures(1, 64, 96), pictures(3, 96, 64)]
