@@ -111,7 +111,13 @@ class DetectionModule(pl.LightningModule):
             Positives.gather(stage, batch.targets, match)
             for stage, match in zip(stages, matches, strict=True)
         ]
-        terms, counts = self._terms(batch, stages, matches, positives, reduce=reduce)
+        # Losses see what was drawn for them, measures everything that is positive.
+        drawn = [match.drawn() for match in matches]
+        seen = [
+            own if match is whole else Positives.gather(stage, batch.targets, match)
+            for stage, whole, match, own in zip(stages, matches, drawn, positives, strict=True)
+        ]
+        terms, counts = self._terms(batch, stages, drawn, seen, reduce=reduce)
         return StepOutput(
             loss=torch.stack(list(terms.values())).sum(),
             terms=terms,
@@ -146,6 +152,8 @@ class DetectionModule(pl.LightningModule):
             own = self.criterion(stage, batch.targets, match, normalizers[i])
             terms.update({prefix + name: value for name, value in own.items()})
             for name, callback in self.loss_callbacks.items():
+                if stage.proposes:
+                    continue
                 seen = joined if _syncs(callback) else positives
                 value, counted = _evaluate(callback, seen[i])
                 # lambda is multiplied here and nowhere else.

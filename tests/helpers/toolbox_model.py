@@ -21,6 +21,7 @@ from tests.helpers.paths import existing_fixture
 from tests.helpers.published_model import converted_module
 
 FOLDERS = "gfl fcos vfnet tood tood_initial"
+TWO_STAGE_FOLDERS = "faster_rcnn mask_rcnn"
 
 
 @dataclass(frozen=True)
@@ -39,13 +40,16 @@ class ToolboxModel:
         """Return the model of a folder."""
         folder = existing_fixture(name)
         config = json.loads((folder / "config.json").read_text())
-        module = converted_module(folder, config)
+        module = converted_module(_holding(folder, "weights.safetensors"), config)
         module.start_epoch(config["epoch"])
         return cls(
             folder=folder,
             config=config,
             losses=json.loads((folder / "losses.json").read_text()),
-            batch=batch_of_arrays(load_arrays(folder / "inputs.npz"), config["input"]["valid"]),
+            batch=batch_of_arrays(
+                load_arrays(_holding(folder, "inputs.npz") / "inputs.npz"),
+                config["input"]["valid"],
+            ),
             module=module,
         )
 
@@ -66,6 +70,13 @@ class ToolboxModel:
         criterion = self.module.criterion
         normalizers = criterion.normalizers(predictions, targets, match)
         return criterion(predictions, targets, match, normalizers), match
+
+
+def _holding(folder: Path, file: str) -> Path:
+    """Return the folder of a file: of another epoch the network and its input are the same."""
+    if (folder / file).is_file():
+        return folder
+    return folder.with_name(folder.name.removesuffix("_initial"))
 
 
 def rows_of(arrays: dict[str, Tensor], name: str, num_outputs: int) -> Tensor:
