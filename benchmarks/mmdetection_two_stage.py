@@ -24,6 +24,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from benchmarks.mmdetection_fixtures import (
+    BASE,
     NUM_CLASSES,
     PADDED,
     SIZE,
@@ -38,7 +39,7 @@ from benchmarks.mmdetection_fixtures import (
     scalar_terms,
 )
 
-BASE, WIDTH, HIDDEN = 4, 16, 32
+WIDTH, HIDDEN = 16, 32
 EVERYTHING = 1_000_000
 # Proposals of a level and of an image, in training and in a test.
 TRAINED, TESTED = (1000, 200), (300, 200)
@@ -230,11 +231,8 @@ def detections_of(
 
 
 def raw_outputs(model: nn.Module, images: Tensor) -> dict[str, Tensor]:
-    """Return maps, the proposals of a test, and what the second stage makes of them."""
-    maps = model.backbone(images)
-    outputs = {f"C{i}": m for i, m in enumerate(maps, 2)}
-    levels = model.neck(maps)
-    outputs |= {f"fpn_{i}": m for i, m in enumerate(levels)}
+    """Return the first stage's maps, the proposals of a test, and what becomes of them."""
+    levels, outputs = model.extract_feat(images), {}
     for kind, found in zip(("rpn_cls", "rpn_reg"), model.rpn_head(levels), strict=True):
         outputs |= {f"{kind}_{i}": m for i, m in enumerate(found)}
     proposals = model.rpn_head.predict(levels, samples([InstanceData(), InstanceData()]))
@@ -312,7 +310,6 @@ def write(name: str, seed: int, root: Path) -> None:
     (folder / "losses.json").write_text(json.dumps(losses, indent=1) + "\n")
     (folder / "config.json").write_text(json.dumps(description(name, seed), indent=1) + "\n")
     positives = [int((assignment[f"roi_gt_inds_{b}"] > 0).sum()) for b in range(2)]
-    assert sum(positives), "no proposal is positive: another seed tells more"
     counts = [len(detections[f"boxes_{b}"]) for b in range(2)]
     print(name, f"seed {seed}, positives {positives}, detections {counts}", values, flush=True)
 

@@ -240,7 +240,7 @@ class Predictions:
         if self.deltas is None:
             raise ValueError("Expected `predictions.deltas` to be encoded boxes, but got None.")
         rows = self.deltas[image_idx, pred_idx]
-        return rows if rows.ndim == 2 else rows[torch.arange(len(rows)), labels]
+        return rows if rows.ndim == 2 else rows[torch.arange(len(rows), device=rows.device), labels]
 
     def priors_of(self, image_idx: Tensor, pred_idx: Tensor) -> Tensor:
         """Return the ``(P, 4)`` priors of single hypotheses."""

@@ -231,7 +231,7 @@ class _Masks(RegionMasks):
         split = list(boxes[order].split(counts))
         rows = self.detector._mask_logits(self.features, split, self.batch.valid_sizes)
         own = torch.empty_like(rows[:, 0])
-        own[order] = rows[torch.arange(len(rows)), labels[order] + 1]
+        own[order] = rows[torch.arange(len(rows), device=rows.device), labels[order] + 1]
         return own
 
     def sizes(self, image: int) -> tuple[tuple[int, int], tuple[int, int]]:

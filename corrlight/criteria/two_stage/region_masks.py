@@ -37,6 +37,8 @@ class RegionMaskLoss(nn.Module):
             of ``loss_rank`` and ``loss_sort`` in every step (Oksuz et al., 2021).
         max_masks: Positives of a batch, drawn at random, that have a mask loss at most; None for
             all.
+        normalizer: Whether the number of masks that "cross_entropy" is divided by is the rank's
+            ("local", as published) or averaged over the ranks ("global").
 
     Raises:
         ValueError: An argument is out of range.
@@ -49,19 +51,30 @@ class RegionMaskLoss(nn.Module):
         weight: float = 1.0,
         kind: Literal["cross_entropy", "balanced"] = "cross_entropy",
         max_masks: int | None = None,
+        normalizer: Literal["local", "global"] = "local",
     ) -> None:
         super().__init__()
+        check_choice("normalizer", normalizer, ("local", "global"))
         check_choice("kind", kind, ("cross_entropy", "balanced"))
         if max_masks is not None:
             check_at_least(1, max_masks=max_masks)
-        self.kind, self.max_masks = kind, max_masks
+        self.kind, self.max_masks, self.normalizer = kind, max_masks, normalizer
         self.weight = check_number("weight", weight)
+
+    def normalizers(self, match: Match) -> dict[str, Tensor]:
+        """Return the number of masks if it is averaged over the ranks."""
+        return {"masks": self._num_masks(match)} if self.normalizer == "global" else {}
+
+    def _num_masks(self, match: Match) -> Tensor:
+        count = match.num_positives.sum().float()
+        return count if self.max_masks is None else count.clamp(max=self.max_masks)
 
     def forward(
         self,
         predictions: Predictions,
         targets: Sequence[Targets],
         match: Match,
+        normalizers: Mapping[str, Tensor],
         terms: Mapping[str, Tensor],
     ) -> Tensor:
         """Return the scalar term.
@@ -70,6 +83,7 @@ class RegionMaskLoss(nn.Module):
             predictions: Raw outputs of the stage.
             targets: Ground truth, one an image.
             match: The assigner's result.
+            normalizers: What :meth:`normalizers` returned, averaged over the ranks in training.
             terms: Those of boxes and classes.
 
         Raises:
@@ -92,7 +106,8 @@ class RegionMaskLoss(nn.Module):
         wanted = _inside(sample.priors, positives, rows, targets, logits.shape[-1])
         if self.kind == "cross_entropy":
             pixels = F.binary_cross_entropy_with_logits(logits, wanted, reduction="sum")
-            return self.weight * pixels / max(logits.numel(), 1)
+            num_masks = normalizers.get("masks", self._num_masks(match)).clamp(min=1)
+            return self.weight * pixels / (num_masks * logits.shape[-1] ** 2)
         weights = sample.box_weights("score")[rows]
         total = weights.sum()
         mask = (dice_loss(logits, wanted) * weights).sum() / total.where(total > 0, 1)

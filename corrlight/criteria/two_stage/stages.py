@@ -63,8 +63,11 @@ class TwoStageCriterion(Criterion):
     def normalizers(
         self, predictions: Predictions, targets: Sequence[Targets], match: Match
     ) -> dict[str, Tensor]:
-        """Return those of the stage's criterion."""
-        return self._of(predictions).normalizers(predictions, targets, match)
+        """Return those of the stage's criterion, and of its masks."""
+        found = self._of(predictions).normalizers(predictions, targets, match)
+        if self.masks is None or predictions.proposes:
+            return found
+        return found | self.masks.normalizers(match)
 
     def forward(
         self,
@@ -79,7 +82,7 @@ class TwoStageCriterion(Criterion):
             return {name: self.proposal_weight * value for name, value in terms.items()}
         if self.masks is None:
             return terms
-        return terms | {"loss_mask": self.masks(predictions, targets, match, terms)}
+        return terms | {"loss_mask": self.masks(predictions, targets, match, normalizers, terms)}
 
     def after_step(self, terms: Mapping[str, Tensor]) -> None:
         """Pass the terms of either stage on to its criterion, without the factor."""

@@ -63,7 +63,7 @@ def pairs(objects):
 
 def test_cross_entropy_is_the_mean_over_all_pixels_of_the_objects_classes():
     own, objects = stage(), with_masks()
-    loss = RegionMaskLoss(weight=2.0)(own, objects, MATCH, {})
+    loss = RegionMaskLoss(weight=2.0)(own, objects, MATCH, {}, {})
     rows, masks = pairs(objects)
     expected = [
         F.binary_cross_entropy_with_logits(
@@ -74,10 +74,21 @@ def test_cross_entropy_is_the_mean_over_all_pixels_of_the_objects_classes():
     torch.testing.assert_close(loss, 2 * torch.stack(expected).mean())
 
 
+def test_the_number_of_masks_may_be_that_of_all_ranks():
+    own, objects = stage(), with_masks()
+    plain, shared = RegionMaskLoss(), RegionMaskLoss(normalizer="global", max_masks=9)
+    assert plain.normalizers(MATCH) == {}
+    assert {k: float(v) for k, v in shared.normalizers(MATCH).items()} == {"masks": 3}
+    assert float(RegionMaskLoss(normalizer="global", max_masks=2).normalizers(MATCH)["masks"]) == 2
+    mean = {"masks": torch.tensor(1.5)}  # this rank has 3, another one none
+    loss = shared(own, objects, MATCH, mean, {})
+    torch.testing.assert_close(loss, 2 * plain(own, objects, MATCH, {}, {}))
+
+
 def test_balanced_dice_has_the_value_of_the_ranking_terms():
     own, objects = stage(), with_masks()
     terms = {"loss_rank": torch.tensor(0.3), "loss_sort": torch.tensor(0.2)}
-    loss = RegionMaskLoss(kind="balanced")(own, objects, MATCH, terms)
+    loss = RegionMaskLoss(kind="balanced")(own, objects, MATCH, {}, terms)
     torch.testing.assert_close(loss.detach(), torch.tensor(0.5))
     (actual,) = torch.autograd.grad(loss, own.region_masks.all)
     rows, masks = pairs(objects)
@@ -96,7 +107,7 @@ def test_balanced_dice_has_the_value_of_the_ranking_terms():
 @pytest.mark.parametrize("kind", ["cross_entropy", "balanced"])
 def test_without_positives_it_is_zero_with_a_gradient(kind):
     own, terms = stage(), {"loss_rank": torch.zeros(()), "loss_sort": torch.zeros(())}
-    loss = RegionMaskLoss(kind=kind)(own, with_masks(), NOTHING, terms)
+    loss = RegionMaskLoss(kind=kind)(own, with_masks(), NOTHING, {}, terms)
     assert loss == 0
     (gradient,) = torch.autograd.grad(loss, own.region_masks.all)
     assert not gradient.any()
@@ -117,7 +128,7 @@ def test_masks_that_are_too_many_are_drawn():
         for p, g, label in rows
     }
     limited = RegionMaskLoss(max_masks=1)
-    found = {round(float(limited(own, objects, MATCH, {})), 5) for _ in range(40)}
+    found = {round(float(limited(own, objects, MATCH, {}, {})), 5) for _ in range(40)}
     assert found == each
 
 
@@ -131,7 +142,7 @@ def test_a_two_stage_criterion_has_the_term_in_its_last_stage():
     normalizers = both.normalizers(own, objects, MATCH)
     terms = both(own, objects, MATCH, normalizers)
     assert terms.keys() == {"loss_cls", "loss_box", "loss_mask"}
-    torch.testing.assert_close(terms["loss_mask"], RegionMaskLoss()(own, objects, MATCH, {}))
+    torch.testing.assert_close(terms["loss_mask"], RegionMaskLoss()(own, objects, MATCH, {}, {}))
     with pytest.raises(ValueError, match="image 0 has none"):
         run(both, own)
 
@@ -142,9 +153,9 @@ class _Nothing(CrossEntropyClassification):
 
 def test_errors():
     with pytest.raises(ValueError, match=r"to make masks, but got None"):
-        RegionMaskLoss()(predictions(), with_masks(), MATCH, {})
+        RegionMaskLoss()(predictions(), with_masks(), MATCH, {}, {})
     with pytest.raises(ValueError, match=r"loss=rank_sort.*are loss_cls"):
-        RegionMaskLoss(kind="balanced")(stage(), with_masks(), MATCH, {"loss_cls": 0})
-    for name, value in (("kind", "dice"), ("max_masks", 0), ("weight", -1)):
+        RegionMaskLoss(kind="balanced")(stage(), with_masks(), MATCH, {}, {"loss_cls": 0})
+    for name, value in (("kind", "dice"), ("max_masks", 0), ("weight", -1), ("normalizer", 1)):
         with pytest.raises(ValueError, match=rf"`{name}`"):
             RegionMaskLoss(**{name: value})
