@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar
 
 import torch
@@ -52,6 +52,7 @@ class FasterRCNN(Detector):
     """
 
     gives: ClassVar[tuple[PredictionField, ...]] = ("priors", "deltas", "class_boxes")
+    rows_per_class: ClassVar[Mapping[str, int]] = {"head.regressor": 4}
 
     # Names in the toolbox's checkpoints and ours.
     toolbox_names: ClassVar[NameTable] = (
