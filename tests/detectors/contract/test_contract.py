@@ -21,7 +21,12 @@ from tests.helpers.detector_files import marked, names, of_ours
 
 # Of other libraries the small ones: the full ones differ in size alone.
 FILES = [n for n in names() if n in of_ours(names()) or n.endswith("_small")]
-DETECTORS = marked(FILES)
+# Of these the small ones are quick, and differ in size alone.
+SLOW = {"faster_rcnn", "mask_rcnn", "rs_rcnn", "rs_mask_rcnn"}
+DETECTORS = [
+    pytest.param(*p.values, marks=[*p.marks, pytest.mark.slow]) if p.values[0] in SLOW else p
+    for p in marked(FILES)
+]
 NUM_CLASSES = 3
 HEIGHT, WIDTH = 96, 128
 
