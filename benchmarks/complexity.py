@@ -36,7 +36,8 @@ def measure(detector: str, size: tuple[int, int], overrides: list[str]) -> tuple
     config = compose_detector(detector, [*overrides, "data.num_classes=80"])
     divisor = 1 if detector == "yolact" and size == (550, 550) else 32
     padded = (-(-size[0] // divisor) * divisor, -(-size[1] // divisor) * divisor)
-    with torch.device("meta"):
+    # What proposals there are depends on the picture's values, of which "meta" has none.
+    with torch.device("cpu" if "selection" in config.detector.net else "meta"):
         net = instantiate(config.detector.net).eval().requires_grad_(False)
         batch = batch_of(torch.zeros(1, 3, *padded), size)
         with torch.no_grad(), FlopCounterMode(display=False) as counter:

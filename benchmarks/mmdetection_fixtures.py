@@ -128,8 +128,8 @@ def build(spec: dict[str, Any]) -> nn.Module:
     return built.eval()
 
 
-def randomise(model: nn.Module, last: dict[str, tuple[float, float]], images: Tensor) -> None:
-    """Draw all weights so that each of them matters, and rescale the last layers."""
+def draw_weights(model: nn.Module) -> None:
+    """Draw all weights so that each of them matters."""
     with torch.no_grad():
         for name, tensor in model.state_dict().items():
             if not tensor.is_floating_point() or name.endswith("integral.project"):
@@ -146,6 +146,12 @@ def randomise(model: nn.Module, last: dict[str, tuple[float, float]], images: Te
             else:
                 gain = 0.5 if name.startswith("neck") else 2**0.5
                 tensor.normal_(std=gain / tensor[0].numel() ** 0.5)
+
+
+def randomise(model: nn.Module, last: dict[str, tuple[float, float]], images: Tensor) -> None:
+    """Draw all weights, and rescale the last layers."""
+    draw_weights(model)
+    with torch.no_grad():
         # In order: later ones see what earlier ones give.
         for name, wanted in last.items():
             layer = model.bbox_head.get_submodule(name)
@@ -369,18 +375,22 @@ def description(name: str, seed: int, spec: dict[str, Any]) -> dict[str, Any]:
 
 def main() -> None:
     """Write the models that the command line names."""
-    from benchmarks.mmdetection_set_fixtures import SETS, write_set  # it reads this module
-
-    names = sorted({*DETECTORS, *SETS})
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    # Here: they import what this module defines.
+    from benchmarks import mmdetection_two_stage as two_stage
+    from benchmarks.mmdetection_set_fixtures import SETS, write_set
+
+    names = sorted([*DETECTORS, *SETS, *two_stage.CONFIGS])
     parser.add_argument("--detector", action="append", choices=names, required=True)
     parser.add_argument("--seed", type=int, required=True)
     parser.add_argument("--out", type=Path, required=True)
     options = parser.parse_args()
     register_all_modules()
     replace_operators()
+    two_stage.replace_operators()
     for name in options.detector:
-        (write_set if name in SETS else write)(name, options.seed, options.out)
+        kind = two_stage.write if name in two_stage.CONFIGS else write
+        (write_set if name in SETS else kind)(name, options.seed, options.out)
 
 
 if __name__ == "__main__":

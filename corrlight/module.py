@@ -120,7 +120,15 @@ class DetectionModule(pl.LightningModule):
             Positives.gather(stage, targets, match)
             for stage, targets, match in zip(stages, wanted, matches, strict=True)
         ]
-        terms, counts = self._terms(wanted, stages, matches, positives, reduce=reduce)
+        # Losses see what was drawn for them, measures everything that is positive.
+        drawn = [match.drawn() for match in matches]
+        seen = [
+            own if match is whole else Positives.gather(stage, targets, match)
+            for stage, targets, whole, match, own in zip(
+                stages, wanted, matches, drawn, positives, strict=True
+            )
+        ]
+        terms, counts = self._terms(wanted, stages, drawn, seen, reduce=reduce)
         return StepOutput(
             loss=torch.stack(list(terms.values())).sum(),
             terms=terms,
@@ -155,6 +163,8 @@ class DetectionModule(pl.LightningModule):
             own = self.criterion(stage, wanted[i], match, normalizers[i])
             terms.update({prefix + name: value for name, value in own.items()})
             for name, callback in self.loss_callbacks.items():
+                if stage.proposes:
+                    continue
                 seen = joined if _syncs(callback) else positives
                 value, counted = _evaluate(callback, seen[i])
                 # lambda is multiplied here and nowhere else.

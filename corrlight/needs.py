@@ -10,8 +10,8 @@ __all__ = ["check_needs"]
 def check_needs(detector: Any, **parts: Any) -> None:
     """Check that a detector gives what its assigner, criterion and postprocessor need.
 
-    A part says so in two attributes, both optional: ``needs``, those of ``priors``, ``deltas``,
-    ``quality`` and ``mask`` that it reads, and ``activation``, what scores have to be made with.
+    A part says so in two attributes, both optional: ``needs``, those of the optional fields
+    (``PredictionField``) that it reads, and ``activation``, what scores have to be made with.
 
     Args:
         detector: Has ``gives`` and ``activation``.

@@ -7,6 +7,7 @@ input pixels; sizes are ``(height, width)``.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, field, fields, replace
 from typing import Any, Literal, Self
@@ -27,6 +28,7 @@ __all__ = [
     "Positives",
     "PredictionField",
     "Predictions",
+    "RegionMasks",
     "ScoreOverride",
     "StepOutput",
     "Targets",
@@ -38,7 +40,16 @@ IGNORED = -2
 
 Activation = Literal["sigmoid", "softmax"]
 # What `Predictions` may leave out; parts say what of it they give and need.
-PredictionField = Literal["priors", "deltas", "quality", "mask", "distribution", "coarse_boxes"]
+PredictionField = Literal[
+    "priors",
+    "deltas",
+    "quality",
+    "mask",
+    "distribution",
+    "coarse_boxes",
+    "class_boxes",
+    "region_masks",
+]
 Size = tuple[int, int]
 
 
@@ -134,6 +145,24 @@ class MaskPredictions:
     semantic_logits: Tensor | None = None
 
 
+class RegionMasks(ABC):
+    """Masks inside boxes, made when it is known of which (Mask R-CNN)."""
+
+    @abstractmethod
+    def logits(self, image_idx: Tensor, boxes: Tensor, labels: Tensor) -> Tensor:
+        """Return ``(K, m, m)`` logits, which fill the boxes, with gradient.
+
+        Args:
+            image_idx: ``(K,)`` image within the batch.
+            boxes: ``(K, 4)`` in input pixels.
+            labels: ``(K,)`` class of each mask.
+        """
+
+    @abstractmethod
+    def sizes(self, image: int) -> tuple[Size, Size]:
+        """Return height and width of the image's content and of its file."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Predictions:
     """Raw detections of one stage, before post-processing.
@@ -144,16 +173,25 @@ class Predictions:
         level_idx: ``(N,)`` FPN level, zeros without a pyramid, non-decreasing.
         activation: How logits become scores.
         valid: ``(B, N)`` bool; False for hypotheses outside an image's own padded size.
-        priors: ``(N, 4)`` anchors shared by the images, or None.
-        deltas: ``(B, N, 4)`` encoded boxes relative to ``priors``, or None.
+        priors: ``(N, 4)`` anchors shared by the images, or ``(B, N, 4)`` proposals of each, or
+            None.
+        deltas: ``(B, N, 4)`` encoded boxes relative to ``priors``, with ``class_boxes``
+            ``(B, N, C, 4)``, or None.
         quality: ``(B, N)`` centerness or IoU logits, or None.
         mask: What mask detectors add, or None.
         distribution: ``(B, N, 4, K + 1)`` logits of the bins of each delta, whose mean it is, or
             None.
         coarse_boxes: ``(B, N, 4)`` decoded boxes before a refinement within the stage, or None.
         level_sizes: Hypotheses of every level, or None where ``level_idx`` alone tells.
-        any_object: Proposals: the first class stands for objects of all classes, and assigner,
-            criterion and loss callbacks see every object as one of it.
+        any_object: Whether the first class stands for objects of all classes: assigner, criterion
+            and loss callbacks see every object as one of it.
+        class_boxes: ``(B, N, C, 4)`` a decoded box for every class, of which ``boxes`` has the best
+            class's, or None.
+        region_masks: Makes masks inside boxes, or None.
+        proposes: Whether the stage tells objects from background alone (C is 1, every object has
+            label 0) and its boxes are the next stage's priors. No loss callback sees it.
+        given: ``(B, N)`` the object whose own box is a hypothesis' prior, ``BACKGROUND`` for all
+            others; None where there cannot be one.
     """
 
     logits: Tensor
@@ -169,6 +207,10 @@ class Predictions:
     coarse_boxes: Tensor | None = None
     level_sizes: tuple[int, ...] | None = None
     any_object: bool = False
+    class_boxes: Tensor | None = None
+    region_masks: RegionMasks | None = None
+    proposes: bool = False
+    given: Tensor | None = None
 
     @property
     def num_classes(self) -> int:
@@ -177,7 +219,7 @@ class Predictions:
 
     def wanted(self, targets: Sequence[Targets]) -> tuple[Targets, ...]:
         """Return the ground truth as this stage is asked for it."""
-        if not self.any_object:
+        if not (self.any_object or self.proposes):
             return tuple(targets)
         return tuple(replace(t, labels=torch.zeros_like(t.labels)) for t in targets)
 
@@ -192,6 +234,43 @@ class Predictions:
         rows = self.logits[image_idx, pred_idx].float().softmax(-1)  # (P, C + 1)
         return rows.gather(1, labels[:, None]).squeeze(1)
 
+    def boxes_of(self, image_idx: Tensor, pred_idx: Tensor, labels: Tensor) -> Tensor:
+        """Return the ``(P, 4)`` boxes of single hypotheses, of their class where it has its own."""
+        if self.class_boxes is None:
+            return self.boxes[image_idx, pred_idx]
+        return self.class_boxes[image_idx, pred_idx, labels]
+
+    def deltas_of(self, image_idx: Tensor, pred_idx: Tensor, labels: Tensor) -> Tensor:
+        """Return the ``(P, 4)`` encoded boxes of single hypotheses, as :meth:`boxes_of`.
+
+        Raises:
+            ValueError: There are no encoded boxes.
+        """
+        if self.deltas is None:
+            raise ValueError("Expected `predictions.deltas` to be encoded boxes, but got None.")
+        rows = self.deltas[image_idx, pred_idx]
+        return rows if rows.ndim == 2 else rows[torch.arange(len(rows), device=rows.device), labels]
+
+    def priors_of(self, image_idx: Tensor, pred_idx: Tensor) -> Tensor:
+        """Return the ``(P, 4)`` priors of single hypotheses."""
+        assert self.priors is not None
+        shared = self.priors.ndim == 2
+        return self.priors[pred_idx] if shared else self.priors[image_idx, pred_idx]
+
+    @property
+    def shared_priors(self) -> Tensor:
+        """The ``(N, 4)`` priors of all images.
+
+        Raises:
+            ValueError: There are none, or each image has its own.
+        """
+        if self.priors is None or self.priors.ndim != 2:
+            found = "None" if self.priors is None else "proposals of each image"
+            raise ValueError(
+                f"Expected `predictions.priors` to be shared by all images, but got {found}."
+            )
+        return self.priors
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Match:
@@ -199,9 +278,11 @@ class Match:
 
     Attributes:
         gt_idx: ``(B, N)`` int64: ground truth within its image, ``BACKGROUND`` or ``IGNORED``.
+        sampled: ``(B, N)`` bool, the hypotheses that were drawn for the losses; None for all.
     """
 
     gt_idx: Tensor
+    sampled: Tensor | None = None
 
     @property
     def positive(self) -> Tensor:
@@ -212,6 +293,12 @@ class Match:
     def num_positives(self) -> Tensor:
         """``(B,)`` number of positives in each image."""
         return self.positive.sum(1)
+
+    def drawn(self) -> Match:
+        """Return the match that losses see: what was not drawn is ignored."""
+        if self.sampled is None:
+            return self
+        return Match(gt_idx=self.gt_idx.masked_fill(~self.sampled, IGNORED))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -255,7 +342,7 @@ class Positives:
         labels = torch.cat([t.labels for t in targets])[flat]
         return cls(
             scores=predictions.scores_of(image_idx, pred_idx, labels),
-            pred_boxes=predictions.boxes[image_idx, pred_idx],
+            pred_boxes=predictions.boxes_of(image_idx, pred_idx, labels),
             gt_boxes=torch.cat([t.boxes for t in targets])[flat],
             labels=labels,
             image_idx=image_idx,

@@ -1,3 +1,5 @@
+import dataclasses
+
 import pytest
 import torch
 
@@ -52,6 +54,43 @@ def test_stages_are_named_and_the_callback_is_called_once_a_stage():
         "stage0/loss_cls", "stage0/loss_corr", "stage1/loss_cls", "stage1/loss_corr",
     }  # fmt: skip
     assert len(output.positives) == 2
+
+
+def test_a_stage_that_proposes_has_terms_but_no_callback():
+    module = make(num_stages=2)
+    forward = module.detector.forward
+
+    def proposing(batch):
+        first, last = forward(batch)
+        return [dataclasses.replace(first, proposes=True), last]
+
+    module.detector.forward = proposing
+    output = module.step(toy_batch(1))
+    assert set(output.terms) == {"stage0/loss_cls", "stage1/loss_cls", "stage1/loss_corr"}
+    assert len(output.positives) == 2
+    counts = module.step(toy_batch(0)).counts
+    assert sum(int(v) for k, v in counts.items() if "undefined" in k) == 1
+
+
+def test_losses_see_what_was_drawn_and_measures_every_positive():
+    module = make(weight=0.5)
+    plain, seen = module.assigner, []
+
+    def drawing(predictions, targets):
+        match = plain(predictions, targets)
+        sampled = torch.ones_like(match.gt_idx, dtype=torch.bool)
+        sampled[0, 0] = False
+        return dataclasses.replace(match, sampled=sampled)
+
+    def callback(positives):
+        seen.append(len(positives))
+        return positives.scores.sum()
+
+    callback.weight = 1.0
+    module.assigner, module.loss_callbacks = drawing, {"corr": callback}
+    output = module.step(toy_batch(1))
+    assert seen == [1]
+    assert [len(p) for p in output.positives] == [2]
 
 
 def test_undefined_correlations_are_counted_over_the_stages():

@@ -113,3 +113,61 @@ def test_detections_are_reported_in_the_pixels_of_the_file():
         pred_idx=torch.zeros(1, dtype=torch.int64),
     )
     assert detections.to_original(targets([], [])).boxes.tolist() == [[0, 0, 80, 60]]
+
+
+def proposals(**more) -> Predictions:
+    """Two images, three hypotheses with a box for each of two classes."""
+    generator = torch.Generator().manual_seed(0)
+    boxes = torch.rand(2, 3, 2, 4, generator=generator)
+    fields = {
+        "logits": torch.randn(2, 3, 3, generator=generator),
+        "boxes": boxes[:, :, 0],
+        "level_idx": torch.zeros(3, dtype=torch.int64),
+        "activation": "softmax",
+        "valid": torch.ones(2, 3, dtype=torch.bool),
+        "priors": torch.rand(2, 3, 4, generator=generator),
+        "deltas": torch.rand(2, 3, 2, 4, generator=generator),
+        "class_boxes": boxes,
+    }
+    return Predictions(**(fields | more))
+
+
+def test_boxes_of_a_class_and_priors_of_an_image():
+    stage = proposals()
+    where = torch.tensor([0, 1, 1]), torch.tensor([2, 0, 1])
+    labels = torch.tensor([1, 0, 1])
+    for k, (b, n, c) in enumerate(zip(*where, labels, strict=True)):
+        assert torch.equal(stage.boxes_of(*where, labels)[k], stage.class_boxes[b, n, c])
+        assert torch.equal(stage.deltas_of(*where, labels)[k], stage.deltas[b, n, c])
+        assert torch.equal(stage.priors_of(*where)[k], stage.priors[b, n])
+    one = dataclasses.replace(stage, class_boxes=None, deltas=stage.boxes, priors=stage.priors[0])
+    assert torch.equal(one.boxes_of(*where, labels), stage.boxes[where])
+    assert torch.equal(one.deltas_of(*where, labels), stage.boxes[where])
+    assert torch.equal(one.priors_of(*where), stage.priors[0, where[1]])
+    assert one.shared_priors is one.priors
+    with pytest.raises(ValueError, match="shared by all images, but got proposals of each image"):
+        _ = stage.shared_priors
+    with pytest.raises(ValueError, match="shared by all images, but got None"):
+        _ = dataclasses.replace(stage, priors=None).shared_priors
+    with pytest.raises(ValueError, match="to be encoded boxes, but got None"):
+        dataclasses.replace(stage, deltas=None).deltas_of(*where, labels)
+
+
+def test_positives_have_the_box_of_their_class_and_proposals_no_class():
+    truth = (targets([[0, 0, 1, 1]], [1]), targets([], []))
+    match = Match(gt_idx=torch.tensor([[BACKGROUND, 0, 0], [BACKGROUND] * 3]))
+    found = Positives.gather(proposals(), truth, match)
+    assert torch.equal(found.pred_boxes, proposals().class_boxes[0, 1:, 1])
+    assert found.labels.tolist() == [1, 1]
+    first = proposals(logits=torch.randn(2, 3, 1), activation="sigmoid", class_boxes=None)
+    found = Positives.gather(dataclasses.replace(first, proposes=True), truth, match)
+    assert found.labels.tolist() == [0, 0]
+    assert torch.equal(found.scores, first.logits[0, 1:, 0].sigmoid())
+
+
+def test_what_was_not_drawn_is_ignored():
+    gt_idx = torch.tensor([[0, 1, BACKGROUND, BACKGROUND, IGNORED]])
+    sampled = torch.tensor([[True, False, True, False, False]])
+    drawn = Match(gt_idx=gt_idx, sampled=sampled).drawn()
+    assert drawn.gt_idx.tolist() == [[0, IGNORED, BACKGROUND, IGNORED, IGNORED]]
+    assert drawn.drawn() is drawn

@@ -7,8 +7,10 @@ from corrlight.assigners.foveabox import FoveaBoxAssigner
 from corrlight.assigners.hungarian import HungarianAssigner
 from corrlight.assigners.max_iou import MaxIoUAssigner
 from corrlight.assigners.paa import PAAAssigner
+from corrlight.assigners.sampled import SampledAssigner
 from corrlight.assigners.staged import StagedAssigner
 from corrlight.assigners.task_aligned import TaskAlignedAssigner
+from corrlight.assigners.two_stage import TwoStageAssigner
 
 __all__ = [
     "ATSSAssigner",
@@ -17,7 +19,9 @@ __all__ = [
     "HungarianAssigner",
     "MaxIoUAssigner",
     "PAAAssigner",
+    "SampledAssigner",
     "StagedAssigner",
     "TaskAlignedAssigner",
+    "TwoStageAssigner",
     "ignore_crowds",
 ]

@@ -40,9 +40,7 @@ class ATSSAssigner:
         Raises:
             ValueError: ``predictions`` have no priors.
         """
-        if predictions.priors is None:
-            raise ValueError("Expected `predictions.priors` to be anchors, but got None.")
-        priors, valid = predictions.priors, predictions.valid
+        priors, valid = predictions.shared_priors, predictions.valid
         gt_boxes = torch.cat([t.boxes for t in targets])  # (S, 4), S objects in the batch
         counts = [len(t.labels) for t in targets]
         device = priors.device

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import torch
 
@@ -33,11 +34,12 @@ def ignore_crowds(
     for image, target in enumerate(targets):
         if target.crowd_boxes is None or not len(target.crowd_boxes):
             continue
-        own = predictions.boxes[image] if predictions.priors is None else predictions.priors
+        own = predictions.boxes if predictions.priors is None else predictions.priors
+        own = own if own.ndim == 2 else own[image]
         low = torch.max(own[:, None, :2], target.crowd_boxes[None, :, :2])
         high = torch.min(own[:, None, 2:], target.crowd_boxes[None, :, 2:])
         inside = (high - low).clamp(min=0).prod(-1)  # (N, K)
         area = (own[:, 2:] - own[:, :2]).clamp(min=0).prod(-1)
         covered = (inside >= min_inside * area[:, None]).any(1) & (area > 0)
         gt_idx[image, covered & (gt_idx[image] == BACKGROUND)] = IGNORED
-    return Match(gt_idx=gt_idx)
+    return replace(match, gt_idx=gt_idx)

@@ -53,9 +53,7 @@ class FCOSAssigner:
         Raises:
             ValueError: ``predictions`` have no priors, or more levels than there are ranges.
         """
-        priors, level_idx = predictions.priors, predictions.level_idx
-        if priors is None:
-            raise ValueError("Expected `predictions.priors` to be boxes, but got None.")
+        priors, level_idx = predictions.shared_priors, predictions.level_idx
         num_levels = int(level_idx.max()) + 1
         if num_levels != len(self.size_ranges):
             raise ValueError(

@@ -65,9 +65,7 @@ class FoveaBoxAssigner:
         Raises:
             ValueError: ``predictions`` have no priors, or not as many levels as ``strides``.
         """
-        if predictions.priors is None:
-            raise ValueError("Expected `predictions.priors` to be boxes, but got None.")
-        priors, level_idx = predictions.priors, predictions.level_idx
+        priors, level_idx = predictions.shared_priors, predictions.level_idx
         level_sizes = level_idx.bincount()
         if len(level_sizes) != len(self.strides):
             raise ValueError(

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torchvision.ops import box_iou
 
-from corrlight.arguments import check_choice
+from corrlight.arguments import check_choice, check_share
 from corrlight.structures import BACKGROUND, IGNORED, Match, PredictionField, Predictions, Targets
 
 __all__ = ["MaxIoUAssigner"]
@@ -24,11 +24,15 @@ class MaxIoUAssigner:
     Deviation: published, an object that overlaps no prior at all takes all priors that overlap
     none; here it takes nothing.
 
+    Hypotheses that an object's own box was given to (``Predictions.given``) belong to that object
+    and take no part in the matching of the others.
+
     Args:
         positive_iou: Priors whose highest IoU reaches this are positive.
         negative_iou: Priors below it are background; those in between are ignored.
         force_match: "ties" gives an object all priors of its highest IoU (RetinaNet, PAA), "one"
             the first of them (YOLACT), None gives it nothing.
+        least_forced_iou: Objects whose highest IoU is below it take nothing (Faster R-CNN).
 
     Raises:
         ValueError: An argument is out of range.
@@ -41,6 +45,7 @@ class MaxIoUAssigner:
         positive_iou: float = 0.5,
         negative_iou: float = 0.4,
         force_match: str | None = "ties",
+        least_forced_iou: float = 0.0,
     ) -> None:
         if not 0 < negative_iou <= positive_iou <= 1:
             raise ValueError(
@@ -49,7 +54,8 @@ class MaxIoUAssigner:
             )
         check_choice("force_match", force_match, ("ties", "one", None))
         self.positive_iou, self.negative_iou = positive_iou, negative_iou
-        self.force_match = force_match
+        check_share(least_forced_iou=least_forced_iou)
+        self.force_match, self.least_forced_iou = force_match, least_forced_iou
 
     @torch.no_grad()
     def __call__(self, predictions: Predictions, targets: Sequence[Targets]) -> Match:
@@ -58,13 +64,15 @@ class MaxIoUAssigner:
         Raises:
             ValueError: ``predictions`` have no priors.
         """
-        if predictions.priors is None:
+        priors, valid, given = predictions.priors, predictions.valid, predictions.given
+        if priors is None:
             raise ValueError("Expected `predictions.priors` to be anchors, but got None.")
-        rows = [
-            self._one_image(predictions.priors, predictions.valid[b], target.boxes)
-            for b, target in enumerate(targets)
-        ]
-        return Match(gt_idx=torch.stack(rows))
+        if given is not None:
+            valid = valid & (given == BACKGROUND)
+        own = [priors] * len(targets) if priors.ndim == 2 else priors
+        rows = [self._one_image(own[b], valid[b], target.boxes) for b, target in enumerate(targets)]
+        gt_idx = torch.stack(rows)
+        return Match(gt_idx=gt_idx if given is None else torch.where(given >= 0, given, gt_idx))
 
     def _one_image(self, priors: Tensor, valid: Tensor, gt_boxes: Tensor) -> Tensor:
         """Return the ``(N,)`` object of every prior of one image."""
@@ -80,7 +88,7 @@ class MaxIoUAssigner:
         if self.force_match is None:
             return result
         highest, first = ious.max(1)
-        overlapping = highest > 0
+        overlapping = (highest > 0) & (highest >= self.least_forced_iou)
         if self.force_match == "one":
             objects, taken = overlapping.nonzero().squeeze(1), first[overlapping]
         else:

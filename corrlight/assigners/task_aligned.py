@@ -59,15 +59,12 @@ class TaskAlignedAssigner:
         Raises:
             ValueError: ``predictions`` have no priors.
         """
-        if predictions.priors is None:
-            raise ValueError("Expected `predictions.priors` to be anchors, but got None.")
         images = [self._one_image(predictions, b, t) for b, t in enumerate(targets)]
         return Match(gt_idx=torch.stack(images))
 
     def _one_image(self, predictions: Predictions, image: int, targets: Targets) -> Tensor:
         """Return the ``(N,)`` object of each hypothesis."""
-        priors, valid = predictions.priors, predictions.valid[image]
-        assert priors is not None
+        priors, valid = predictions.shared_priors, predictions.valid[image]
         nothing = torch.full((len(priors),), BACKGROUND, device=priors.device)
         if not len(targets.labels):
             return nothing

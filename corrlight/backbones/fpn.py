@@ -25,7 +25,8 @@ class FPN(nn.Module):
         start_level: First of the backbone's maps that is used.
         extra_levels: How levels above the backbone's last map arise, by stride-2 convolutions:
             "on_output" from the last output, "on_input" from the backbone's last map, each further
-            one from the one before; None when there are none.
+            one from the one before; "subsampled" takes every second cell of the level before
+            instead (Faster R-CNN); None when there are none.
         upsampling: "nearest" or "bilinear", to the size of the finer map.
         relu_between_extra: Whether extra levels after the first see the one before through a ReLU
             (FCOS).
@@ -40,7 +41,7 @@ class FPN(nn.Module):
         out_channels: int = 256,
         num_levels: int = 5,
         start_level: int = 1,
-        extra_levels: Literal["on_output", "on_input"] | None = "on_output",
+        extra_levels: Literal["on_output", "on_input", "subsampled"] | None = "on_output",
         upsampling: Literal["nearest", "bilinear"] = "nearest",
         relu_between_extra: bool = False,
     ) -> None:
@@ -51,7 +52,7 @@ class FPN(nn.Module):
             raise ValueError(
                 f"Expected `start_level` to be in 0..{len(in_channels) - 1}, but got {start_level}."
             )
-        check_choice("extra_levels", extra_levels, ("on_output", "on_input", None))
+        check_choice("extra_levels", extra_levels, ("on_output", "on_input", "subsampled", None))
         if num_extra < 0 or (num_extra > 0) != (extra_levels is not None):
             raise ValueError(
                 f"Expected `num_levels` to be {len(used)} without `extra_levels` and more with it, "
@@ -63,7 +64,7 @@ class FPN(nn.Module):
         self.upsampling, self.relu_between_extra = upsampling, relu_between_extra
         self.lateral = nn.ModuleList(nn.Conv2d(c, out_channels, 1) for c in used)
         self.output = nn.ModuleList(PyramidConv(out_channels, out_channels) for _ in used)
-        for i in range(num_extra):
+        for i in range(num_extra if extra_levels != "subsampled" else 0):
             source = used[-1] if i == 0 and extra_levels == "on_input" else out_channels
             self.output.append(nn.Conv2d(source, out_channels, 3, 2, 1))
         for conv in (m for m in self.modules() if isinstance(m, nn.Conv2d)):
@@ -92,4 +93,6 @@ class FPN(nn.Module):
         for i, conv in enumerate(self.output[len(laterals) :]):
             source = conv(source.relu() if i and self.relu_between_extra else source)
             levels.append(source)
+        while len(levels) < self.num_levels:  # subsampled
+            levels.append(levels[-1][:, :, ::2, ::2])
         return levels

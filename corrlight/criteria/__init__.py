@@ -25,10 +25,16 @@ from corrlight.criteria.rank_sort import RankSortClassification
 from corrlight.criteria.sample import ClassificationLoss, DenseSample
 from corrlight.criteria.set_prediction import SetPredictionCriterion
 from corrlight.criteria.staged import StagedCriterion
+from corrlight.criteria.two_stage import (
+    BinaryCrossEntropyClassification,
+    RegionMaskLoss,
+    TwoStageCriterion,
+)
 
 __all__ = [
     "ALRPClassification",
     "APClassification",
+    "BinaryCrossEntropyClassification",
     "BoxLoss",
     "ClassificationLoss",
     "CoarseBoxLoss",
@@ -45,8 +51,10 @@ __all__ = [
     "MatchabilityAwareClassification",
     "QualityFocalClassification",
     "RankSortClassification",
+    "RegionMaskLoss",
     "SetPredictionCriterion",
     "SmoothL1BoxLoss",
     "StagedCriterion",
+    "TwoStageCriterion",
     "VarifocalClassification",
 ]

@@ -69,10 +69,10 @@ class SmoothL1BoxLoss(BoxLoss):
         Raises:
             ValueError: The predictions have no encoded boxes.
         """
-        positives, deltas = sample.positives, sample.predictions.deltas
-        if deltas is None:
-            raise ValueError("Expected `predictions.deltas` to be encoded boxes, but got None.")
-        encoded = deltas[positives.image_idx, positives.pred_idx]
+        positives = sample.positives
+        encoded = sample.predictions.deltas_of(
+            positives.image_idx, positives.pred_idx, positives.labels
+        )
         target = self.coder.encode(sample.priors, positives.gt_boxes)
         if self.beta == 0:
             return l1_loss(encoded, target, reduction="none").sum(1)

@@ -22,7 +22,9 @@ from corrlight.structures import Activation, Match, PredictionField, Predictions
 
 __all__ = ["Counting", "DenseCriterion"]
 
-Counting = Literal["per_image", "batch", "added", "positives", "box_weights"]
+Counting = Literal[
+    "per_image", "batch", "added", "positives", "box_weights", "counted", "counted_per_image"
+]
 Padding = Literal["ignored", "background"]
 
 # Of a rank's own sum of box weights.
@@ -56,8 +58,10 @@ class DenseCriterion(Criterion):
         counting: What the classification loss is divided by: "per_image", the positives, of which
             each image has at least one (RetinaNet, ATSS); "batch", the positives, but at least
             the number of images (PAA); "added", positives and images (FoveaBox); "positives"
-            (FCOS, VFNet); "box_weights", the sum of these (TOOD). The quality loss and boxes of
-            "uniform" weight are divided by the positives, in the first case the same.
+            (FCOS, VFNet); "box_weights", the sum of these (TOOD); "counted", positives and
+            negatives (Faster R-CNN); "counted_per_image", the same, but each image has at least one
+            of either (its proposals). The quality loss and boxes of "uniform" weight are divided by
+            the positives, in the first case and the last two the same.
         normalizer: "global" averages these numbers over the ranks, and a sum of box weights counts
             at least 1 (ATSS); "local" takes each rank's own (RetinaNet, FoveaBox, PAA).
         least_box_weight: Least sum of box weights to divide by; None for what ``normalizer`` says.
@@ -135,6 +139,11 @@ class DenseCriterion(Criterion):
         """Return the divisors of classification, boxes and quality, before lower bounds."""
         count = match.num_positives.float()  # (B,)
         positives = count.clamp(min=1).sum() if self.counting == "per_image" else count.sum()
+        if self.counting.startswith("counted"):
+            background = sample.labels == sample.predictions.num_classes
+            kinds = torch.stack([sample.counted & background, sample.counted & ~background])
+            least = 1 if self.counting == "counted_per_image" else 0
+            positives = kinds.sum(2).clamp(min=least).sum().float()
         uniform = self.box_weighting == "uniform"
         boxes = positives if uniform else sample.box_weights(self.box_weighting).sum()
         images = torch.full_like(positives, len(count))

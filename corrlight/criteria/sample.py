@@ -71,8 +71,7 @@ class DenseSample:
     @property
     def priors(self) -> Tensor:
         """``(P, 4)`` priors of the positives."""
-        assert self.predictions.priors is not None
-        return self.predictions.priors[self.positives.pred_idx]
+        return self.predictions.priors_of(self.positives.image_idx, self.positives.pred_idx)
 
     def box_weights(self, weighting: str) -> Tensor:
         """Return the ``(P,)`` weights of the positives' box losses, without gradient.

@@ -8,6 +8,7 @@ from corrlight.detectors.one_stage import FCOS, GFL, TOOD, VFNet
 from corrlight.detectors.paa import PAA
 from corrlight.detectors.retinanet import RetinaNet
 from corrlight.detectors.sparse_rcnn import SparseRCNN
+from corrlight.detectors.two_stage import FasterRCNN, MaskRCNN, ProposalSelection
 from corrlight.detectors.yolact import YOLACT
 
 __all__ = [
@@ -19,7 +20,10 @@ __all__ = [
     "TOOD",
     "YOLACT",
     "DeformableDETR",
+    "FasterRCNN",
     "FoveaBox",
+    "MaskRCNN",
+    "ProposalSelection",
     "RetinaNet",
     "SparseRCNN",
     "VFNet",

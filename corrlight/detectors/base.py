@@ -18,7 +18,8 @@ class Detector(nn.Module, ABC):
 
     Subclasses declare ``activation``, ``num_classes`` and, where their predictions have more than
     logits and boxes, what they ``give``. Assigner, criterion and postprocessor are separate objects
-    that the detector's YAML names beside it; nothing here depends on ``self.training``.
+    that the detector's YAML names beside it; nothing here depends on ``self.training``, but for how
+    many proposals go on and whether objects are among them (Faster R-CNN).
     """
 
     num_classes: int

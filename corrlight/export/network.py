@@ -27,7 +27,8 @@ class ExportNetwork(nn.Module):
         raw: Give the predictions before post-processing.
 
     Raises:
-        ValueError: The run's post-processor is not one of corrlight's.
+        ValueError: The run's post-processor is not one of corrlight's, or the detector has as many
+            hypotheses as a picture has proposals (Faster R-CNN).
     """
 
     mean: Tensor
@@ -35,12 +36,18 @@ class ExportNetwork(nn.Module):
 
     def __init__(self, model: Model, raw: bool = False) -> None:
         super().__init__()
+        gives = getattr(model.detector, "gives", ())
+        if "class_boxes" in gives:
+            raise ValueError(
+                "Expected a detector with as many hypotheses in every picture, but got "
+                f"{type(model.detector).__name__}, whose proposals depend on the picture: "
+                "`corrlight predict` runs it."
+            )
         self.detector, self.raw = model.detector, raw
         self.register_buffer("mean", model.collate.mean.clone(), persistent=False)
         self.register_buffer("std", model.collate.std.clone(), persistent=False)
         self.postprocess = None if raw else fixed_postprocessor(model.postprocessor)
         self.mask_thresh = float(getattr(model.postprocessor, "mask_thresh", 0.5))
-        gives = getattr(model.detector, "gives", ())
         self.quality, self.mask = "quality" in gives, "mask" in gives
 
     @property

@@ -3,7 +3,7 @@
 transformers is imported when one of its detectors is made.
 """
 
-from corrlight.guests.class_boxes import ClassBoxPostprocessor, ClassBoxPredictions
+from corrlight.guests.class_boxes import ClassBoxPostprocessor
 from corrlight.guests.hugging_face import HuggingFaceDetector
 from corrlight.guests.own import OwnAssigner, OwnCriterion, OwnPredictions
 from corrlight.guests.torchvision_dense import TorchvisionDense
@@ -12,7 +12,6 @@ from corrlight.guests.torchvision_rcnn import TorchvisionRCNN
 
 __all__ = [
     "ClassBoxPostprocessor",
-    "ClassBoxPredictions",
     "HuggingFaceDetector",
     "OwnAssigner",
     "OwnCriterion",

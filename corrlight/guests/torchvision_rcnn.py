@@ -12,13 +12,21 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
 from torchvision.models.detection.generalized_rcnn import GeneralizedRCNN
 from torchvision.models.detection.image_list import ImageList
-from torchvision.models.detection.roi_heads import fastrcnn_loss, maskrcnn_inference, maskrcnn_loss
+from torchvision.models.detection.roi_heads import fastrcnn_loss, maskrcnn_loss
 
 from corrlight.detectors.base import Detector
-from corrlight.guests.class_boxes import ClassBoxPredictions, DetectionMasks
+from corrlight.guests.own import OwnPredictions
 from corrlight.guests.torchvision_dense import background_last, labels_of
 from corrlight.plug.override import Override
-from corrlight.structures import BACKGROUND, Activation, Batch, Match, Predictions
+from corrlight.structures import (
+    BACKGROUND,
+    Activation,
+    Batch,
+    Match,
+    PredictionField,
+    Predictions,
+    RegionMasks,
+)
 
 __all__ = ["TorchvisionRCNN"]
 
@@ -55,6 +63,13 @@ class TorchvisionRCNN(Detector):
             for when in ("pre", "post")
         ]
         self.train(self.training)
+
+    @property
+    def gives(self) -> tuple[PredictionField, ...]:
+        """Boxes for every class, and masks where there is a head for them."""
+        if self.model.roi_heads.has_mask():
+            return ("class_boxes", "region_masks")
+        return ("class_boxes",)
 
     def train(self, mode: bool = True) -> Self:
         """Set the mode; the proposals' network computes its losses in both."""
@@ -162,7 +177,7 @@ class TorchvisionRCNN(Detector):
 
         logits = padded(background_last(scores))
         heads = self.model.roi_heads
-        return ClassBoxPredictions(
+        return OwnPredictions(
             logits=logits,
             boxes=padded(boxes),
             level_idx=torch.zeros(logits.shape[1], dtype=torch.long, device=logits.device),
@@ -171,7 +186,7 @@ class TorchvisionRCNN(Detector):
             match=Match(gt_idx=padded(gt_idx, BACKGROUND)),
             losses=losses,
             class_boxes=padded(class_boxes),
-            masks=_Masks(self, features, batch) if heads.has_mask() else None,
+            region_masks=_Masks(self, features, batch) if heads.has_mask() else None,
         )
 
 
@@ -202,7 +217,7 @@ class _TopN:
         return int(numbers["training" if self.detector[0].training else "testing"])
 
 
-class _Masks(DetectionMasks):
+class _Masks(RegionMasks):
     """The masks of detections, by the mask head."""
 
     def __init__(
@@ -210,11 +225,14 @@ class _Masks(DetectionMasks):
     ) -> None:
         self.detector, self.features, self.batch = detector, features, batch
 
-    def probabilities(self, image: int, boxes: Tensor, labels: Tensor) -> Tensor:
-        features = {name: value[image : image + 1] for name, value in self.features.items()}
-        sizes = [self.batch.valid_sizes[image]]
-        logits = self.detector._mask_logits(features, [boxes], sizes)
-        return maskrcnn_inference(logits, [labels + 1])[0]
+    def logits(self, image_idx: Tensor, boxes: Tensor, labels: Tensor) -> Tensor:
+        order = image_idx.argsort(stable=True)
+        counts = image_idx.bincount(minlength=len(self.batch)).tolist()
+        split = list(boxes[order].split(counts))
+        rows = self.detector._mask_logits(self.features, split, self.batch.valid_sizes)
+        own = torch.empty_like(rows[:, 0])
+        own[order] = rows[torch.arange(len(rows), device=rows.device), labels[order] + 1]
+        return own
 
     def sizes(self, image: int) -> tuple[tuple[int, int], tuple[int, int]]:
         target = self.batch.targets[image]

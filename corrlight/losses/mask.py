@@ -1,4 +1,4 @@
-"""Mask and semantic segmentation losses of YOLACT (Bolya et al., 2019)."""
+"""Mask and semantic segmentation losses of YOLACT (Bolya et al., 2019), and the Dice loss."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from torch import Tensor
 
 from corrlight.losses.reduction import in_full_precision
 
-__all__ = ["box_regions", "mask_loss", "semantic_loss"]
+__all__ = ["box_regions", "dice_loss", "mask_loss", "semantic_loss"]
 
 
 def box_regions(boxes: Tensor, input_size: tuple[int, int], size: tuple[int, int]) -> Tensor:
@@ -32,6 +32,29 @@ def box_regions(boxes: Tensor, input_size: tuple[int, int], size: tuple[int, int
     rows = (y >= low[:, 1:]) & (y < high[:, 1:])  # (P, h)
     columns = (x >= low[:, :1]) & (x < high[:, :1])
     return rows[:, :, None] & columns[:, None]
+
+
+def dice_loss(logits: Tensor, targets: Tensor, eps: float = 1e-5) -> Tensor:
+    """Return 1 - 2 sum(p t) / (sum(p^2) + sum(t^2)) of each mask (Milletari et al., 2016).
+
+    Args:
+        logits: ``(P, h, w)`` of the probabilities p. Half precisions are computed in float32.
+        targets: ``(P, h, w)`` t in [0, 1].
+        eps: Added to the denominator.
+
+    Returns:
+        ``(P,)`` losses in [0, 1].
+
+    Raises:
+        ValueError: For shapes that differ.
+    """
+    if logits.shape != targets.shape:
+        raise ValueError(
+            f"Expected `targets` to have shape {tuple(logits.shape)}, but got "
+            f"{tuple(targets.shape)}."
+        )
+    p, t = in_full_precision(logits).sigmoid().flatten(1), targets.flatten(1)
+    return 1 - 2 * (p * t).sum(1) / ((p**2).sum(1) + (t**2).sum(1) + eps)
 
 
 def mask_loss(logits: Tensor, targets: Tensor, regions: Tensor, areas: Tensor) -> Tensor:

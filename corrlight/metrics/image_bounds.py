@@ -71,7 +71,7 @@ class ImageBounds:
 
     def update(self, batch: Batch, output: StepOutput, postprocessor: Postprocessor) -> None:
         """Add a batch with its predictions and positives."""
-        predictions = replace(output.predictions[-1], mask=None)  # bounds are those of boxes
+        predictions = replace(output.predictions[-1], mask=None, region_masks=None)  # of boxes
         self._evaluators[_OWN].update(image_records(batch, output, postprocessor))
         for direction in get_args(Direction):
             override = reranked_override(output.positives[-1], direction)

@@ -24,7 +24,7 @@ from torch.autograd.function import once_differentiable
 from corrlight.ops.switch import is_on
 from corrlight.ops.tracing import is_exporting, tensor_of_sizes
 
-__all__ = ["FeatureTable", "roi_align"]
+__all__ = ["FeatureTable", "roi_align", "roi_align_rows"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,8 +47,15 @@ class FeatureTable:
     strides: Tensor
 
     @classmethod
-    def from_levels(cls, levels: Sequence[Tensor], strides: Sequence[int]) -> FeatureTable:
+    def from_levels(
+        cls, levels: Sequence[Tensor], strides: Sequence[int], *, adaptive: bool = False
+    ) -> FeatureTable:
         """Return the table of ``levels`` ``(B, C, H_l, W_l)``, made once for all later calls.
+
+        Args:
+            levels: The maps.
+            strides: Input pixels a cell, one a level.
+            adaptive: Whether it will be read with ``sampling_ratio`` 0, which needs no rows.
 
         Raises:
             ValueError: The numbers of levels and strides differ.
@@ -61,7 +68,7 @@ class FeatureTable:
         half = (torch.float16, torch.bfloat16)
         full = tuple(level.float() if level.dtype in half else level for level in levels)
         rows = None
-        if full[0].device.type != "cpu" or is_on("roi_align"):
+        if not adaptive and (full[0].device.type != "cpu" or is_on("roi_align")):
             # Channels-last maps are (cells, C) matrices already: permuting costs nothing there.
             rows = torch.cat([level.permute(0, 2, 3, 1).flatten(0, 2) for level in full])
         counts = [batch * height * width for batch, _, height, width in (m.shape for m in full)]
@@ -93,17 +100,37 @@ def roi_align(
         table: The pyramid.
         boxes: ``(B, N, 4)`` xyxy in input pixels. They receive no gradient.
         output_size: Cells S a side.
-        sampling_ratio: Samples a side in each cell.
+        sampling_ratio: Samples a side in each cell; 0 for one a cell of the level that it covers,
+            at least 1, which torchvision's operator has alone (its gradient is not deterministic on
+            other devices than CPU).
         finest_scale: Boxes up to twice this size are read from the finest level.
 
     Returns:
         ``(B, N, S * S, C)``, cells row-major.
     """
     batch, num_boxes, _ = boxes.shape
-    flat = boxes.detach().flatten(0, 1)  # (K, 4)
     image = torch.arange(batch, device=boxes.device).repeat_interleave(num_boxes)
+    pooled = roi_align_rows(
+        table, boxes.flatten(0, 1), image, output_size, sampling_ratio, finest_scale
+    )
+    return pooled.view(batch, num_boxes, *pooled.shape[1:])
+
+
+def roi_align_rows(
+    table: FeatureTable,
+    boxes: Tensor,
+    image: Tensor,
+    output_size: int = 7,
+    sampling_ratio: int = 2,
+    finest_scale: float = 56.0,
+) -> Tensor:
+    """Return ``(K, S * S, C)`` features inside ``(K, 4)`` boxes of images ``(K,)``.
+
+    See :func:`roi_align`.
+    """
+    flat = boxes.detach()
     level = _level_of(flat, len(table.levels), finest_scale)
-    if table.rows is None:
+    if table.rows is None or sampling_ratio == 0:
         pooled = _level_by_level(table, flat, image, level, output_size, sampling_ratio)
     else:
         with torch.no_grad():
@@ -112,7 +139,7 @@ def roi_align(
             pooled = (weight[:, None] @ table.rows[index.long()]).squeeze(1)
         else:
             pooled = _WeightedRows.apply(table.rows, index, weight)
-    return pooled.view(batch, num_boxes, output_size * output_size, table.levels[0].shape[1])
+    return pooled.view(len(flat), output_size * output_size, table.levels[0].shape[1])
 
 
 def _level_of(boxes: Tensor, num_levels: int, finest_scale: float) -> Tensor:

@@ -13,7 +13,7 @@ from torch import Tensor
 from corrlight.losses.mask import box_regions
 from corrlight.structures import MaskPredictions
 
-__all__ = ["MASKS_AT_A_TIME", "encode_masks", "run_lengths"]
+__all__ = ["MASKS_AT_A_TIME", "encode_masks", "paste_masks", "run_lengths"]
 
 # Masks that are enlarged at a time, so that large images do not need gigabytes.
 MASKS_AT_A_TIME = 32
@@ -55,6 +55,29 @@ def encode_masks(
         enlarged = _enlarge(probabilities, mask.input_size, valid_size, mask.original_sizes[image])
         encoded += run_lengths(enlarged > threshold)
     return encoded
+
+
+def paste_masks(probabilities: Tensor, boxes: Tensor, size: tuple[int, int]) -> Tensor:
+    """Return maps that fill boxes as maps of the whole image, bilinearly.
+
+    Args:
+        probabilities: ``(K, m, m)``; what lies outside of them is 0.
+        boxes: ``(K, 4)`` xyxy in pixels of the image, of any position.
+        size: Height H and width W of the image.
+
+    Returns:
+        ``(K, H, W)``.
+    """
+    axes = []
+    for axis, length in ((1, size[0]), (0, size[1])):
+        low, high = boxes[:, axis, None], boxes[:, axis + 2, None]
+        pixels = torch.arange(length, device=boxes.device, dtype=boxes.dtype) + 0.5
+        # From -1 to 1 within the box; of a box without area, any pixel is its middle or far away.
+        axes.append((pixels - low) / (high - low).clamp(min=1e-6) * 2 - 1)
+    y, x = axes  # (K, H) and (K, W)
+    shape = (len(boxes), *size)
+    grid = torch.stack([x[:, None].expand(shape), y[:, :, None].expand(shape)], -1)
+    return F.grid_sample(probabilities[:, None].float(), grid, align_corners=False)[:, 0]
 
 
 def run_lengths(masks: Tensor) -> list[dict[str, Any]]:

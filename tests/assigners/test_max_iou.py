@@ -75,3 +75,35 @@ def test_bad_arguments(kwargs, message):
     stage = dataclasses.replace(predictions(1), priors=None)
     with pytest.raises(ValueError, match=r"`predictions\.priors`.*got None"):
         MaxIoUAssigner()(stage, targets([]))
+
+
+def test_objects_below_the_least_iou_take_nothing():
+    boxes = [[20.0, 20, 52, 52], [60.0, 60, 62, 62]]  # an anchor's size, and far smaller
+    counts = [
+        MaxIoUAssigner(least_forced_iou=least)(predictions(1), targets(boxes)).gt_idx[0]
+        for least in (0.0, 0.3)
+    ]
+    assert (counts[0] == 1).any()
+    assert not (counts[1] == 1).any()
+    assert torch.equal(counts[1] == 0, counts[0] == 0)
+    with pytest.raises(ValueError, match=r"`least_forced_iou`.*got 1.5"):
+        MaxIoUAssigner(least_forced_iou=1.5)
+
+
+def test_priors_of_each_image_and_those_that_are_given():
+    stage, boxes = predictions(2), (random_boxes(4, 1), random_boxes(3, 2))
+    expected = MaxIoUAssigner()(stage, targets(*boxes)).gt_idx
+    shifted = torch.stack([stage.priors, stage.priors + 4])
+    own = dataclasses.replace(stage, priors=shifted)
+    assert torch.equal(MaxIoUAssigner()(own, targets(*boxes)).gt_idx[0], expected[0])
+    # Objects' own boxes in front: each is its object's, and takes no other's best prior away.
+    both = [torch.cat([b, stage.priors])[: len(stage.priors)] for b in boxes]
+    given = torch.full_like(expected, BACKGROUND)
+    for row, b in zip(given, boxes, strict=True):
+        row[: len(b)] = torch.arange(len(b))
+    own = dataclasses.replace(stage, priors=torch.stack(both), given=given)
+    found = MaxIoUAssigner()(own, targets(*boxes)).gt_idx
+    for b, objects in enumerate(boxes):
+        count = len(objects)
+        assert found[b, :count].tolist() == list(range(count))
+        assert torch.equal(found[b, count:-count], expected[b, : -2 * count])

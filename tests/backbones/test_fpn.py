@@ -35,6 +35,14 @@ def test_extra_levels_come_from_their_source(kind):
     torch.testing.assert_close(levels[4], model.output[4](levels[3]))
 
 
+def test_subsampled_levels_have_no_weights():
+    model = FPN(CHANNELS, 6, num_levels=6, start_level=0, extra_levels="subsampled")
+    levels = model(_maps())
+    assert len(model.output) == 4
+    for coarse, fine in ((levels[4], levels[3]), (levels[5], levels[4])):
+        torch.testing.assert_close(coarse, torch.nn.functional.max_pool2d(fine, 1, 2))
+
+
 def test_bilinear_differs_from_nearest():
     model = FPN(CHANNELS, 6, num_levels=4, start_level=0, extra_levels=None)
     maps = _maps()

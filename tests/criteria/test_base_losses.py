@@ -8,7 +8,7 @@ from corrlight.config.compose import compose_config, config_dir
 from corrlight.structures import Batch, Targets
 
 # The others are for detectors with a softmax, which ATSS is not.
-SOFTMAX = {"cross_entropy", "hard_negatives"}
+SOFTMAX = {"cross_entropy", "hard_negatives", "softmax"}
 DENSE = sorted(p.stem for p in (config_dir() / "loss").glob("*.yaml") if p.stem not in SOFTMAX)
 
 

@@ -1,3 +1,5 @@
+from types import SimpleNamespace
+
 import pytest
 import torch
 from pycocotools import mask as coco_mask
@@ -36,3 +38,12 @@ def test_masks_are_those_of_the_files(model, images):
         assert masks[k, :5].sum((1, 2)).tolist() == pytest.approx(area, abs=20)
     assert masks.shape == (2, scores.shape[1], 64, 96)
     assert not masks[labels < 0].any()
+
+
+@pytest.mark.parametrize("raw", [False, True])
+def test_detectors_with_proposals_are_refused(raw):
+    class FasterRCNN:
+        gives = ("priors", "class_boxes")
+
+    with pytest.raises(ValueError, match="but got FasterRCNN, whose proposals depend on the pict"):
+        ExportNetwork(SimpleNamespace(detector=FasterRCNN()), raw)

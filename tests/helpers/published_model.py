@@ -154,6 +154,8 @@ def _written(value: Any) -> str:
 def _narrowed(config: dict[str, Any]) -> dict[str, Any]:
     """Of models that benchmarks/mmdetection_fixtures.py made: all else is our file's."""
     head = config["head"]
+    if "proposals" in config:
+        return _two_stage(config)
     return {"num_convs": head["stacked_convs"], "norm_groups": head["norm_cfg"]["num_groups"]}
 
 
@@ -169,6 +171,20 @@ def _deformable_detr(config: dict[str, Any]) -> dict[str, Any]:
         "box_refinement": own.get("with_box_refine", False),
         "two_stage": own.get("as_two_stage", False),
     }
+
+
+def _two_stage(config: dict[str, Any]) -> dict[str, Any]:
+    head, proposals = config["head"], config["proposals"]
+    own = {
+        "hidden_channels": head["hidden_channels"],
+        "selection.topk_in_training": proposals["training"][0],
+        "selection.topk": proposals["test"][0],
+        "selection.max_proposals": proposals["training"][1],
+    }
+    assert proposals["training"][1] == proposals["test"][1]
+    if config["detector"] == "mask_rcnn":
+        own["mask_channels"] = head["mask_channels"]
+    return own
 
 
 def _dense(config: dict[str, Any]) -> dict[str, Any]:

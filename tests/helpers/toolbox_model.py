@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from corrlight.module import DetectionModule
@@ -22,6 +21,7 @@ from tests.helpers.published_model import converted_module
 
 FOLDERS = "gfl fcos vfnet tood tood_initial"
 SET_FOLDERS = "deformable_detr deformable_detr_refine deformable_detr_two_stage"
+TWO_STAGE_FOLDERS = "faster_rcnn mask_rcnn"
 
 
 @dataclass(frozen=True)
@@ -69,11 +69,3 @@ class ToolboxModel:
         criterion = self.module.criterion
         normalizers = criterion.normalizers(predictions, targets, match)
         return criterion(predictions, targets, match, normalizers), match
-
-
-def rows_of(arrays: dict[str, Tensor], name: str, num_outputs: int) -> Tensor:
-    """Return the ``(B, A * K, H, W)`` maps of all levels as ``(B, N, K)``."""
-    maps = [arrays[key] for key in sorted(arrays) if key.rpartition("_")[0] == name]
-    return torch.cat(
-        [m.permute(0, 2, 3, 1).reshape(m.shape[0], -1, num_outputs) for m in maps], dim=1
-    )

@@ -3,7 +3,7 @@ import pytest
 import torch
 
 from corrlight.losses import mask_loss, semantic_loss
-from corrlight.losses.mask import box_regions
+from corrlight.losses.mask import box_regions, dice_loss
 
 
 def example(seed=0):
@@ -66,3 +66,16 @@ def test_regions_are_a_pixel_wider_and_end_at_the_map() -> None:
     assert regions[1].all()
     # Swapped corners are put in order.
     assert torch.equal(regions[2], first)
+
+
+def test_dice_written_out():
+    logits = torch.tensor([[[0.0, 2.0], [-1.0, 3.0]], [[50.0, -50.0], [50.0, -50.0]]])
+    targets = torch.tensor([[[1.0, 1.0], [0.0, 0.0]], [[1.0, 0.0], [1.0, 0.0]]])
+    found = dice_loss(logits, targets)
+    p = [1 / (1 + 2.718281828459045**-x) for x in (0.0, 2.0, -1.0, 3.0)]
+    expected = 1 - 2 * (p[0] + p[1]) / (sum(x * x for x in p) + 2 + 1e-5)
+    assert float(found[0]) == pytest.approx(expected, rel=1e-6)
+    assert float(found[1]) == pytest.approx(0, abs=1e-4)
+    assert dice_loss(logits[:0], targets[:0]).shape == (0,)
+    with pytest.raises(ValueError, match=r"`targets`.*\(2, 2, 2\).*\(1, 2, 2\)"):
+        dice_loss(logits, targets[:1])

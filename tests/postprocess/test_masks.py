@@ -5,7 +5,7 @@ import torch.nn.functional as F
 from pycocotools import mask as coco_mask
 
 from corrlight.postprocess import FastNMSPostprocessor
-from corrlight.postprocess.masks import encode_masks
+from corrlight.postprocess.masks import encode_masks, paste_masks
 from corrlight.structures import MaskPredictions, Predictions
 
 
@@ -90,3 +90,25 @@ def test_the_postprocessor_adds_the_masks_of_its_detections() -> None:
     own = encode_masks(predictions.mask, 0, found.pred_idx, found.boxes, (64, 64))
     assert found.masks == own
     assert decoded(found.masks).any((1, 2)).all()
+
+
+def test_pasted_masks_fill_their_boxes_bilinearly():
+    """Each pixel's middle is looked up in the small map, whose cells lie side by side."""
+    generator = torch.Generator().manual_seed(0)
+    small = torch.rand(3, 4, 4, generator=generator)
+    boxes = torch.tensor([[2.5, 3, 14.5, 11], [-4, -6, 7, 5], [5, 5, 5, 9]])
+    found = paste_masks(small, boxes, (12, 16))
+    assert found.shape == (3, 12, 16)
+    padded = F.pad(small, (1, 1, 1, 1))
+    for k in range(2):
+        x1, y1, x2, y2 = boxes[k].tolist()
+        for row, column in ((3, 3), (7, 10), (10, 14), (1, 4), (11, 15), (0, 0)):
+            y = (row + 0.5 - y1) / (y2 - y1) * 4 + 0.5  # of the padded map, a cell's middle is i
+            x = (column + 0.5 - x1) / (x2 - x1) * 4 + 0.5
+            expected = sum(
+                max(0.0, 1 - abs(y - i)) * max(0.0, 1 - abs(x - j)) * float(padded[k, i, j])
+                for i in range(6)
+                for j in range(6)
+            )
+            assert float(found[k, row, column]) == pytest.approx(expected, abs=1e-5)
+    assert not found[2].any()  # nothing is inside a box without area
