@@ -15,6 +15,11 @@ from corrlight.ops.switch import is_on
 
 __all__ = ["FrozenNorm", "conv_norm"]
 
+# Channels that oneDNN works on at a time, at most. With fewer, its gradient of the weight of a
+# strided convolution of one pixel writes beyond its memory (its issue 6035): wrong numbers or the
+# end of the process.
+_ONEDNN_BLOCK = 16
+
 
 class FrozenNorm(nn.Module):
     """Batch normalisation whose statistics never change, with the names of ``nn.BatchNorm2d``.
@@ -74,19 +79,30 @@ def conv_norm(x: Tensor, conv: nn.Conv2d, norm: nn.Module) -> Tensor:
         norm: Any normalisation.
     """
     on_cpu = x.device.type == "cpu"
-    if not isinstance(norm, FrozenNorm) or (on_cpu and not is_on("conv_norm")):
-        return norm(conv(x))
-    assert not isinstance(conv.padding, str)
     ordinary = conv.groups == 1 and not isinstance(conv, DeformableConv)
+    stride = conv.stride
+    if on_cpu and ordinary and _unsafe(conv):
+        # The same convolution, of the pixels that it reads.
+        x = x[:, :, :: stride[0], :: stride[1]].contiguous(memory_format=torch.channels_last)
+        stride = (1, 1)
+    if not isinstance(norm, FrozenNorm) or (on_cpu and not is_on("conv_norm")):
+        return norm(conv(x) if stride == conv.stride else F.conv2d(x, conv.weight, conv.bias))
+    assert not isinstance(conv.padding, str)
     plain_mode = not torch.is_autocast_enabled("cpu") and not torch.compiler.is_compiling()
     if on_cpu and ordinary and plain_mode:
         parameters = (conv.weight, norm.weight, norm.bias)
         statistics = (norm.running_mean, norm.inverse_std())
-        return fast.conv_norm(x, *parameters, *statistics, conv.stride, conv.padding)
+        return fast.conv_norm(x, *parameters, *statistics, stride, conv.padding)
     scale, shift = norm.affine()
     weight = conv.weight * scale[:, None, None, None]
     if isinstance(conv, DeformableConv):
         return conv.convolve(x, weight, shift)
     if conv.groups == 1:
-        return pixel_product.conv2d(x, weight, shift, conv.stride, conv.padding)
+        return pixel_product.conv2d(x, weight, shift, stride, conv.padding)
     return F.conv2d(x, weight, shift, conv.stride, conv.padding, 1, conv.groups)
+
+
+def _unsafe(conv: nn.Conv2d) -> bool:
+    """Whether the gradient of the weight may not be left to oneDNN."""
+    strided = conv.kernel_size == (1, 1) and conv.stride != (1, 1)
+    return strided and conv.in_channels < _ONEDNN_BLOCK and conv.padding == (0, 0)

@@ -4,7 +4,7 @@ from corrlight.detectors.atss import ATSS
 from corrlight.detectors.deformable import DeformableDETR
 from corrlight.detectors.detr import DETR
 from corrlight.detectors.foveabox import FoveaBox
-from corrlight.detectors.one_stage import FCOS, GFL, TOOD, VFNet
+from corrlight.detectors.one_stage import FCOS, GFL, TOOD, GFLv2, VFNet
 from corrlight.detectors.paa import PAA
 from corrlight.detectors.retinanet import RetinaNet
 from corrlight.detectors.sparse_rcnn import SparseRCNN
@@ -22,6 +22,7 @@ __all__ = [
     "DeformableDETR",
     "FasterRCNN",
     "FoveaBox",
+    "GFLv2",
     "MaskRCNN",
     "ProposalSelection",
     "RetinaNet",

@@ -111,6 +111,11 @@ def _from_config(config: Any, one_to_one: bool) -> nn.Module:
             f"Expected what {config.model_type} of transformers needs to be installed, but: "
             f"{reason} (a `backbone_config` in `detector.overrides` needs no timm)."
         ) from error
+    for scale in (m.weight for m in made.modules() if isinstance(m, nn.BatchNorm2d) and m.affine):
+        # RT-DETR v2 draws these scales around 0, as if a checkpoint always followed: from scratch
+        # next to nothing passes its encoder at first. Constants are meant so.
+        if not scale.is_meta and scale.std() > 0:
+            nn.init.ones_(scale)
     return made
 
 

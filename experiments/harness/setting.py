@@ -15,6 +15,7 @@ __all__ = [
     "FOVEABOX",
     "PAA",
     "RETINANET",
+    "RIVALS",
     "SPARSE_RCNN",
     "SPARSE_RCNN_3X",
     "SPARSE_RCNN_R101",
@@ -29,6 +30,8 @@ __all__ = [
 # CPU (0.997 s and 1.976 s). The other detectors are guesses from these two.
 _SPARSE_RCNN_SECONDS = 0.125
 _ATSS_SECONDS = 0.063
+# Likewise with ResNet-101-DCN: by what that backbone costs Sparse R-CNN.
+_DEFORMABLE_SECONDS = 0.11
 # Wall minutes of a toy run, measured with two side by side (docs/results_toy.md).
 _DENSE_MINUTES = 2.0
 
@@ -149,6 +152,26 @@ PAA = Setting(
     full=("detector=paa", "data=coco", *_NO_HEAD),
     toy=("detector=paa_small", *_DENSE_SHAPES, *_NO_HEAD),
 )
+
+
+def _rival(name: str) -> Setting:
+    """Return a one-stage detector that Table 5.5 compares with, on its common backbone."""
+    detector = name.lower()
+    return Setting(
+        key=f"{detector}_r101_dcn",
+        name=f"{name}, ResNet-101-DCN",
+        full=(
+            f"detector={detector}",
+            "backbone=resnet101_dcn",
+            "schedule=sgd_2x",
+            "data=coco_multiscale_resize",
+        ),
+        toy=(f"detector={detector}_small", *_DENSE_SHAPES),
+        gpu_seconds=_DEFORMABLE_SECONDS,
+    )
+
+
+RIVALS = tuple(map(_rival, ("FCOS", "GFL", "GFLv2", "VFNet", "TOOD")))
 
 _SPARSE_SMALL = ("detector=sparse_rcnn_small", "data=shapes")
 # The small Sparse R-CNN's own 50 epochs would take longer than a toy row may.

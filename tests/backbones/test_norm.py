@@ -1,10 +1,11 @@
 import pytest
 import torch
 from torch import nn
+from torch.utils._python_dispatch import TorchDispatchMode
 
-from corrlight.backbones import FrozenNorm
+from corrlight.backbones import FrozenNorm, ResNet
 from corrlight.backbones.norm import conv_norm
-from corrlight.ops.switch import fast_ops
+from corrlight.ops.switch import OPERATORS, fast_ops
 from tests.ops.writes import WRITES
 
 
@@ -120,3 +121,33 @@ def test_groups_equal_convolution_then_affine_map():
     conv = nn.Conv2d(8, 8, 3, 1, 1, groups=2, bias=False).double()
     x = torch.randn(2, 8, 6, 5, dtype=torch.float64)
     torch.testing.assert_close(conv_norm(x, conv, norm), norm(conv(x)))
+
+
+class NoStridedPixels(TorchDispatchMode):
+    """Refuses convolutions of one pixel that are strided and thin, before anything runs back."""
+
+    def __torch_dispatch__(self, operator, types, args=(), kwargs=None):
+        if operator is torch.ops.aten.convolution.default:
+            _, weight, _, stride = args[:4]
+            thin = weight.shape[1] < 16 and weight.shape[2:] == (1, 1)
+            assert not (thin and max(stride) > 1), (weight.shape, stride)
+        return operator(*args, **(kwargs or {}))
+
+
+@pytest.mark.parametrize("norm", ["frozen", "batch"])
+@pytest.mark.parametrize("operators", [OPERATORS, ()], ids=["fast", "plain"])
+def test_shortcuts_of_thin_networks_keep_clear_of_onednns_strided_gradient(norm, operators):
+    torch.manual_seed(0)
+    model = ResNet(18, base_width=4, frozen_stages=0, norm=norm)
+    images = torch.randn(2, 3, 64, 96)
+    with fast_ops(operators), NoStridedPixels():
+        maps = model(images)
+    sum(m.square().mean() for m in maps).backward()
+    shortcuts = [f"layer{stage}.0.downsample.0" for stage in (2, 3, 4)]
+    found = [model.get_submodule(name).weight.grad.clone() for name in shortcuts]
+    # In float64 no convolution is oneDNN's.
+    model.double().zero_grad()
+    with fast_ops(()):
+        sum(m.square().mean() for m in model(images.double())).backward()
+    expected = [model.get_submodule(name).weight.grad.float() for name in shortcuts]
+    torch.testing.assert_close(found, expected, rtol=1e-3, atol=1e-5)

@@ -9,7 +9,7 @@ from experiments.figure_2_3 import TABLE as FIGURE_2_3
 from experiments.figure_2_3 import points
 from experiments.figure_3_1 import evaluate, precision_at, survivors
 from experiments.harness.collection import Collected
-from experiments.table_2_1 import METHODS, added_parameters
+from experiments.table_2_1 import METHODS, added_by_detector, added_parameters
 
 EMPTY = Collected(results={}, toy=False)
 
@@ -57,3 +57,10 @@ def test_only_the_auxiliary_head_adds_parameters(method):
     """A 3x3 convolution from 64 channels to one, with bias, on the small ATSS."""
     expected = 64 * 9 + 1 if method == "Using Aux Head" else 0
     assert added_parameters(method, "atss_small") == expected
+
+
+def test_correlation_loss_adds_no_parameters_to_the_detectors_compared_with():
+    # Four sides of 9 bins instead of one number; GFLv2 has two small layers more.
+    distributions = 4 * 8 * (64 * 9 + 1)
+    assert added_by_detector("GFL", small=True) == (distributions, 0)
+    assert added_by_detector("GFLv2", small=True) == (distributions + 1_409, 0)

@@ -95,6 +95,14 @@ def test_options_reach_the_model():
 
 
 @pytest.mark.hf
+def test_new_models_have_no_normalization_that_lets_next_to_nothing_pass():
+    model = made("rt_detr_v2", **SMALL)
+    scales = [m.weight for m in model.modules() if isinstance(m, torch.nn.BatchNorm2d)]
+    assert len(scales) > 10
+    assert all((scale == 1).all() for scale in scales)
+
+
+@pytest.mark.hf
 def test_a_folder_gives_its_weights(tmp_path, caplog):
     first = made("rt_detr_v2", one_to_one=False, **SMALL)
     first.save_pretrained(tmp_path)

@@ -20,6 +20,8 @@ PARAMETERS = {
     ("deformable_detr",): 40_118_934,
     ("yolact",): 35_293_711,
     ("gfl",): 32_440_537,
+    # GFL and 20 x 64 + 64 + 64 + 1 of its two layers; not in mmdetection.
+    ("gflv2",): 32_440_537 + 1_409,
     ("fcos",): 32_297_370,
     ("vfnet",): 32_891_554,
     ("tood",): 32_200_494,
