@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 import re
 import sys
 from collections import Counter
@@ -67,6 +68,18 @@ def _options(argv: Sequence[str] | None) -> argparse.Namespace:
         "--max-detections", type=_count, metavar="N",
         help="adds AP_N: at most N detections of a class in an image count, instead of COCO's 100",
     )  # fmt: skip
+    parser.add_argument(
+        "--errors", action="store_true",
+        help="types of errors and the AP that each costs (TIDE), confusion matrix, curves by class",
+    )  # fmt: skip
+    parser.add_argument(
+        "--score", type=_number, metavar="S",
+        help="with --errors: lowest score of the confusion matrix (default 0.25)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--iou", type=_number, metavar="T",
+        help="with --errors: IoU from which a detection stands for an object (default 0.5)",
+    )  # fmt: skip
     options = parser.parse_args(argv)
     for name in ("raw", "names"):
         given = getattr(options, name)
@@ -74,6 +87,11 @@ def _options(argv: Sequence[str] | None) -> argparse.Namespace:
             parser.error(f"Expected --{name} {len(options.dt)} times, as --dt, got {len(given)}.")
     if options.max_detections is not None and options.max_detections <= 100:
         parser.error(f"Expected --max-detections above 100, got {options.max_detections}.")
+    for name in ("score", "iou"):
+        if getattr(options, name) is not None and not options.errors:
+            parser.error(f"Expected --errors with --{name}, which is of its confusion matrix.")
+    if options.iou is not None and not 0 < options.iou <= 1:
+        parser.error(f"Expected --iou to be in (0, 1], got {options.iou:g}.")
     if len(set(options.names)) != len(options.names):
         parser.error("Expected --names that differ.")
     return options
@@ -83,6 +101,16 @@ def _count(text: str) -> int:
     if not text.isascii() or not text.isdigit() or len(text) > 6:
         raise argparse.ArgumentTypeError(f"Expected a whole number, but got '{text}'.")
     return int(text)
+
+
+def _number(text: str) -> float:
+    try:
+        number = float(text)
+    except ValueError:
+        number = math.nan
+    if not math.isfinite(number):
+        raise argparse.ArgumentTypeError(f"Expected a number, but got '{text}'.")
+    return number
 
 
 def _analyze(options: argparse.Namespace) -> int:
@@ -181,6 +209,7 @@ def _one_file(
     progress: Progress,
 ) -> Analysis:
     from corrlight.analysis.results_file import analyze_results
+    from corrlight.metrics.errors.confusion import MIN_IOU, MIN_SCORE
     from corrlight.metrics.raw.dump import RawDump
 
     task = progress.add_task(name, total=1.0)
@@ -197,6 +226,9 @@ def _one_file(
                 raw=RawDump.load(options.raw[number]) if options.raw else None,
                 resample=options.bootstrap > 0,
                 draw=options.out is not None,
+                errors=options.errors,
+                min_score=MIN_SCORE if options.score is None else options.score,
+                min_iou=MIN_IOU if options.iou is None else options.iou,
                 progress=lambda share, what: progress.update(
                     task, completed=share, description=what
                 ),

@@ -19,11 +19,15 @@ from corrlight.analysis.intervals import (
 from corrlight.analysis.paired import ClassTest, ImageCounts, class_tests, image_counts
 from corrlight.analysis.results_file import Analysis
 from corrlight.metrics.base import Number
+from corrlight.metrics.errors.costs import SPECIAL
+from corrlight.metrics.errors.types import ErrorType
 
 __all__ = ["SECTIONS", "Comparison", "Difference", "compare", "shown_measures"]
 
 # Share of classes without enough images above which simulated intervals held less than 90%.
 _THIN = 1 / 3
+
+_WHAT = {"": "boxes", "mask_": "masks"}
 
 # Rows of the tables, by section; measures that no file has are left out.
 SECTIONS: dict[str, tuple[str, ...]] = {
@@ -45,6 +49,11 @@ SECTIONS: dict[str, tuple[str, ...]] = {
         for level in ("cls", "img")
         for ap in ("AP", "AP50", "AP75")
         for end in ("lower", "upper")
+    ),
+    "errors": (
+        "AP_tide",
+        *(f"dAP_{error.key}" for error in ErrorType),
+        *(f"dAP_{name}" for name in SPECIAL),
     ),
 }
 
@@ -113,6 +122,11 @@ class Comparison:
         """Empty for boxes, and "mask_" if all files have masks."""
         return [p for p in ("", "mask_") if all(p in a.prefixes for a in self.analyses)]
 
+    @property
+    def has_errors(self) -> bool:
+        """Whether types of errors and confusion matrices were asked for."""
+        return all(a.errors for a in self.analyses)
+
     def content(self) -> dict[str, Any]:
         """Return the content of ``metrics.json``.
 
@@ -138,6 +152,28 @@ class Comparison:
             for d in self.differences
         }
         return {"files": files, "differences": differences}
+
+    def errors(self) -> dict[str, Any]:
+        """Return the content of ``errors.json``: empty without ``--errors``.
+
+        Of one file: ``boxes`` and, where there are masks, ``masks``, each with its confusion matrix
+        and curves; of several the same for each by its name.
+        """
+        files = {
+            a.name: {_WHAT[prefix]: view.content() for prefix, view in a.errors.items()}
+            for a in self.analyses
+            if a.errors
+        }
+        return next(iter(files.values())) if len(self.analyses) == 1 and files else files
+
+    def matrix_rows(self) -> list[dict[str, Any]]:
+        """Return the rows of ``confusion_matrix.csv``, with columns for file and boxes or masks."""
+        return [
+            {"file": a.name, "measured": _WHAT[prefix], **row}
+            for a in self.analyses
+            for prefix, view in a.errors.items()
+            for row in view.rows()
+        ]
 
     def per_class(self) -> list[dict[str, Any]]:
         """Return the rows of ``per_class.csv``; of several files with a column ``file`` first."""

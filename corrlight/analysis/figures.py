@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +12,11 @@ import numpy as np
 from corrlight.analysis.comparison import Comparison
 from corrlight.analysis.results_file import PR_THRESHOLDS
 from corrlight.metrics.matching import AREA_RANGES, RECALL_THRESHOLDS
+from corrlight.reporting.error_figures import (
+    confusion_figure,
+    error_types_figure,
+    pr_classes_figure,
+)
 from corrlight.reporting.figures import ScoreIoU, score_iou_figure
 from corrlight.reporting.names import font_families, is_drawable, plain
 
@@ -42,6 +47,16 @@ CAPTIONS = {
     "size_errors": "What oLRP is made of, by size of the objects.",
     "calibration": "Mean IoU of the detections in each score bin. Above the line scores are too "
     "low, below it too high.",
+}
+# Drawn with `--errors`; of several files each has a confusion matrix.
+ERROR_CAPTIONS = {
+    "error_types": "AP at IoU 0.5 that each type of error costs, as TIDE defines them: what AP "
+    "would gain if the errors of that type alone were corrected; right, if all false positives or "
+    "all missed objects were.",
+    "pr_classes": "Precision and recall of every class, and their mean.",
+    "confusion_matrix": "Objects (rows) by the class of the detection that stands for them "
+    "(columns). The last row holds detections without an object, the last column objects "
+    "without a detection.",
 }
 
 
@@ -76,6 +91,10 @@ def draw_figures(
                 if figure is not None:
                     save(figure, prefix + name)
                 step()
+            if comparison.has_errors:
+                for name, figure in _error_figures(comparison, prefix):
+                    save(figure, prefix + name)
+                    step()
 
 
 def save_figure(figure: Figure, folder: Path, name: str) -> None:
@@ -86,6 +105,31 @@ def save_figure(figure: Figure, folder: Path, name: str) -> None:
         figure.savefig(folder / f"{name}.svg", dpi=150, metadata={"Date": None})
     figure.set_layout_engine("none")  # It is laid out now; once more would take as long as drawing.
     figure.savefig(folder / f"{name}.png", dpi=150, metadata={"Software": None})
+
+
+def _error_figures(comparison: Comparison, prefix: str) -> Iterator[tuple[str, Figure]]:
+    names = _raw_names(comparison)
+    analyses = dict(zip(names, comparison.analyses, strict=True))
+    bars = error_types_figure({name: a.metrics for name, a in analyses.items()}, prefix)
+    if bars is not None:
+        yield "error_types", bars
+    labels = class_labels(comparison)
+    views = {name: a.errors[prefix] for name, a in analyses.items()}
+    recall = next(iter(views.values())).curves.recall
+    curves = {name: view.curves.precision for name, view in views.items()}
+    lines = pr_classes_figure(recall, curves, comparison.class_names, labels)
+    if lines is not None:
+        yield "pr_classes", lines
+    for k, (name, view) in enumerate(views.items()):
+        found = view.confusion
+        words = f"score from {found.min_score:g}, IoU from {found.min_iou:g}"
+        title = f"{name}: {words}" if len(views) > 1 else words
+        matrix = confusion_figure(found.counts, comparison.class_names, title, labels)
+        yield _matrix_name(k), matrix
+
+
+def _matrix_name(place: int) -> str:
+    return "confusion_matrix" + (f"_{place + 1}" if place else "")
 
 
 def _new(width: float, height: float, columns: int = 1, **kwargs: Any) -> tuple[Figure, list[Axes]]:
@@ -392,11 +436,18 @@ def _calibration(comparison: Comparison, prefix: str) -> Figure | None:
 
 def num_figures(comparison: Comparison) -> int:
     """Return how often :func:`draw_figures` calls ``step``."""
-    return len(CAPTIONS) * len(comparison.prefixes)
+    return len(captions(comparison))
 
 
-def captions(prefixes: Sequence[str]) -> dict[str, str]:
+def captions(comparison: Comparison) -> dict[str, str]:
     """Return the caption of every figure by its name."""
+    texts = dict(CAPTIONS)
+    if comparison.has_errors:
+        texts |= ERROR_CAPTIONS
+        for k, analysis in enumerate(comparison.analyses[1:], 1):
+            texts[_matrix_name(k)] = f"The same of {analysis.name}."
     return {
-        p + n: ("Masks. " if p else "") + text for p in prefixes for n, text in CAPTIONS.items()
+        prefix + name: ("Masks. " if prefix else "") + text
+        for prefix in comparison.prefixes
+        for name, text in texts.items()
     }

@@ -6,10 +6,10 @@ import csv
 import json
 import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from corrlight.analysis.comparison import Comparison
 from corrlight.analysis.figures import draw_figures, save_figure
@@ -58,12 +58,11 @@ def write_output(
     with _aside(folder) as aside:
         text = json.dumps(comparison.content(), indent=2, sort_keys=True, allow_nan=False)
         (aside / "metrics.json").write_text(text + "\n", encoding="utf-8")
-        rows = comparison.per_class()
-        columns = list(dict.fromkeys(key for row in rows for key in row))
-        with (aside / "per_class.csv").open("w", encoding="utf-8", newline="") as file:
-            writer = csv.DictWriter(file, columns, lineterminator="\n")
-            writer.writeheader()
-            writer.writerows(rows)
+        _write_rows(aside / "per_class.csv", comparison.per_class())
+        if comparison.has_errors:
+            text = json.dumps(comparison.errors(), allow_nan=False)
+            (aside / "errors.json").write_text(text + "\n", encoding="utf-8")
+            _write_rows(aside / "confusion_matrix.csv", comparison.matrix_rows())
         images: dict[str, bytes] = {}
         figures = aside / "figures"
         figures.mkdir()
@@ -74,6 +73,14 @@ def write_output(
 
         draw_figures(comparison, save, step)
         (aside / _MARK).write_text(render_report(comparison, images), encoding="utf-8")
+
+
+def _write_rows(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
+    columns = list(dict.fromkeys(key for row in rows for key in row))
+    with path.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.DictWriter(file, columns, lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
 
 
 @contextmanager

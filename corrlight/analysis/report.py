@@ -68,7 +68,7 @@ def render_report(comparison: Comparison, figures: Mapping[str, bytes]) -> str:
         *(f'<p class="note">{escape(line)}</p>' for line in findings(comparison)),
         "<h2>Figures</h2>",
     ]
-    for name, text in captions(comparison.prefixes).items():
+    for name, text in captions(comparison).items():
         if name in figures:
             data = base64.b64encode(figures[name]).decode("ascii")
             parts.append(

@@ -24,6 +24,9 @@ from corrlight.metrics import (
     ScoreBounds,
 )
 from corrlight.metrics.base import Number
+from corrlight.metrics.errors.confusion import MIN_IOU, MIN_SCORE
+from corrlight.metrics.errors.metric import ErrorTypes
+from corrlight.metrics.errors.view import ErrorView, error_view
 from corrlight.metrics.functional import (
     CalibrationBins,
     calibration,
@@ -87,6 +90,7 @@ class Analysis:
         prefixes: Of the measures: "" for boxes, "mask_" for masks.
         figures: By prefix; empty if they are not drawn.
         resampled: Measures as functions of image weights, by prefix.
+        errors: Confusion matrix and curves by prefix; empty if they are not asked for.
         warnings: What the reader has to know, one line each.
         seconds: What each measure took.
     """
@@ -98,16 +102,20 @@ class Analysis:
     prefixes: tuple[str, ...]
     figures: dict[str, FigureData]
     resampled: dict[str, ResampledMeasures]
+    errors: dict[str, ErrorView]
     warnings: list[str]
     seconds: dict[str, float]
 
 
-def all_metrics(positives: bool, max_detections: int | None = None) -> list[Metric]:
+def all_metrics(
+    positives: bool, max_detections: int | None = None, errors: bool = False
+) -> list[Metric]:
     """Return every measure of an analysis.
 
     Args:
         positives: Whether there are positives, for beta_img.
         max_detections: Adds AP at this limit of detections of an image and class.
+        errors: Adds what each type of error costs.
     """
     metrics: list[Metric] = [
         CocoEvaluate(max_detections),
@@ -118,6 +126,8 @@ def all_metrics(positives: bool, max_detections: int | None = None) -> list[Metr
     ]
     if positives:
         metrics += [ImageCorrelation(c) for c in ("spearman", "pearson", "concordance")]
+    if errors:
+        metrics.append(ErrorTypes())
     return metrics
 
 
@@ -132,6 +142,9 @@ def analyze_results(
     raw: RawDump | None = None,
     resample: bool = False,
     draw: bool = True,
+    errors: bool = False,
+    min_score: float = MIN_SCORE,
+    min_iou: float = MIN_IOU,
     progress: Callable[[float, str], None] = lambda share, what: None,
 ) -> Analysis:
     """Read and measure one results file.
@@ -147,6 +160,9 @@ def analyze_results(
         raw: Dump of the same detector before post-processing, for beta_img and image-level bounds.
         resample: Whether to prepare confidence intervals.
         draw: Whether to prepare figures.
+        errors: Whether to tell types of errors, their costs, and which classes are confused.
+        min_score: Of the detections of the confusion matrix.
+        min_iou: From which a detection stands for an object there.
         progress: Called with the share of the work done and what comes next.
 
     Raises:
@@ -170,10 +186,12 @@ def analyze_results(
     of_masks = None
     if results.masks is not None:
         of_masks = Evaluation(ground_truth, results, masks=True)
-    measured = measure(boxes, all_metrics(positives is not None, max_detections), of_masks)
+    metrics_asked = all_metrics(positives is not None, max_detections, errors)
+    measured = measure(boxes, metrics_asked, of_masks)
     if measured.metrics["calibration_error"] is None and len(results):
         warnings.append(f"{path} holds scores outside [0, 1]: no calibration error")
     metrics = dict(measured.metrics)
+    warnings += _about_errors(path, metrics)
     if raw is not None:
         metrics |= _image_bounds(path, raw, ground_truth, metrics["AP"], warnings, progress)
     progress(0.85, measuring)
@@ -186,6 +204,9 @@ def analyze_results(
         prefixes=tuple(evaluations),
         figures={p: _figure_data(e) for p, e in evaluations.items()} if draw else {},
         resampled={p: ResampledMeasures(e) for p, e in evaluations.items()} if resample else {},
+        errors={p: error_view(e, min_score, min_iou) for p, e in evaluations.items()}
+        if errors
+        else {},
         warnings=warnings,
         seconds=measured.seconds,
     )
@@ -233,6 +254,17 @@ def _sized_by_boxes(results: Results) -> bool:
     if results.masks is None or results.areas is None:
         return False
     return np.array_equal(results.areas, results.boxes[:, 2] * results.boxes[:, 3])
+
+
+def _about_errors(path: Path, metrics: dict[str, Number]) -> list[str]:
+    """Return in words why AP with types of errors is not AP50, where it is not."""
+    count = metrics.get("num_classes_unasked_tide")
+    if not count:
+        return []
+    return [
+        f"{path}: {count} classes have detections but no objects: TIDE counts their AP as 0 "
+        "(`AP_tide`, `dAP_...`), COCO leaves them out"
+    ]
 
 
 def _differ_in_size(results: Results) -> bool:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from corrlight.analysis.comparison import Comparison, shown_measures
 from corrlight.analysis.intervals import Interval
 from corrlight.metrics.base import Number
+from corrlight.metrics.errors.types import ErrorType
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -105,6 +106,26 @@ def findings(comparison: Comparison) -> list[str]:
                 f"{d.name}: {prefix.replace('_', ' ')}error smaller in {images.better:,} images, "
                 f"larger in {images.worse:,}, equal in {images.equal:,}{p}."
             )
+    return lines + _error_lines(comparison)
+
+
+def _error_lines(comparison: Comparison) -> list[str]:
+    """Return how many errors of each type there are, and which classes are confused most."""
+    lines = []
+    for analysis in comparison.analyses:
+        for prefix, view in analysis.errors.items():
+            counts = (
+                f"{t.key} {analysis.metrics[f'{prefix}num_errors_{t.key}']:,}" for t in ErrorType
+            )
+            what = f"{analysis.name}{': masks' * bool(prefix)}"
+            lines.append(f"{what}: errors: {', '.join(counts)}.")
+            found, names = view.confusion, view.class_names
+            pairs = [f"{names[a]} as {names[b]} {n:,}" for a, b, n in found.confusions()[:_NAMED]]
+            if pairs:
+                lines.append(
+                    f"{what}: most confused (score from {found.min_score:g}, IoU from "
+                    f"{found.min_iou:g}): {', '.join(pairs)}."
+                )
     return lines
 
 

@@ -37,6 +37,8 @@ class GroundTruth:
         areas: ``(G,)`` the annotation's area (of the mask, in COCO), which decides the size class.
         crowd: ``(G,)`` bool; crowds are ignore regions.
         sizes: ``(I, 2)`` height and width of the images, 0 where the file does not say.
+        image_rows: ``(I,)`` place of each image in the file.
+        rows: ``(G,)`` place of each object in the file, ascending within a class and image.
         masks: COCO run-length encodings in the same order, or None if not asked for or not there.
         num_areas_filled: Annotations without area, for which width times height is used.
         num_crowd_filled: Annotations without iscrowd, taken as 0.
@@ -52,6 +54,8 @@ class GroundTruth:
     areas: Array
     crowd: Array
     sizes: Array
+    image_rows: Array
+    rows: Array
     masks: tuple[Rle, ...] | None = None
     num_areas_filled: int = 0
     num_crowd_filled: int = 0
@@ -176,6 +180,8 @@ class GroundTruth:
             areas=np.where(filled, boxes[:, 2] * boxes[:, 3], table.areas)[order],
             crowd=table.crowd[order],
             sizes=table.sizes[by_id],
+            image_rows=by_id,
+            rows=order,
             masks=encoded,
             num_areas_filled=int(filled[order].sum()),
             num_crowd_filled=int((~table.crowd_given[order]).sum()),
@@ -206,5 +212,7 @@ class GroundTruth:
             areas=self.areas[keep],
             crowd=self.crowd[keep],
             sizes=self.sizes[np.searchsorted(self.image_ids, wanted)],
+            image_rows=self.image_rows[np.searchsorted(self.image_ids, wanted)],
+            rows=self.rows[keep],
             masks=None if self.masks is None else tuple(compress(self.masks, keep.tolist())),
         )

@@ -12,6 +12,7 @@ from corrlight.metrics.base import MetricResult
 from corrlight.metrics.calibration import Calibration
 from corrlight.metrics.class_correlation import ClassCorrelation
 from corrlight.metrics.coco_evaluate import CocoEvaluate
+from corrlight.metrics.errors.metric import ErrorTypes
 from corrlight.metrics.evaluation import Evaluation
 from corrlight.metrics.image_correlation import ImageCorrelation
 from corrlight.metrics.metric import Metric
@@ -27,6 +28,7 @@ __all__ = [
     "ClassCorrelation",
     "CocoEvaluate",
     "DetectionEvaluator",
+    "ErrorTypes",
     "Evaluation",
     "EvaluationResult",
     "GroundTruth",

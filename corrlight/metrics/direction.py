@@ -8,6 +8,7 @@ from typing import Any, Literal
 from corrlight.metrics.calibration import Calibration
 from corrlight.metrics.class_correlation import ClassCorrelation
 from corrlight.metrics.coco_evaluate import CocoEvaluate
+from corrlight.metrics.errors.metric import ErrorTypes
 from corrlight.metrics.image_correlation import ImageCorrelation
 from corrlight.metrics.metric import Metric
 from corrlight.metrics.olrp import Olrp
@@ -18,7 +19,7 @@ __all__ = ["Direction", "better_direction", "logged_direction"]
 Direction = Literal["min", "max"]
 
 _OURS: tuple[type[Metric], ...] = (
-    Calibration, ClassCorrelation, CocoEvaluate, ImageCorrelation, Olrp, ScoreBounds,
+    Calibration, ClassCorrelation, CocoEvaluate, ErrorTypes, ImageCorrelation, Olrp, ScoreBounds,
 )  # fmt: skip
 _SPLITS = ("train/", "val/", "test/")
 

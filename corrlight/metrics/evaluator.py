@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -17,6 +17,8 @@ from corrlight.coco.types import ImageRecord
 from corrlight.metrics.base import Number
 from corrlight.metrics.class_correlation import ClassCorrelation
 from corrlight.metrics.coco_evaluate import CocoEvaluate
+from corrlight.metrics.errors.metric import ErrorTypes
+from corrlight.metrics.errors.view import ErrorView, error_view
 from corrlight.metrics.evaluation import Evaluation
 from corrlight.metrics.functional.score_iou_pairs import ScoreIouPairs, score_iou_pairs
 from corrlight.metrics.image_correlation import ImageCorrelation
@@ -42,6 +44,8 @@ class EvaluationResult:
         coco_results: Makes ``detections``: that takes longer than to measure, and most epochs do
             not ask.
         score_iou: Points of Figure 2.2; on rank 0 only, None elsewhere.
+        errors: Makes the costs of each type of error (the values of :class:`ErrorTypes`), and the
+            confusion matrix with the curves; most epochs do not ask. On rank 0 only.
     """
 
     metrics: dict[str, Number]
@@ -49,6 +53,7 @@ class EvaluationResult:
     seconds: dict[str, float] = field(default_factory=dict)
     coco_results: Callable[[], list[dict[str, Any]]] = list
     score_iou: ScoreIouPairs | None = None
+    errors: Callable[[], tuple[Mapping[str, Number], ErrorView]] | None = None
 
     @property
     def detections(self) -> list[dict[str, Any]]:
@@ -138,7 +143,9 @@ class DetectionEvaluator:
         if _rank() == 0:
             try:
                 result = self._evaluate(records)
-                message = [replace(result, seconds={}, coco_results=list, score_iou=None)]
+                message = [
+                    replace(result, seconds={}, coco_results=list, score_iou=None, errors=None)
+                ]
             except Exception as error:  # Of any kind: the others would wait for ever.
                 failure = error
                 message = [_told(error)]
@@ -178,7 +185,12 @@ class DetectionEvaluator:
             seconds=measured.seconds,
             coco_results=partial(evaluation.results.to_coco, evaluation.ground_truth),
             score_iou=score_iou_pairs(evaluation),
+            errors=partial(_errors, evaluation),
         )
+
+
+def _errors(evaluation: Evaluation) -> tuple[Mapping[str, Number], ErrorView]:
+    return ErrorTypes()(evaluation).values, error_view(evaluation)
 
 
 def _told(error: Exception) -> Exception:

@@ -62,7 +62,7 @@ class Pairs:
     """Detections and objects of the same image and class.
 
     Attributes:
-        detection: ``(K,)`` row of the detection, of pairs whose IoU reaches the lowest threshold.
+        detection: ``(K,)`` row of the detection, of pairs whose IoU reaches what was asked for.
         gt: ``(K,)`` row of the object.
         iou: ``(K,)`` float64; for a crowd the share of the detection inside it.
         best_iou: ``(D,)`` largest IoU of every detection with an object that is no crowd; 0
@@ -159,8 +159,9 @@ def box_pairs(
     gt_boxes: Array,
     crowd: Array,
     order: Array | None = None,
+    lowest: float = 0.5,
 ) -> Pairs:
-    """Compute the IoUs between all boxes that share a cell (an image and a class).
+    """Compute the IoUs between all boxes that share a cell (an image and a class, or an image).
 
     Args:
         det_cell: ``(D,)`` ascending cell numbers.
@@ -169,9 +170,10 @@ def box_pairs(
         gt_boxes: ``(G, 4)``.
         crowd: ``(G,)`` bool.
         order: ``(D,)`` row of ``det_boxes`` of every detection; their own by default.
+        lowest: IoU from which pairs are kept.
 
     Returns:
-        The pairs with IoU of at least 0.5, by detection, then object.
+        The pairs, by detection, then object.
     """
     # Cells with objects are few: their detections are looked for, not objects of every detection.
     first_gt = np.flatnonzero(np.diff(gt_cell, prepend=-1))
@@ -201,7 +203,7 @@ def box_pairs(
             crowd[gt],
         )
         best[rows] = np.maximum.reduceat(np.where(crowd[gt], 0.0, iou), begin)
-        reaches = np.flatnonzero(iou >= IOU_THRESHOLDS[0])
+        reaches = np.flatnonzero(iou >= lowest)
         kept.append((np.repeat(rows, n)[reaches], gt[reaches], iou[reaches]))
         start = stop
     return _collected(kept, best)
@@ -213,6 +215,7 @@ def mask_pairs(
     gt_cell: Array,
     gt_masks: Sequence[Rle],
     crowd: Array,
+    lowest: float = 0.5,
 ) -> Pairs:
     """Compute the IoUs between all masks that share a cell, as :func:`box_pairs` does.
 
@@ -222,6 +225,7 @@ def mask_pairs(
         gt_cell: ``(G,)`` ascending cell numbers.
         gt_masks: G run-length encodings.
         crowd: ``(G,)`` bool.
+        lowest: IoU from which pairs are kept.
 
     Raises:
         MaskError: If two masks of a cell have different sizes.
@@ -238,7 +242,7 @@ def mask_pairs(
         # (detections, objects) of this cell
         iou = np.asarray(mask_utils.iou(masks, objects, crowd[g:g_end].astype(np.uint8)))
         best[d:d_end] = np.where(crowd[g:g_end], 0.0, iou).max(1)
-        row, column = np.nonzero(iou >= IOU_THRESHOLDS[0])
+        row, column = np.nonzero(iou >= lowest)
         kept.append((row + d, column + g, iou[row, column]))
     return _collected(kept, best)
 

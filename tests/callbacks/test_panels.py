@@ -1,12 +1,17 @@
+from dataclasses import replace
+
 import lightning.pytorch as pl
 import numpy as np
 import pytest
 from lightning.pytorch.loggers.logger import DummyLogger
 
 from corrlight.callbacks import MeasurePanels
+from corrlight.metrics import ErrorTypes, Evaluation
+from corrlight.metrics.errors.view import error_view
 from corrlight.metrics.evaluator import EvaluationResult
 from corrlight.metrics.functional import ScoreIouPairs
 from tests.callbacks.small import Batches, PerfectDetector
+from tests.metrics.coco_oracle import by_hand
 
 
 class WandbLogger(DummyLogger):
@@ -34,6 +39,18 @@ class Evaluated(PerfectDetector):
                 {"name": "disc", "AP": 0.3, "beta_cls": -0.5},
             ],
             score_iou=ScoreIouPairs(scores=points, ious=points**2, labels=np.zeros(20, int)),
+        )
+
+
+class WithErrors(Evaluated):
+    """Can tell the types of its errors, as the detection module can on rank 0."""
+
+    def on_validation_epoch_end(self):
+        super().on_validation_epoch_end()
+        evaluation = Evaluation.from_coco(*by_hand())
+        self.evaluation = replace(
+            self.evaluation,
+            errors=lambda: (ErrorTypes()(evaluation).values, error_view(evaluation)),
         )
 
 
@@ -65,6 +82,20 @@ def test_scatter_bars_and_table_reach_wandb(tmp_path):
     columns, rows = logger.logged["val/per_class"][0]
     assert columns == ["name", "AP", "beta_cls"]
     assert rows == [["star", 0.2, None], ["disc", 0.3, -0.5]]
+
+
+def test_the_last_epoch_tells_its_errors(tmp_path):
+    logger = WandbLogger()
+    fit(tmp_path, MeasurePanels(), logger, epochs=2, module=WithErrors)
+    for name in ("error_types", "confusion_matrix", "pr_classes"):
+        (image,) = logger.logged[f"val/{name}"]
+        assert image.std() > 5, name
+    ((columns, rows),) = logger.logged["val/errors"]
+    assert columns == ["measure", "value"]
+    assert ["num_errors_background", 1] in rows
+    ((columns, rows),) = logger.logged["val/confusion"]
+    assert columns == ["object", "a", "b", "missed"]
+    assert rows == [["a", 2, 0, 0], ["b", 0, 0, 0], ["background", 1, 0, 0]]
 
 
 def test_nothing_is_drawn_without_wandb_or_without_an_evaluation(tmp_path, monkeypatch):

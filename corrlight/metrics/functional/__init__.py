@@ -14,6 +14,7 @@ from corrlight.metrics.functional.grouped_correlation import (
 )
 from corrlight.metrics.functional.image_correlation import image_correlation
 from corrlight.metrics.functional.olrp import LrpCurve, LrpNumbers, lrp_curve, olrp
+from corrlight.metrics.functional.precision_curves import PrecisionCurves, precision_curves
 from corrlight.metrics.functional.score_bounds import BoundNumbers, reranked_scores, score_bounds
 from corrlight.metrics.functional.score_iou_pairs import ScoreIouPairs, score_iou_pairs
 
@@ -24,6 +25,7 @@ __all__ = [
     "GroupedCorrelation",
     "LrpCurve",
     "LrpNumbers",
+    "PrecisionCurves",
     "ScoreIouPairs",
     "average_ranks",
     "calibration",
@@ -34,6 +36,7 @@ __all__ = [
     "interpolated_precision",
     "lrp_curve",
     "olrp",
+    "precision_curves",
     "reranked_scores",
     "score_bounds",
     "score_iou_pairs",

@@ -1,0 +1,1 @@
+"""What is wrong with detections: types of errors, what each costs, classes that are confused."""
