@@ -1,6 +1,6 @@
 # make demo: environment + the main job on the embedded data.   make test: environment + all tests.
 # make lint: style and types.   make matrix: the quick tests at both ends of the versions.   make plug: the tests of other
-# libraries' detectors at both ends of theirs.   Everything lives in .venv; uv is fetched when it is missing.
+# libraries' detectors at both ends of theirs.   make docs: the site of all pages.   Everything lives in .venv; uv is fetched when it is missing.
 
 PYTHON ?= python3
 UV_VERSION := 0.13.9
@@ -9,7 +9,7 @@ PY := .venv/bin/python
 STAMP := .venv/.corrlight
 PYTEST_ARGS ?=
 
-.PHONY: demo test quick lint env matrix plug clean
+.PHONY: demo test quick lint env matrix plug docs clean
 
 demo: $(STAMP)
 	$(PY) -m experiments.demo
@@ -52,5 +52,11 @@ matrix: $(filter .uv/bin/uv,$(UV))
 plug: $(filter .uv/bin/uv,$(UV))
 	bash .ci/plug "$(UV)" $(ENDS)
 
+# The site, in build/site/, every link checked. It reads sources and needs no torch, so its few
+# packages have an environment of their own.
+docs: $(filter .uv/bin/uv,$(UV))
+	UV_PROJECT_ENVIRONMENT=.cache/docs $(UV) sync --quiet --only-group docs
+	.cache/docs/bin/python .ci/site.py
+
 clean:
-	rm -rf .matrix .venv .uv .pytest_cache .mypy_cache .ruff_cache .hypothesis build dist
+	rm -rf .cache/docs .matrix .venv .uv .pytest_cache .mypy_cache .ruff_cache .hypothesis build dist

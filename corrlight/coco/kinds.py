@@ -20,7 +20,7 @@ class Kind:
     """One kind of finding.
 
     Attributes:
-        title: What is said of the records: "3 annotations <title>".
+        title: What is said of the records: ``3 annotations TITLE``.
         stops: What the file is of no use for.
         warns: What it is worth a warning for, if it does not stop it.
         of_masks: Whether it is about masks: leaving them out is a way on.
