@@ -1,5 +1,8 @@
 """Parts that do not fit the detector are refused before the first batch, in one line."""
 
+import copy
+import functools
+
 import pytest
 from omegaconf import OmegaConf
 
@@ -49,8 +52,13 @@ def test_every_part_is_checked_for_fields_and_for_the_activation(name):
         check_needs(Anchored(), **{name: part})
 
 
+@functools.cache
+def plain(*options):
+    return compose_config(options).config
+
+
 def composed(options, changes=()):
-    config = compose_config(options).config
+    config = copy.deepcopy(plain(*options))
     for key, value in dict(changes).items():
         OmegaConf.update(config, f"detector.{key}", value, merge=False, force_add=True)
     return config

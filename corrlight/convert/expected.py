@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -45,7 +47,14 @@ def compose_detector(detector: str, overrides: Sequence[str]) -> DictConfig:
     Raises:
         ValueError: An unknown detector or option.
     """
-    return compose_config([f"detector={detector}", "backbone.weights=null", *overrides]).config
+    return copy.deepcopy(_composed(f"detector={detector}", "backbone.weights=null", *overrides))
+
+
+# A conversion there and back, or one of several files, asks for the same one again, and composing
+# takes longer than all the rest.
+@functools.lru_cache(maxsize=8)
+def _composed(*overrides: str) -> DictConfig:
+    return compose_config(overrides).config
 
 
 def expected_detector(config: DictConfig, num_classes: int) -> ExpectedModel:

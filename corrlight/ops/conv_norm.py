@@ -58,9 +58,13 @@ def conv_norm(
 
 
 def _scales_output(x: Tensor, weight: Tensor, stride: Sequence[int]) -> bool:
-    """Whether an output channel has fewer pixels than weights."""
+    """Whether an output channel has at most as many pixels as weights.
+
+    Then alone the convolution may be a matrix product (:mod:`corrlight.ops.pixel_product`), whose
+    result is a view: a function of ours must not return one, as a ReLU may change it in place.
+    """
     pixels = x.shape[0] * (x.shape[2] // stride[0]) * (x.shape[3] // stride[1])
-    return pixels < weight[0].numel()
+    return pixels <= weight[0].numel()
 
 
 def _scaled(weight: Tensor, scale: Tensor) -> Tensor:

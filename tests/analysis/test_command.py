@@ -83,6 +83,7 @@ def test_every_figure_in_both_formats_and_in_the_report(case):
     assert "<i>" not in page
 
 
+@pytest.mark.slow
 def test_the_same_input_gives_the_same_bytes_and_replaces_an_earlier_analysis(case):
     def content():
         return {p.name: p.read_bytes() for p in case["out"].rglob("*") if p.is_file()}

@@ -4,6 +4,7 @@ from functools import cache
 
 import torch
 from hydra.utils import get_class
+from omegaconf import OmegaConf
 
 from corrlight.config.build import build_module
 from corrlight.config.compose import config_dir
@@ -15,7 +16,17 @@ NUM_CLASSES = 5
 
 def declares_names(detector):
     """Return whether a file of ``conf/detector`` is of a detector with a table of names."""
-    return hasattr(get_class(compose_detector(detector, []).detector.net._target_), "toolbox_names")
+    return hasattr(get_class(_target(detector)), "toolbox_names")
+
+
+def _target(detector):
+    """Return the class of a file's network; composing all files would take seconds."""
+    content = OmegaConf.load(config_dir() / "detector" / f"{detector}.yaml")
+    own = OmegaConf.select(content, "net._target_")
+    if own is not None:
+        return own
+    (base,) = (entry for entry in content.defaults if isinstance(entry, str) and entry != "_self_")
+    return _target(base)
 
 
 SMALL = sorted(
@@ -36,9 +47,9 @@ def overrides_of(detector):
 def small_module(detector):
     """Return a module with random weights everywhere, statistics too."""
     torch.manual_seed(1)
-    module = build_module(
-        compose_detector(detector, [f"data.num_classes={NUM_CLASSES}", *overrides_of(detector)])
-    )
+    config = compose_detector(detector, overrides_of(detector))
+    config.data.num_classes = NUM_CLASSES
+    module = build_module(config)
     with torch.no_grad():
         for tensor in module.state_dict().values():
             if tensor.is_floating_point():

@@ -32,12 +32,16 @@ def batch(*num_objects):
     return Batch(images=images, targets=tuple(all_targets))
 
 
+@pytest.fixture(scope="module", params=DENSE)
+def config(request):
+    return compose_config(["detector=atss_small", f"loss={request.param}"]).config
+
+
 @pytest.mark.parametrize("aux_head", ["none", "centerness"])
-@pytest.mark.parametrize("loss", DENSE)
-def test_trains_with_and_without_auxiliary_head(loss, aux_head):
+def test_trains_with_and_without_auxiliary_head(config, aux_head):
     torch.manual_seed(0)
-    options = ["detector=atss_small", f"loss={loss}", f"detector.aux_head={aux_head}"]
-    module = build_module(compose_config(options).config).train()
+    config.detector.aux_head = aux_head
+    module = build_module(config).train()
     for example in (batch(2, 1), batch(0, 0)):
         output = module.step(example, reduce=True)
         assert output.loss.isfinite()

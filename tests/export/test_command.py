@@ -60,6 +60,8 @@ def test_a_torch_file_with_own_pictures_and_size(run, out, tmp_path, capsys):
 
 
 def test_a_file_that_differs_is_not_kept(run, out, monkeypatch, capsys):
+    monkeypatch.setattr(files, "write_file", lambda network, path, *_: path.write_bytes(b"other"))
+    monkeypatch.setattr(files, "open_file", lambda *_: (None, {}))
     monkeypatch.setattr(check, "compare_file", lambda *_: check.Agreement(pictures=1, boxes=0.5))
     assert torch_export(run, out) == 1
     assert "boxes 5.0e-01 px" in capsys.readouterr().err

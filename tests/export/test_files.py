@@ -78,6 +78,7 @@ def test_no_survivor(model, tmp_path, detector):
     assert (found.rows, found.unmatched) == (0, 0)
 
 
+@pytest.mark.slow
 def test_an_export_leaves_nothing_behind_in_the_detector(model, tmp_path):
     """Anchors were kept from the export: later calls got tensors without values."""
     own = model("atss_small")
@@ -96,6 +97,7 @@ def test_a_missing_package_is_one_line(monkeypatch):
     check_packages("torch_export")
 
 
+@pytest.mark.slow
 def test_what_a_file_says_is_json(model, tmp_path):
     stored = {"class_names": ["a", "ü"], "input": {"size": [64, 96]}}
     path = tmp_path / "m.pt2"

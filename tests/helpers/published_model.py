@@ -113,7 +113,9 @@ def converted_module(folder: Path, config: dict[str, Any]) -> DetectionModule:
         assert not report.unmatched, report.unmatched
         assert not report.dropped, report.dropped
         num_classes = config["head" if "head" in config else "stage_head"]["num_classes"]
-        module = build_module(compose_detector(name, [*options, f"data.num_classes={num_classes}"]))
+        composed = compose_detector(name, options)
+        composed.data.num_classes = num_classes
+        module = build_module(composed)
         load_weights(module, path)
     return module.eval()
 

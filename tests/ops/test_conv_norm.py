@@ -17,6 +17,7 @@ GEOMETRIES = {
     "large 1x1": (8, 16, 1, 1, 12),
     "small 1x1": (32, 8, 1, 1, 3),
     "small 1x1 stride 2": (32, 8, 1, 2, 5),
+    "as many pixels as channels": (24, 8, 1, 1, 3),
 }
 
 
@@ -53,6 +54,14 @@ def test_equals_convolution_then_batch_norm(geometry, dtype, memory_format, on):
         for mode in (torch.no_grad, torch.inference_mode):
             with mode():
                 assert_near([_ours(sources, *rest)], ours[:1], tolerance)
+
+
+@pytest.mark.parametrize("geometry", GEOMETRIES)
+def test_the_result_may_be_changed_in_place(geometry):
+    """As the ReLU of a block does; pictures of 32 x 64 had one with a pixel for every channel."""
+    sources, *rest = _inputs(geometry)
+    ours = with_gradients(_ours(sources, *rest).relu_(), sources)
+    assert_near(ours, with_gradients(_torch(sources, *rest).relu(), sources), 1e-12)
 
 
 @pytest.mark.parametrize("geometry", ["large", "small", "small 1x1"])

@@ -6,7 +6,7 @@ from corrlight.datasets.checking.check import check_set
 from corrlight.datasets.checking.mended_set import mend_set, write_mended
 from corrlight.datasets.checking.splits import find_splits
 from corrlight.datasets.records import Ledger
-from tests.datasets.checking.broken_sets import CASES
+from tests.datasets.checking.broken.broken_sets import CASES
 from tests.datasets.checking.small_set import read_split, write_set, write_split
 
 # Nothing is there to be mended, or what is missing is a decision of the user.

@@ -1,14 +1,19 @@
-"""What every detector of ``conf/detector`` has to satisfy."""
+"""What every detector of ``conf/detector`` has to satisfy.
+
+A detector is built once and run once in a mode on a batch; its tests read what that gave.
+"""
 
 from __future__ import annotations
 
 import copy
 import dataclasses
-from functools import cache
+from collections.abc import Iterator
+from functools import cache, cached_property
 from typing import get_args
 
 import pytest
 import torch
+from omegaconf import DictConfig
 from torch import Tensor
 
 from corrlight.config.build import build_module
@@ -16,7 +21,7 @@ from corrlight.config.compose import compose_config
 from corrlight.module import DetectionModule
 from corrlight.ops import pyramid_conv
 from corrlight.ops.switch import OPERATORS, fast_ops
-from corrlight.structures import Batch, PredictionField, Predictions, Targets
+from corrlight.structures import Batch, PredictionField, Predictions, StepOutput, Targets
 from tests.helpers.detector_files import marked, names, of_ours
 
 # Of other libraries the small ones: the full ones differ in size alone.
@@ -41,22 +46,38 @@ NARROW = {
     "prototype_channels": 64,
     "hidden_channels": 64,
 }
+NECK_CHANNELS = 64
 
 BOXES = [[10.0, 12, 58, 60], [66, 20, 122, 90], [30, 50, 100, 94]]
 
 
 @cache
-def _template(detector: str, weight: float | None) -> DetectionModule:
-    """Build once; full-size files are narrowed so that a test takes seconds."""
-    corr = ["corr=none"] if weight is None else ["corr=concordance", f"corr.weight={weight}"]
-    overrides = [f"detector={detector}", *corr, f"data.num_classes={NUM_CLASSES}"]
+def _config(detector: str) -> DictConfig:
+    """Compose once; full-size files are narrowed so that a test takes a second."""
+    overrides = [f"detector={detector}", "corr=concordance", f"data.num_classes={NUM_CLASSES}"]
     if not detector.endswith("small"):
         overrides += ["backbone=resnet18_small"]
     config = compose_config(overrides).config
-    for key in NARROW.keys() & set(config.detector.net):
-        config.detector.net[key] = min(NARROW[key], config.detector.net[key])
+    net = config.detector.net
+    for key in NARROW.keys() & set(net):
+        net[key] = min(NARROW[key], net[key])
+    if "neck" in net:
+        net.neck.out_channels = min(NECK_CHANNELS, net.neck.out_channels)
+    return config
+
+
+@cache
+def _template(detector: str, weight: float | None) -> DetectionModule:
+    """Build once with a weight of the loss, or without the loss."""
+    config = copy.deepcopy(_config(detector))
+    if weight is None:
+        config.corr = {}  # as corr=none has it
+    else:
+        config.corr.weight = weight
     torch.manual_seed(0)
-    return build_module(config)
+    module = build_module(config)
+    assert ("corr" in module.loss_callbacks) == (weight is not None)
+    return module
 
 
 def make(detector: str, weight: float | None = 0.2) -> DetectionModule:
@@ -110,30 +131,70 @@ def stages_with_classes(stages: list[Predictions]) -> list[Predictions]:
     return [stage for stage in stages if not stage.proposes]
 
 
+class Runs:
+    """What several tests read of one detector; each is computed when first asked for."""
+
+    def __init__(self, detector: str) -> None:
+        self.detector = detector
+
+    @cached_property
+    def trained(self) -> tuple[DetectionModule, StepOutput]:
+        """A training step on an image with objects and one without."""
+        module = make(self.detector).train()
+        return module, module.step(CASES["one_empty_image"])
+
+    @cached_property
+    def evaluated(self) -> tuple[DetectionModule, StepOutput]:
+        """The same in evaluation, with detections."""
+        module = make(self.detector).eval()
+        with torch.no_grad():
+            return module, module.step(CASES["one_empty_image"], detect=True)
+
+    @cached_property
+    def plain_code(self) -> tuple[DetectionModule, StepOutput]:
+        """Two images with objects in evaluation, by PyTorch's own operators."""
+        with fast_ops(()):
+            module = make(self.detector).eval()  # dropout draws other numbers
+            return module, module.step(CASES["objects"], detect=True)
+
+
+@pytest.fixture(scope="module", params=DETECTORS)
+def detector(request: pytest.FixtureRequest) -> str:
+    name: str = request.param
+    return name
+
+
+@pytest.fixture(scope="module")
+def runs(detector: str) -> Iterator[Runs]:
+    yield Runs(detector)
+    _template.cache_clear()
+    _config.cache_clear()
+
+
 def test_there_are_detectors():
     assert DETECTORS
 
 
 @pytest.mark.parametrize("case", CASES)
-@pytest.mark.parametrize("detector", DETECTORS)
-def test_contract_loss_and_gradients_are_finite_and_reach_every_parameter(detector, case):
-    module = make(detector)
-    output = module.train().step(CASES[case])
+def test_contract_loss_and_gradients_are_finite_and_reach_every_parameter(runs, detector, case):
+    if case == "one_empty_image":
+        module, output = runs.trained
+    else:
+        module = make(detector).train()
+        output = module.step(CASES[case])
     assert_finite_training(module, output.loss, case)
 
 
-@pytest.mark.parametrize("detector", DETECTORS)
-def test_contract_predictions_have_what_the_detector_says_it_gives(detector):
-    module = make(detector).eval()
-    for stage in stages_with_classes(module.detector(CASES["one_empty_image"])):
+def test_contract_predictions_have_what_the_detector_says_it_gives(runs):
+    module, output = runs.evaluated
+    for stage in stages_with_classes(output.predictions):
         optional = get_args(PredictionField)
         found = {name for name in optional if getattr(stage, name) is not None}
         assert found == set(module.detector.gives)
         assert stage.activation == module.detector.activation
 
 
-@pytest.mark.parametrize("detector", DETECTORS)
-def test_contract_one_positive(detector):
+def test_contract_one_positive(runs, detector):
     """A match cut down to one positive; its correlation is undefined and counted."""
     module = make(detector)
     assigner = module.assigner
@@ -155,8 +216,7 @@ def test_contract_one_positive(detector):
     assert_finite_training(module, output.loss, "one positive")
 
 
-@pytest.mark.parametrize("detector", DETECTORS)
-def test_contract_constant_scores(detector):
+def test_contract_constant_scores(runs, detector):
     module = make(detector)
     forward = module.detector.forward
 
@@ -172,11 +232,8 @@ def test_contract_constant_scores(detector):
     assert_finite_training(module, output.loss, "constant scores")
 
 
-@pytest.mark.parametrize("detector", DETECTORS)
-def test_contract_training_and_evaluation_return_the_same_types(detector):
-    module = make(detector)
-    trained = module.train().step(CASES["one_empty_image"])
-    evaluated = module.eval().step(CASES["one_empty_image"], detect=True)
+def test_contract_training_and_evaluation_return_the_same_types(runs):
+    (_, trained), (_, evaluated) = runs.trained, runs.evaluated
     assert trained.terms.keys() == evaluated.terms.keys()
     assert len(trained.predictions) == len(evaluated.predictions)
     for a, b in zip(trained.predictions, evaluated.predictions, strict=True):
@@ -201,8 +258,7 @@ def _same_form(a: Predictions, b: Predictions) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("detector", DETECTORS)
-def test_contract_twenty_steps_lower_the_loss(detector):
+def test_contract_twenty_steps_lower_the_loss(runs, detector):
     module = make(detector).train()
     optimizer = torch.optim.AdamW([p for p in module.parameters() if p.requires_grad], lr=3e-4)
     losses = []
@@ -218,59 +274,62 @@ def test_contract_twenty_steps_lower_the_loss(detector):
     assert sum(losses[-3:]) < 0.8 * sum(losses[:3]), losses
 
 
-@pytest.mark.parametrize("detector", DETECTORS)
-def test_contract_lambda_enters_once(detector):
+def test_contract_lambda_enters_once(runs, detector):
     """total(2w) - total(w) = w L_corr, in every detector."""
+    with fast_ops(()), torch.no_grad():
+        twice = make(detector, 0.4).eval().step(CASES["objects"])
     losses, terms = {}, {}
-    for weight in (0.2, 0.4):
-        module = make(detector, weight).eval()
-        output = module.step(CASES["objects"])
-        losses[weight] = output.loss.double()
-        terms[weight] = sum(v.double() for k, v in output.terms.items() if k.endswith("loss_corr"))
+    for weight, output in ((0.2, runs.plain_code[1]), (0.4, twice)):
+        losses[weight] = output.loss.detach().double()
+        terms[weight] = sum(
+            v.detach().double() for k, v in output.terms.items() if k.endswith("loss_corr")
+        )
     assert float(terms[0.2]) > 1e-3
     torch.testing.assert_close(losses[0.4] - losses[0.2], terms[0.2], rtol=2e-3, atol=1e-5)
     torch.testing.assert_close(terms[0.4], 2 * terms[0.2], rtol=1e-6, atol=0)
 
 
-@pytest.mark.parametrize("detector", DETECTORS)
-def test_contract_the_loss_changes_neither_weights_nor_inference(detector):
-    plain, with_loss = make(detector, None).eval(), make(detector, 0.2).eval()
-    assert plain.state_dict().keys() == with_loss.state_dict().keys()
-    with_loss.load_state_dict(plain.state_dict())
-    with torch.no_grad():
-        for a, b in zip(plain(CASES["objects"]), with_loss(CASES["objects"]), strict=True):
+def test_contract_the_loss_changes_neither_weights_nor_inference(runs, detector):
+    plain = make(detector, None).eval()
+    with_loss, output = runs.plain_code
+    weights = with_loss.state_dict()
+    assert plain.state_dict().keys() == weights.keys()
+    plain.load_state_dict(weights)
+    # Attention takes another way without gradients.
+    with fast_ops(()):
+        for a, b in zip(plain(CASES["objects"]), output.detections, strict=True):
             for name in ("boxes", "scores", "labels", "pred_idx"):
                 assert torch.equal(getattr(a, name), getattr(b, name)), name
 
 
-@pytest.mark.parametrize("detector", DETECTORS)
-def test_contract_the_correlation_term_trains_the_classifier_alone(detector):
-    module = make(detector).eval()
-    output = module.step(CASES["objects"])
+def test_contract_the_correlation_term_trains_the_classifier_alone(runs):
+    _, output = runs.plain_code
     corr = torch.stack([v for k, v in output.terms.items() if k.endswith("loss_corr")]).sum()
     logits = [p.logits for p in output.predictions]
     boxes = [p.boxes for p in output.predictions]
-    gradients = torch.autograd.grad(corr, [*logits, *boxes], allow_unused=True)
+    inputs = [*logits, *boxes]
+    gradients = torch.autograd.grad(corr, inputs, allow_unused=True, retain_graph=True)
     assert any(g is not None and bool(g.any()) for g in gradients[: len(logits)])
     assert not any(g is not None and bool(g.any()) for g in gradients[len(logits) :])
 
 
-@pytest.mark.parametrize("detector", DETECTORS)
-def test_contract_fast_cpu_code_changes_nothing_but_rounding(detector, monkeypatch):
+def test_contract_fast_cpu_code_changes_nothing_but_rounding(runs, detector, monkeypatch):
     monkeypatch.setattr(pyramid_conv, "_MIN_TILES", 1)
-    losses, gradients, logits = [], [], []
-    for operators in (OPERATORS, ()):
-        with fast_ops(operators):
-            module = make(detector).eval()  # dropout draws other numbers
-            output = module.step(CASES["objects"])
-            output.loss.backward()
-        losses.append(output.loss.detach())
-        # Proposals come by their scores, of which rounding changes the order.
-        every = [(p.logits.detach(), p.class_boxes is not None) for p in output.predictions]
-        logits.append([x.sort(1).values if proposed else x for x, proposed in every])
-        gradients.append([p.grad for p in module.parameters() if p.grad is not None])
-    torch.testing.assert_close(*losses, rtol=1e-4, atol=1e-4)
+    with fast_ops(OPERATORS):
+        fast = make(detector).eval()
+        output = fast.step(CASES["objects"])
+        output.loss.backward()
+    plain, expected = runs.plain_code
+    plain.zero_grad()
+    expected.loss.backward(retain_graph=True)
+    torch.testing.assert_close(output.loss, expected.loss, rtol=1e-4, atol=1e-4)
+    # Proposals come by their scores, of which rounding changes the order.
+    logits = [
+        [p.logits if p.class_boxes is None else p.logits.sort(1).values for p in o.predictions]
+        for o in (output, expected)
+    ]
     torch.testing.assert_close(*logits, rtol=1e-3, atol=1e-3)
+    gradients = [[p.grad for p in m.parameters() if p.grad is not None] for m in (fast, plain)]
     assert len(gradients[0]) == len(gradients[1])
     norms = [torch.stack([g.norm() for g in own]) for own in gradients]
     torch.testing.assert_close(*norms, rtol=1e-2, atol=1e-3 * float(norms[1].max()))

@@ -7,7 +7,7 @@ import pytest
 from corrlight.data import CocoDataModule
 from corrlight.datasets.checking.check import check_set
 from corrlight.datasets.checking.text import as_text
-from tests.datasets.checking.broken_sets import CASES
+from tests.datasets.checking.broken.broken_sets import CASES
 from tests.datasets.checking.small_set import read_split, write_set, write_split
 
 
