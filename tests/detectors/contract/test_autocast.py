@@ -7,8 +7,8 @@ import torch
 
 from corrlight.config.build import build_module
 from corrlight.config.compose import compose_config
-from tests.helpers.ddp_detectors import BOXES, make_batch
 from tests.helpers.detector_files import marked, names, of_ours
+from tests.helpers.ranks.ddp_detectors import BOXES, make_batch
 
 SMALL = marked(names("*_small"))
 
