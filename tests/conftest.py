@@ -1,4 +1,4 @@
-"""What every test gets: few threads, and torchsort tests skipped by name where it is missing."""
+"""What every test gets: few threads, quick options, and skips that name what is missing."""
 
 import importlib.util
 import os
@@ -8,6 +8,9 @@ import pytest
 import torch
 from hypothesis import settings
 
+from corrlight.config import compose
+from tests.helpers.composed_once import composed_once
+
 # The same examples in every run, so that a red test means a change. New ones are looked for with
 # HYPOTHESIS_PROFILE=explore.
 settings.register_profile("repeatable", derandomize=True)
@@ -16,6 +19,8 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "repeatable"))
 
 # Two busy test processes with two threads each slow each other tenfold on two cores.
 torch.set_num_threads(1)
+
+compose.compose = composed_once(compose.compose)
 
 # A shell starts what runs in its background deaf to Ctrl-C, which tests send to themselves and to
 # the processes that they start.

@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from corrlight.distributed import gather_positives, mean_over_ranks, world_size
-from tests.helpers import sync_ranks
-from tests.helpers.two_ranks import on_two_ranks
+from tests.helpers.ranks import sync_ranks
+from tests.helpers.ranks.two_ranks import on_two_ranks
 
 
 @pytest.fixture(scope="module")

@@ -1,8 +1,25 @@
 import pytest
-from omegaconf import open_dict
+from omegaconf import OmegaConf, open_dict
 
 from corrlight.config.checks import check_options, check_precision, check_ranks
 from corrlight.config.compose import compose_config
+
+
+def changed(*options):
+    """The defaults with these options, each ``key=value``, without asking Hydra again."""
+    config = compose_config(["trainer=cpu"]).config
+    for option in options:
+        key, value = next(iter(_flat(OmegaConf.from_dotlist([option]))))
+        OmegaConf.update(config, key, value, merge=False, force_add=True)
+    return config
+
+
+def _flat(config, prefix=""):
+    for key, value in OmegaConf.to_container(config).items():
+        if isinstance(value, dict):
+            yield from _flat(OmegaConf.create(value), f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", value
 
 
 def test_the_defaults_pass():
@@ -24,7 +41,16 @@ def test_the_defaults_pass():
         ("trainer.gradient_clip_val=-1", "`trainer.gradient_clip_val`"),
         ("paths.runs_dir=null", "`paths.runs_dir`"),
         ("detector.assigner=3", "`detector.assigner`"),
-        ("+callbacks.mine=3", "`callbacks.mine`"),
+        ("callbacks.mine=3", "`callbacks.mine`"),
+        ("schedule.lr=a", "`lr`"),
+        ("schedule.max_epochs=0", "`trainer.max_epochs`"),
+        ("schedule.optimizer=null", "`schedule.optimizer`"),
+        ("detector.criterion=5", "`detector.criterion` to be a section"),
+        ("loss_callbacks=5", "`loss_callbacks` to be a section"),
+        ("trainer.precision=bf16-true", "`trainer.precision`"),
+        ("trainer.check_val_every_n_epoch=0", "`trainer.check_val_every_n_epoch`"),
+        ("trainer.num_nodes=null", "`trainer.num_nodes`"),
+        ("trainer.accumulate_grad_batches=a", "`trainer.accumulate_grad_batches`"),
         ("criterion=own", "only detectors of transformers .* but got 'own' with atss_small"),
         ("criterion=theirs", "Expected `criterion` to be one of"),
         ("fast_cpu=1", "Expected `fast_cpu` to be true or false"),
@@ -34,7 +60,7 @@ def test_the_defaults_pass():
 )
 def test_wrong_options_are_named(override, message):
     with pytest.raises(ValueError, match=message):
-        check_options(compose_config([override]).config)
+        check_options(changed(override))
 
 
 @pytest.mark.parametrize("detector", ["hf_rt_detr_v2_small", "tv_fcos_small"])
@@ -61,12 +87,11 @@ def test_a_configuration_of_before_the_choice_passes():
 )
 def test_ranks_that_cannot_be(overrides, message):
     with pytest.raises(ValueError, match=message):
-        check_ranks(compose_config(["trainer=cpu", *overrides]).config)
+        check_ranks(changed(*overrides))
 
 
 def test_float16_is_refused_on_a_cpu():
-    options = ["trainer=cpu", "trainer.precision=16-mixed"]
     with pytest.raises(ValueError, match=r"32-true or bf16-mixed on a CPU, .*'16-mixed'"):
-        check_precision(compose_config(options).config)
+        check_precision(changed("trainer.precision=16-mixed"))
     for precision in ("32-true", "bf16-mixed"):
-        check_precision(compose_config(["trainer=cpu", f"trainer.precision={precision}"]).config)
+        check_precision(changed(f"trainer.precision={precision}"))

@@ -96,14 +96,15 @@ def test_the_checkpoint_before_the_last_is_kept(tmp_path):
     assert readable_checkpoint(tmp_path) == (tmp_path / "last.ckpt", "")
 
 
-@pytest.mark.parametrize("damage", ["empty", "10 %", "half", "99 %", "zeros"])
+@pytest.mark.parametrize("damage", ["empty", "10 %", "half", "99 %", "zeros", "other bytes"])
 def test_a_damaged_last_checkpoint_gives_way_to_the_one_before(tmp_path, damage):
     _three_epochs(tmp_path)
     last = tmp_path / "last.ckpt"
     data = last.read_bytes()
-    share = {"empty": 0.0, "10 %": 0.1, "half": 0.5, "99 %": 0.99, "zeros": 0.0}[damage]
+    damaged = {"zeros": bytes(len(data)), "other bytes": b"\xff\xfe" + data[2:50]}
+    share = {"empty": 0.0, "10 %": 0.1, "half": 0.5, "99 %": 0.99}.get(damage, 1.0)
     last.unlink()  # The previous one may share its blocks.
-    last.write_bytes(bytes(len(data)) if damage == "zeros" else data[: int(len(data) * share)])
+    last.write_bytes(damaged.get(damage, data[: int(len(data) * share)]))
     path, problem = readable_checkpoint(tmp_path)
     assert path == tmp_path / "previous.ckpt"
     assert load_checkpoint(path)["epoch"] == 1

@@ -11,8 +11,8 @@ from corrlight.config.build import build_module
 from corrlight.config.compose import compose_config
 from corrlight.engine.compiled import check_compiler, compile_parts
 from tests.detectors.build import batch_with
-from tests.helpers.ddp_detectors import BOXES, make_batch
 from tests.helpers.detector_files import names, of_ours
+from tests.helpers.ranks.ddp_detectors import BOXES, make_batch
 
 # The first two may be compiled for.
 SIZES = [(96, 128), (64, 96), (128, 96), (160, 128), (96, 192), (64, 64), (128, 224)]

@@ -14,7 +14,8 @@ OLD, NEW = ("a", "b", "c", "d"), ("c", "x", "a")
 
 
 def _module(detector, names, seed):
-    config = compose_config([f"detector={detector}", f"data.num_classes={len(names)}"]).config
+    config = compose_config([f"detector={detector}", "data.num_classes=3"]).config
+    config.data.num_classes = len(names)
     torch.manual_seed(seed)
     module = build_module(config, class_names=names)
     with torch.no_grad():

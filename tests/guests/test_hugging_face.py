@@ -16,7 +16,7 @@ from tests.detectors.build import batch_with
 pytestmark = pytest.mark.hf
 
 if importlib.util.find_spec("transformers") is not None:
-    from tests.helpers.hf_zoo import HF_ZOO
+    from tests.helpers.plug.hf_zoo import HF_ZOO
 else:
     HF_ZOO = {"RTDetrV2": None, "DFine": None, "Detr": None, "LwDetr": None}
 

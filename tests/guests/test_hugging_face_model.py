@@ -124,7 +124,7 @@ def test_a_folder_gives_its_weights(tmp_path, caplog):
 
 @pytest.mark.hf
 def test_groups_of_queries_leave_the_first(tmp_path):
-    zoo = pytest.importorskip("tests.helpers.hf_zoo").HF_ZOO
+    zoo = pytest.importorskip("tests.helpers.plug.hf_zoo").HF_ZOO
     if "LwDetr" not in zoo:
         pytest.skip("this version of transformers has no LW-DETR")
     torch.manual_seed(0)

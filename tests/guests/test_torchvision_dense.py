@@ -15,7 +15,7 @@ from tests.guests.torchvision_pairs import (
     model_of,
     pictures,
 )
-from tests.helpers.torchvision_zoo import NUM_CLASSES
+from tests.helpers.plug.torchvision_zoo import NUM_CLASSES
 
 DENSE = ("fcos", "retinanet", "ssd")
 

@@ -4,7 +4,7 @@ import torch
 from torchvision.models.detection.transform import GeneralizedRCNNTransform
 
 from corrlight.structures import Batch, Targets
-from tests.helpers.torchvision_zoo import NUM_CLASSES, TORCHVISION_ZOO
+from tests.helpers.plug.torchvision_zoo import NUM_CLASSES, TORCHVISION_ZOO
 
 SIDE = 64
 OBJECTS = [[4.0, 5, 40, 44], [20, 20, 60, 60]]

@@ -6,15 +6,12 @@ import json
 import pytest
 
 from corrlight.app import run as run_app
+from corrlight.module import DetectionModule
 from tests.integration.conftest import run_folder, run_py
 
-DETECTORS = ["atss_small", "sparse_rcnn_small"]
 
-
-@pytest.mark.parametrize("detector", DETECTORS)
-def test_a_run_leaves_a_complete_folder(options, tmp_path, detector, capsys):
-    assert run_app([f"detector={detector}", *options]) == 0
-    folder = run_folder(tmp_path / "runs")
+def assert_complete(folder, printed):
+    """All files of a run of two epochs are there, and say the same."""
     names = {p.name for p in folder.iterdir()}
     assert {
         "config.yaml", "overrides.yaml", "environment.json", "metrics.json", "metrics.csv",
@@ -27,8 +24,7 @@ def test_a_run_leaves_a_complete_folder(options, tmp_path, detector, capsys):
     assert 0 <= metrics["AP"] <= metrics["AP50"] <= 1
     assert metrics["num_images"] == 6
     assert {"beta_img", "beta_cls", "AR_100", "AP_small"} <= metrics.keys()
-    with (folder / "metrics.csv").open() as file:
-        rows = list(csv.DictReader(file))
+    rows = rows_of(folder)
     assert [row["epoch"] for row in rows] == ["0", "1"]
     assert float(rows[1]["val/AP"]) == pytest.approx(metrics["AP"], abs=1e-6)
     assert any(name.endswith("loss_corr") for name in rows[0])
@@ -36,57 +32,65 @@ def test_a_run_leaves_a_complete_folder(options, tmp_path, detector, capsys):
     assert environment["status"] == "finished"
     assert environment["seconds_per_iteration"] > 0
     assert 0 < environment["data_share"] < 1
-    assert "AP" in capsys.readouterr().out
+    assert "AP" in printed
 
 
-def test_the_last_epoch_is_validated_and_the_others_have_no_stale_measures(options, tmp_path):
-    seldom, always = tmp_path / "seldom", tmp_path / "always"
-    for runs, every in ((seldom, 2), (always, 1)):
-        own = [f"paths.runs_dir={runs}", f"trainer.check_val_every_n_epoch={every}"]
-        assert run_app([*options, *own, "schedule.max_epochs=3"]) == 0
-    results = [(run_folder(runs) / "metrics.json").read_text() for runs in (seldom, always)]
-    assert results[0] == results[1]
-    with (run_folder(seldom) / "metrics.csv").open() as file:
-        first, second, last = csv.DictReader(file)
+def rows_of(folder):
+    with (folder / "metrics.csv").open() as file:
+        return list(csv.DictReader(file))
+
+
+def results(folder):
+    return [(folder / name).read_text() for name in ("metrics.json", "detections.json")]
+
+
+def test_a_run_leaves_a_complete_folder(made_once):
+    assert_complete(*made_once)
+
+
+def test_a_run_of_set_prediction_leaves_a_complete_folder(options, tmp_path, capsys):
+    assert run_app(["detector=sparse_rcnn_small", *options, "data.num_train=8"]) == 0
+    assert_complete(run_folder(tmp_path / "runs"), capsys.readouterr().out)
+
+
+def test_the_last_epoch_is_validated_and_the_others_have_no_stale_measures(
+    made_once, options, tmp_path
+):
+    assert run_app([*options, "trainer.check_val_every_n_epoch=3"]) == 0
+    folder = run_folder(tmp_path / "runs")
+    # Validations in between change nothing.
+    assert results(folder) == results(made_once[0])
+    first, last = rows_of(folder)
     assert first["val/AP"] == ""
     assert first["train/loss"] != ""
-    assert float(last["val/AP"]) == pytest.approx(json.loads(results[0])["AP"], abs=1e-6)
-    assert second["val/AP"] != ""
+    metrics = json.loads((folder / "metrics.json").read_text())
+    assert float(last["val/AP"]) == pytest.approx(metrics["AP"], abs=1e-6)
 
 
-def test_the_same_seed_gives_the_same_metrics_and_another_seed_does_not(options, tmp_path):
-    texts = []
-    for name, seed in (("a", 0), ("b", 0), ("c", 1)):
-        runs = tmp_path / name
-        assert run_app([*options, f"paths.runs_dir={runs}", f"seed={seed}"]) == 0
-        folder = run_folder(runs)
-        metrics = (folder / "metrics.json").read_text()
-        texts.append(metrics + (folder / "detections.json").read_text())
-    assert texts[0] == texts[1]
-    assert texts[0] != texts[2]
-
-
-def test_a_finished_run_is_not_made_again_unless_asked(options, tmp_path):
-    assert run_app(options) == 0
-    folder = run_folder(tmp_path / "runs")
-    before = (folder / "checkpoints" / "last.ckpt").stat().st_mtime_ns
+def test_a_finished_run_is_not_made_again_unless_asked(finished, options, tmp_path):
+    """Made again it is the same to the last digit."""
+    before = (finished / "checkpoints" / "last.ckpt").stat().st_mtime_ns
+    first = results(finished)
     assert run_app([*options, "name=another"]) == 0
-    assert run_folder(tmp_path / "runs") == folder
-    assert (folder / "checkpoints" / "last.ckpt").stat().st_mtime_ns == before
-    metrics = (folder / "metrics.json").read_text()
+    assert run_folder(tmp_path / "runs") == finished
+    assert (finished / "checkpoints" / "last.ckpt").stat().st_mtime_ns == before
     assert run_app([*options, "rerun=true"]) == 0
-    assert (folder / "checkpoints" / "last.ckpt").stat().st_mtime_ns != before
-    assert (folder / "metrics.json").read_text() == metrics
-    assert (folder.parent / f"{folder.name}.old1" / "metrics.json").read_text() == metrics
+    assert (finished / "checkpoints" / "last.ckpt").stat().st_mtime_ns != before
+    assert results(finished) == first
+    assert results(finished.parent / f"{finished.name}.old1") == first
+
+
+def test_another_seed_gives_another_result(made_once, options, tmp_path):
+    assert run_app([*options, "seed=1"]) == 0
+    assert results(run_folder(tmp_path / "runs")) != results(made_once[0])
 
 
 @pytest.mark.slow
-def test_a_run_stopped_between_epochs_ends_as_if_it_had_not_been(options, tmp_path, monkeypatch):
+def test_a_run_stopped_between_epochs_ends_as_if_it_had_not_been(
+    made_once, options, tmp_path, monkeypatch
+):
     """Interrupted after the first epoch's checkpoint, resumed by the same command."""
-    assert run_app([*options, f"paths.runs_dir={tmp_path / 'whole'}"]) == 0
-    whole = run_folder(tmp_path / "whole")
-
-    from corrlight.module import DetectionModule
+    whole, _ = made_once
 
     step = DetectionModule.training_step
 
@@ -105,23 +109,20 @@ def test_a_run_stopped_between_epochs_ends_as_if_it_had_not_been(options, tmp_pa
     assert run_app([f"resume={broken}"]) == 0
     for name in ("metrics.json", "detections.json", "per_class.csv"):
         assert (broken / name).read_text() == (whole / name).read_text()
-    with (broken / "metrics.csv").open() as a, (whole / "metrics.csv").open() as b:
-        for row, expected in zip(csv.DictReader(a), csv.DictReader(b), strict=True):
-            assert {**row, "seconds": ""} == {**expected, "seconds": ""}
+    for row, expected in zip(rows_of(broken), rows_of(whole), strict=True):
+        assert {**row, "seconds": ""} == {**expected, "seconds": ""}
 
 
-def test_a_checkpoint_is_tested_by_its_run_folder_alone(options, tmp_path):
-    assert run_app(options) == 0
-    folder = run_folder(tmp_path / "runs")
-    assert run_app(["mode=test", f"ckpt={folder}"]) == 0
-    tested = json.loads((folder / "test" / "metrics.json").read_text())
-    trained = json.loads((folder / "metrics.json").read_text())
+def test_a_checkpoint_is_tested_by_its_run_folder_alone(finished):
+    assert run_app(["mode=test", f"ckpt={finished}"]) == 0
+    tested = json.loads((finished / "test" / "metrics.json").read_text())
+    trained = json.loads((finished / "metrics.json").read_text())
     for name in ("AP", "AP50", "beta_img", "beta_cls", "num_detections"):
         assert tested[name] == trained[name]
 
 
 def test_the_command_line_ends_with_the_table(options):
-    done = run_py(*options, "corr=none")
+    done = run_py(*options, "corr=none", "schedule.max_epochs=1", "~callbacks.pictures")
     assert done.returncode == 0, done.stderr
     assert "AP50" in done.stdout
     assert "run folder" in done.stdout
@@ -129,10 +130,9 @@ def test_the_command_line_ends_with_the_table(options):
 
 
 @pytest.mark.slow
-def test_a_finished_run_is_trained_longer_with_one_option(options, tmp_path, capsys):
+def test_a_finished_run_is_trained_longer_with_one_option(finished, capsys):
     """Its own folder stays; the longer one goes on with epoch 3 and keeps the best checkpoint."""
-    assert run_app(options) == 0
-    first = run_folder(tmp_path / "runs")
+    first = finished
     before = {p: p.read_bytes() for p in first.rglob("*") if p.is_file()}
     capsys.readouterr()
     assert run_app([f"resume={first}", "schedule.max_epochs=2"]) == 2

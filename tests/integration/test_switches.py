@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from corrlight.app import run as run_app
+from corrlight.engine.checkpoint import load_checkpoint
 from tests.integration.conftest import run_folder
 
 
@@ -15,7 +16,7 @@ def test_wrong_values_are_one_line(options, capsys, option):
 
 def test_a_run_with_both(options, tmp_path):
     """The checkpoint holds the average, which is not the last step's weights."""
-    assert run_app([*options, "ema=true", "patience=1", "schedule.max_epochs=2"]) == 0
+    assert run_app([*options, "ema=true", "patience=1", "data.num_train=8"]) == 0
     run = run_folder(tmp_path / "runs")
     checkpoint = torch.load(run / "checkpoints" / "last.ckpt", weights_only=True)
     average, current = checkpoint["state_dict"], checkpoint["current_model_state"]
@@ -23,15 +24,14 @@ def test_a_run_with_both(options, tmp_path):
     assert (run / "metrics.json").is_file()
 
 
-def test_the_best_checkpoint_is_named_beside_the_options_of_the_run(options, tmp_path, caplog):
-    assert run_app([*options, "mode=test", "ckpt=best"]) == 2  # not made yet
-    assert run_app([*options, "schedule.max_epochs=1"]) == 0
-    run = run_folder(tmp_path / "runs")
-    caplog.clear()
+def test_the_best_checkpoint_is_named_beside_the_options_of_the_run(finished, options, caplog):
+    assert run_app([*options, "seed=1", "mode=test", "ckpt=best"]) == 2  # not made yet
     with caplog.at_level("INFO", "corrlight"):
-        assert run_app([*options, "schedule.max_epochs=1", "mode=test", "ckpt=best"]) == 0
-    assert "best.ckpt, epoch 1" in caplog.text
-    assert (run / "test-best" / "metrics.json").is_file()
+        assert run_app([*options, "mode=test", "ckpt=best"]) == 0
+    epoch = load_checkpoint(finished / "checkpoints" / "best.ckpt")["epoch"] + 1
+    assert f"best.ckpt, epoch {epoch}" in caplog.text
+    # Beside the run, whose data lie elsewhere.
+    assert len([*finished.glob("test-best*/metrics.json")]) == 1
 
 
 def test_a_trial_of_a_few_batches_leaves_no_run(options, tmp_path):

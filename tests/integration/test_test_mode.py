@@ -11,20 +11,12 @@ import pytest
 from corrlight.analysis.command import main as analyze
 from corrlight.app import run as run_app
 from corrlight.data.drawn.shapes import ShapesOptions, write_shapes
-from tests.integration.conftest import run_folder
+from tests.integration.conftest import annotations_of, run_folder
 
 
-@pytest.fixture
-def trained(options, tmp_path):
-    own_data = [o for o in options if not o.startswith("paths.data_dir=")]
-    own_data.append(f"paths.data_dir={tmp_path / 'data'}")
-    assert run_app([*own_data, "schedule.max_epochs=1"]) == 0
-    return run_folder(tmp_path / "runs")
-
-
-def test_everything_is_measured_and_the_dump_says_the_same(trained, tmp_path, capsys):
-    assert run_app(["mode=test", f"ckpt={trained}", "dump_raw=true"]) == 0
-    folder = trained / "test"
+def test_everything_is_measured_and_the_dump_says_the_same(made_once, finished, tmp_path, capsys):
+    assert run_app(["mode=test", f"ckpt={finished}", "dump_raw=true"]) == 0
+    folder = finished / "test"
     metrics = json.loads((folder / "metrics.json").read_text())
     assert {
         *("AP", "oLRP", "beta_img", "beta_img_ranking", "beta_cls", "calibration_error"),
@@ -34,13 +26,12 @@ def test_everything_is_measured_and_the_dump_says_the_same(trained, tmp_path, ca
     seconds = json.loads((folder / "environment.json").read_text())["measure_seconds"]
     assert {"matching", "CocoEvaluate", "ImageBounds", "total"} <= seconds.keys()
     assert seconds["total"] >= seconds["ImageBounds"] > 0
-    environment = json.loads((trained / "environment.json").read_text())
+    environment = json.loads((finished / "environment.json").read_text())
     assert environment["measure_seconds"]["CocoEvaluate"] > 0
-    (gt,) = (tmp_path / "data").rglob("instances_val.json")
     out = tmp_path / "out"
-    raw = str(folder / "raw.npz")
+    raw, gt = str(folder / "raw.npz"), str(annotations_of(made_once))
     capsys.readouterr()
-    assert analyze(["--gt", str(gt), "--dt", str(folder), "--raw", raw, "--out", str(out)]) == 0
+    assert analyze(["--gt", gt, "--dt", str(folder), "--raw", raw, "--out", str(out)]) == 0
     assert capsys.readouterr().err == ""
     analysed = json.loads((out / "metrics.json").read_text())
     for name, value in metrics.items():
@@ -49,8 +40,9 @@ def test_everything_is_measured_and_the_dump_says_the_same(trained, tmp_path, ca
     assert {"beta_img", "beta_img_ranking", "AP_upper_img", "beta_cls"} <= analysed.keys()
 
 
-def test_another_test_of_a_run_replaces_nothing(trained, tmp_path):
+def test_another_test_of_a_run_replaces_nothing(finished):
     """Tables read ``test/``: only the run's own options and last checkpoint may write it."""
+    trained = finished
     assert run_app(["mode=test", f"ckpt={trained}"]) == 0
     own = (trained / "test" / "metrics.json").read_bytes()
     few = "detector.postprocessor.max_detections=2"
@@ -64,15 +56,15 @@ def test_another_test_of_a_run_replaces_nothing(trained, tmp_path):
     assert len(detections) < len(json.loads((trained / "test" / "detections.json").read_text()))
 
 
-def test_a_checkpoint_of_no_run_has_its_results_beside_it(trained, options, tmp_path):
+def test_a_checkpoint_of_no_run_has_its_results_beside_it(made_once, options, tmp_path):
     folder = tmp_path / "checkpoints"  # The name alone makes no run of it.
     folder.mkdir()
     file = folder / "theirs.ckpt"
-    file.write_bytes((trained / "checkpoints" / "last.ckpt").read_bytes())
+    file.write_bytes((made_once[0] / "checkpoints" / "last.ckpt").read_bytes())
     assert run_app([*options, "mode=test", f"ckpt={file}"]) == 0
     assert (folder / "theirs-test" / "metrics.json").is_file()
     assert not (tmp_path / "test").exists()
-    assert not (trained / "test").exists()
+    assert not (made_once[0] / "test").exists()
 
 
 def _with_other_ids(source, target, change):

@@ -7,7 +7,7 @@ import yaml
 
 from corrlight.config.compose import config_dir
 from tests.callbacks.wandb_file import keys, records
-from tests.helpers.process_group import run_group
+from tests.helpers.ranks.process_group import run_group
 from tests.integration.conftest import ROOT, run_folder
 
 FAULT = [

@@ -17,7 +17,7 @@ if importlib.util.find_spec("transformers") is not None:
     from transformers import TrainingArguments
 
     from corrlight.plug.callback import CocoCallback
-    from tests.helpers.hf_zoo import HF_ZOO, NUM_CLASSES, SIDE
+    from tests.helpers.plug.hf_zoo import HF_ZOO, NUM_CLASSES, SIDE
 
 
 class Processor:

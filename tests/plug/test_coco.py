@@ -10,7 +10,7 @@ from pycocotools.cocoeval import COCOeval
 
 from corrlight.plug import correlate, evaluate
 from corrlight.plug.coco import Measures, category_ids_of
-from tests.helpers.torchvision_zoo import NUM_CLASSES, TORCHVISION_ZOO
+from tests.helpers.plug.torchvision_zoo import NUM_CLASSES, TORCHVISION_ZOO
 
 CATEGORIES = {3: "cat", 8: "dog"}
 

@@ -6,7 +6,7 @@ from torch import nn
 
 from corrlight.plug import Correlation, correlate
 from corrlight.plug.correlate import library_of, unwrapped
-from tests.helpers.torchvision_zoo import TORCHVISION_ZOO
+from tests.helpers.plug.torchvision_zoo import TORCHVISION_ZOO
 
 
 def retinanet():

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from corrlight.plug import correlate
-from tests.helpers.plug_bars import CHECKS, made, seeded
+from tests.helpers.plug.plug_bars import CHECKS, made, seeded
 
 pytestmark = pytest.mark.rfdetr
 

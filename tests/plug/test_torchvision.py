@@ -5,8 +5,8 @@ import torch
 from torchvision.models.detection._utils import Matcher
 
 from corrlight.plug import correlate
-from tests.helpers.plug_bars import CHECKS, made, seeded
-from tests.helpers.torchvision_zoo import NUM_CLASSES, TORCHVISION_ZOO
+from tests.helpers.plug.plug_bars import CHECKS, made, seeded
+from tests.helpers.plug.torchvision_zoo import NUM_CLASSES, TORCHVISION_ZOO
 
 
 class Case:

@@ -8,13 +8,13 @@ import pytest
 from torch.nn.modules.module import register_module_forward_hook
 
 from corrlight.plug import correlate
-from tests.helpers.plug_bars import CHECKS, made, seeded
+from tests.helpers.plug.plug_bars import CHECKS, made, seeded
 
 pytestmark = pytest.mark.hf
 
 # Without the library the tests are skipped by their marker; their names are those of the newest.
 if importlib.util.find_spec("transformers") is not None:
-    from tests.helpers.hf_zoo import HF_ZOO, NUM_CLASSES, hf_batch
+    from tests.helpers.plug.hf_zoo import HF_ZOO, NUM_CLASSES, hf_batch
 else:
     HF_ZOO, NUM_CLASSES, hf_batch = {"DFine": None, "RTDetrV2": None, "LwDetr": None}, 4, None
 

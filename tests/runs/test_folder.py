@@ -18,6 +18,20 @@ def test_finished_needs_a_readable_metrics_file(tmp_path):
     assert json.loads(folder.metrics_file.read_text()) == {"AP": None}
 
 
+WHOLE = b'{\n  "AP": 0.25\n}\n'
+
+
+@pytest.mark.parametrize(
+    "damaged", [b"", WHOLE[:9], WHOLE[:-3], bytes(len(WHOLE)), b"\xff\xfe" + WHOLE[2:], b"[]"]
+)
+def test_a_damaged_metrics_file_is_no_result(tmp_path, damaged):
+    folder = RunFolder(tmp_path)
+    folder.metrics_file.write_bytes(WHOLE)
+    assert folder.finished
+    folder.metrics_file.write_bytes(damaged)
+    assert not folder.finished
+
+
 def test_nan_never_replaces_a_good_file(tmp_path):
     folder = RunFolder(tmp_path)
     folder.write_json("metrics.json", {"AP": 0.5})

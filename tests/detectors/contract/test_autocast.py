@@ -8,8 +8,8 @@ import torch
 
 from corrlight.config.build import build_module
 from corrlight.config.compose import compose_config
-from tests.helpers.ddp_detectors import BOXES, make_batch
 from tests.helpers.detector_files import marked, names, of_ours
+from tests.helpers.ranks.ddp_detectors import BOXES, make_batch
 
 # Rounding chooses other proposals, of which the losses differ by some percent.
 LIKE_FLOAT32 = [

@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from tests.helpers import ddp_detectors
-from tests.helpers.two_ranks import on_two_ranks
+from tests.helpers.ranks import ddp_detectors
+from tests.helpers.ranks.two_ranks import on_two_ranks
 
 
 @pytest.fixture(scope="module")

@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from tests.helpers.process_group import run_group
+from tests.helpers.ranks.process_group import run_group
 from tests.integration.conftest import ROOT, run_folder
 
 pytestmark = pytest.mark.slow

@@ -7,7 +7,7 @@ import pytest
 
 from corrlight.app import BAD_INPUT
 from corrlight.app import run as run_app
-from tests.helpers.process_group import run_group
+from tests.helpers.ranks.process_group import run_group
 from tests.integration.conftest import ROOT, run_folder
 
 

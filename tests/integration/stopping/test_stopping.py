@@ -6,7 +6,7 @@ import sys
 import pytest
 
 from corrlight.engine.checkpoint import load_checkpoint
-from tests.helpers.process_group import run_group
+from tests.helpers.ranks.process_group import run_group
 from tests.integration.conftest import ROOT, run_folder
 
 
@@ -15,8 +15,8 @@ def test_a_rank_that_ends_first_does_not_end_the_save(options, tmp_path):
     """SIGTERM within a validation; the checkpoint takes longer than Lightning's patience of 5 s."""
     command = [
         sys.executable, ROOT / "run.py", *options, "trainer=ddp_sim", "schedule.max_epochs=3",
-        "allow_targets=[tests.integration.slow_stop]",
-        "+callbacks.stop._target_=tests.integration.slow_stop.SlowStop",
+        "allow_targets=[tests.integration.stopping.slow_stop]",
+        "+callbacks.stop._target_=tests.integration.stopping.slow_stop.SlowStop",
         "+callbacks.stop.seconds=8",
     ]  # fmt: skip
     code, output = run_group(*command, CORRLIGHT_FAULTS="1")

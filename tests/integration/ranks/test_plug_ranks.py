@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from tests.helpers import plug_ranks
-from tests.helpers.two_ranks import on_two_ranks
+from tests.helpers.ranks import plug_ranks
+from tests.helpers.ranks.two_ranks import on_two_ranks
 
 pytestmark = pytest.mark.slow
 

@@ -8,10 +8,10 @@ import pytest
 
 from corrlight.app import run as run_app
 from tests.helpers.detector_files import names, of_ours
-from tests.helpers.two_ranks import on_two_ranks
+from tests.helpers.ranks.two_ranks import on_two_ranks
 from tests.integration.conftest import run_folder
 
-ALLOW = "allow_targets=[tests.integration.faults,tests.integration.doubles]"
+ALLOW = "allow_targets=[tests.integration.faults,tests.integration.ranks.doubles]"
 NUM_STEPS = 20
 # Those of other libraries have trained batch normalisation, which is that of one rank.
 # Sums of scores that GFL, VFNet and TOOD divide by stay below their published lower bound in so
@@ -48,7 +48,7 @@ STEPS = {"sparse_rcnn_small": 15}
 def overrides(case, runs, data_dir):
     """Twenty steps of four images, half of them each of two ranks', and a validation."""
     detector, doubles = CASES[case]
-    target = "+callbacks.doubles._target_=tests.integration.doubles.Doubles"
+    target = "+callbacks.doubles._target_=tests.integration.ranks.doubles.Doubles"
     return [
         f"detector={detector}",
         *(f"detector.criterion.{name}=global" for name in LOCAL.get(detector, ())),

@@ -11,7 +11,7 @@ from corrlight.config.build import build_module
 from corrlight.config.compose import compose_config
 from corrlight.structures import Batch, Targets
 from tests.helpers.detector_files import names
-from tests.helpers.sync_ranks import Step
+from tests.helpers.ranks.sync_ranks import Step
 
 DETECTORS = names("*_small", installed=True)
 NUM_STEPS, SIZE = 10, (64, 64)

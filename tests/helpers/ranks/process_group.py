@@ -7,7 +7,7 @@ from pathlib import Path
 
 __all__ = ["run_group"]
 
-_ROOT = Path(__file__).parents[2]
+_ROOT = Path(__file__).parents[3]
 
 
 def run_group(*command, **variables):

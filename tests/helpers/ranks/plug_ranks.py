@@ -6,7 +6,7 @@ import torch
 from torch.nn.parallel import DistributedDataParallel
 
 from corrlight.plug import correlate
-from tests.helpers.torchvision_zoo import TORCHVISION_ZOO
+from tests.helpers.plug.torchvision_zoo import TORCHVISION_ZOO
 
 __all__ = ["rank_results", "together"]
 
