@@ -18,6 +18,7 @@ commands:
   data     own pictures: import, check, show, split (corrlight data --help)
   convert  checkpoints of mmdetection and torchvision to ours, and back (corrlight convert --help)
   doctor   versions, devices, folders, and what of them does not work
+  completion bash   a script that completes all of this: eval "$(corrlight completion bash)"
   --version
 """
 
@@ -70,6 +71,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         from corrlight.doctor.command import main as doctor
 
         return doctor(rest)
+    if command == "completion":
+        from corrlight.commands.completion import main as completion
+
+        return completion(rest)
     print(f"error: Unknown command '{command}'.\n\n{_USAGE}", file=sys.stderr)
     return 2
 

@@ -27,10 +27,11 @@ class EpochProgress(EpochBar):
     is: no control characters, one line an epoch, and one after every ``line_seconds`` in between,
     so that a long epoch is not silent. An epoch without a positive is said. Measures are fractions,
     as in ``metrics.json``; a dash is an undefined one. A measure that the epoch did not take is
-    left out.
+    left out. Where a measure of masks is followed, their APs (``mask_AP``) come before the boxes'.
 
     Args:
         measures: Names of the validation measures in the line, without ``val/``.
+        followed: The measure that ``best.ckpt`` follows, in the line wherever it is a validation's.
         refresh_rate: Redraws of the bar in a second; 0 turns it off.
         line_seconds: Seconds between the lines within an epoch where there is no bar.
 
@@ -43,11 +44,12 @@ class EpochProgress(EpochBar):
         measures: Sequence[str] = ("AP", "AP50", "AP75", "beta_img", "beta_cls"),
         refresh_rate: int = 4,
         line_seconds: float = 30.0,
+        followed: str = "val/AP",
     ) -> None:
         super().__init__(refresh_rate=refresh_rate)
         self.line_seconds = check_number("line_seconds", line_seconds, above=0)
         self._last_line = 0.0
-        self.measures = tuple(measures)
+        self.measures = _with_followed(tuple(measures), followed)
         self._seconds: list[float] = []  # of every epoch of this process
         self._epoch_start = 0.0
         self._fraction = 0.0  # of the epoch's batches that are done
@@ -182,6 +184,17 @@ class EpochProgress(EpochBar):
             self.progress.console.print(Text(line), soft_wrap=True)
         else:
             print(line, flush=True)
+
+
+def _with_followed(measures: tuple[str, ...], followed: str) -> tuple[str, ...]:
+    split, _, name = followed.partition("/")
+    if split != "val":
+        return measures
+    if name.startswith("mask_"):
+        of_boxes = [m for m in measures if m.startswith("AP")]
+        rest = [m for m in measures if m not in of_boxes]
+        measures = (*(f"mask_{m}" for m in of_boxes), *of_boxes[:1], *rest)
+    return measures if name in measures else (name, *measures)
 
 
 def _epoch_name(trainer: pl.Trainer) -> str:

@@ -77,8 +77,8 @@ def build_module(
 def build_trainer_parts(
     config: DictConfig, save_dir: str, allow_targets: Sequence[str] = ()
 ) -> Built:
-    """Return callbacks and logger; empty choices (``logger=csv``) give none."""
-    loggers = instantiate_all({"logger": config.logger}, allow_targets, save_dir=save_dir)
+    """Return callbacks and loggers; empty choices (``logger=csv``) give none."""
+    loggers = instantiate_all(config.logger, allow_targets, save_dir=save_dir)
     callbacks = instantiate_all(config.get("callbacks"), allow_targets)
     return Built(callbacks=list(callbacks.values()), logger=list(loggers.values()) or False)
 

@@ -22,7 +22,7 @@ _SECTIONS = (
     "detector.assigner", "detector.criterion", "detector.postprocessor",
 )  # fmt: skip
 # Of named parts, each a section of its own; null switches one off.
-_PARTS = ("callbacks", "metric", "test_metric", "loss_callbacks")
+_PARTS = ("callbacks", "logger", "metric", "test_metric", "loss_callbacks")
 # Processes that any machine takes: more than its cores only try a setting of many GPUs out.
 _RANKS_ON_CPU = 8
 

@@ -14,10 +14,11 @@ from omegaconf import DictConfig, OmegaConf
 from corrlight.config.build import build_data, build_module, instantiate_all
 from corrlight.config.checks import check_options, check_precision, check_ranks
 from corrlight.config.compose import ComposedConfig, to_container
-from corrlight.config.ranks import follow_torchrun
+from corrlight.config.ranks import follow_torchrun, is_main_process
 from corrlight.engine.class_rows import ClassRows, rows_of_module
 from corrlight.engine.compiled import check_compiler, compile_parts
 from corrlight.engine.fit_data import fit_to_data
+from corrlight.engine.options.followed import check_followed
 from corrlight.engine.trainer import make_trainer
 from corrlight.engine.transfer import Transfer, check_longer, start_from
 from corrlight.metrics.evaluator import DetectionEvaluator
@@ -92,6 +93,8 @@ def prepare(composed: ComposedConfig) -> Run:
     rows = partial(rows_of_module, config, allow)
     transfer = None
     if config.mode == "train" and not folder.finished:
+        if is_main_process():  # It alone evaluates.
+            check_followed(str(config.optimized_metric), evaluator)
         if config.extend is not None:
             last = initial_file(config.extend, "extend")
             check_longer(module, last, int(config.trainer.max_epochs))

@@ -156,6 +156,11 @@ class DetectionEvaluator:
             raise message[0]
         return result if result is not None else message[0]
 
+    def names(self) -> set[str]:
+        """Return the names of all measures that an evaluation will have, those of masks too."""
+        names = set(self._evaluate([]).metrics)
+        return names | {f"mask_{name}" for name in names if self.masks}
+
     def _warn_of_crowding(self, ground_truth: GroundTruth) -> None:
         limited = [m for m in self.metrics if isinstance(m, CocoEvaluate)]
         if any(m.max_detections is None for m in limited):

@@ -51,6 +51,7 @@ _NO_RESULT_IN = {
 
 # Switches that are newer than the first runs, by the value that makes no other run.
 _OFF: dict[str, Any] = {"ema": False, "patience": None}
+_USUAL = "val/AP"
 
 # Where the data are; which they are is in their fingerprint.
 _PLACES = (
@@ -84,6 +85,8 @@ def relevant_options(config: Mapping[str, Any]) -> dict[str, Any]:
     for name, off in _OFF.items():
         if relevant.get(name) == off:
             relevant.pop(name, None)
+    if "patience" in relevant and config.get("optimized_metric", _USUAL) != _USUAL:
+        relevant["optimized_metric"] = config["optimized_metric"]  # It decides when the run ends.
     data = relevant.get("data")
     if isinstance(data, Mapping) and data.get("root") is not None:
         relevant["data"] = {**data, "root": os.path.abspath(data["root"])}

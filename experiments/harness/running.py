@@ -209,13 +209,13 @@ def lacks_test(table: Table, run: PlannedRun) -> bool:
 
 def logger_options(table: Table, run: PlannedRun, name: str) -> list[str]:
     """Return what groups a run in W&B; nothing with the other loggers."""
-    if "group" not in (run.config.get("logger") or {}):
+    if "wandb" not in (run.config.get("logger") or {}):
         return []
     data = run.config["data"]["_target_"].rpartition(".")[2].removesuffix("DataModule").lower()
     return [
-        f"logger.group={table.name}",
-        f"logger.name='{name}'",
-        f"logger.tags=[{table.name},{data}]",
+        f"logger.wandb.group={table.name}",
+        f"logger.wandb.name='{name}'",
+        f"logger.wandb.tags=[{table.name},{data}]",
     ]
 
 

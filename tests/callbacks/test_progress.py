@@ -108,3 +108,17 @@ def test_an_epoch_without_a_positive_is_said(tmp_path, capsys):
 def test_seconds_between_lines_are_checked():
     with pytest.raises(ValueError, match="`line_seconds` to be a finite number > 0, but got 0"):
         EpochProgress(line_seconds=0)
+
+
+def test_the_line_leads_with_the_measure_that_is_followed(tmp_path, capsys):
+    found = (("AP", 0.25), ("mask_AP", 0.125), ("mask_AP50", 0.5), ("oLRP", 0.75))
+    for followed, shown in {
+        "val/mask_AP": "  mask_AP 0.125  mask_AP50 0.500  AP 0.250  lr",
+        "val/oLRP": "  oLRP 0.750  AP 0.250  lr",
+        "train/loss": "  AP 0.250  lr",
+    }.items():
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            trainer = make_trainer(tmp_path, EpochProgress(followed=followed), epochs=1)
+            trainer.fit(PerfectDetector(measures=found), datamodule=Batches(1))
+        assert shown in capsys.readouterr().out

@@ -113,7 +113,7 @@ def test_images_for_wandb_are_padded_to_one_size():
 def test_real_wandb_logger_offline(tmp_path, monkeypatch):
     monkeypatch.setenv("WANDB_SILENT", "true")
     monkeypatch.chdir(tmp_path)
-    from corrlight.callbacks.wandb import wandb_logger
+    from corrlight.callbacks.loggers.wandb import wandb_logger
 
     logger = wandb_logger(save_dir=str(tmp_path), offline=True)
     trainer = make_trainer(tmp_path, DetectionPictures(num_images=2), epochs=1, logger=logger)

@@ -39,7 +39,7 @@ def test_every_choice_of_the_sweep_composes():
         # W&B gives the options in an order of its own.
         config = compose_config(list(reversed(line[3:]))).config
         assert (config.detector.name, config.detector.aux_head) == ("atss_small", "none")
-        assert config.logger._target_ == "corrlight.callbacks.wandb_logger"
+        assert config.logger.wandb._target_ == "corrlight.callbacks.wandb_logger"
         found.append((config.corr.coefficient, config.corr.weight, config.seed))
     coefficients, weights, seeds = (sorted(set(values)) for values in zip(*found, strict=True))
     assert coefficients == sorted(CHOICES["corr"])

@@ -81,8 +81,10 @@ def test_runs_of_a_table_are_grouped_in_wandb(tmp_path, options):
     plan = running.plan_table(table, toy=True, seeds=1, options=given, locator=locator)
     (run,) = plan.runs["yolact-none"]
     assert running.logger_options(table, run, "yolact-none") == [
-        "logger.group=table_5_3", "logger.name='yolact-none'", "logger.tags=[table_5_3,shapes]",
-    ]  # fmt: skip
+        "logger.wandb.group=table_5_3",
+        "logger.wandb.name='yolact-none'",
+        "logger.wandb.tags=[table_5_3,shapes]",
+    ]
     plain = running.plan_table(table, toy=True, seeds=1, options=options, locator=locator)
     (run,) = plain.runs["yolact-none"]
     assert running.logger_options(table, run, "yolact-none") == []

@@ -37,3 +37,19 @@ def test_the_best_checkpoint_is_named_beside_the_options_of_the_run(finished, op
 def test_a_trial_of_a_few_batches_leaves_no_run(options, tmp_path):
     assert run_app([*options, "+trainer.fast_dev_run=true"]) == 0
     assert list((tmp_path / "runs").glob("[!.]*/*")) == []
+
+
+def test_a_run_that_follows_masks(options, tmp_path, capsys):
+    followed = "optimized_metric=val/mask_AP50"
+    assert run_app([*options, followed]) == 2  # before anything is trained
+    assert "a detector that finds masks" in capsys.readouterr().err
+    small = ["detector=yolact_small", "data.num_train=8", "schedule.max_epochs=1", followed]
+    assert run_app([*options, *small]) == 0
+    assert "  mask_AP 0." in capsys.readouterr().out
+    best = run_folder(tmp_path / "runs") / "checkpoints" / "best.ckpt"
+    (state,) = (
+        value
+        for name, value in torch.load(best, weights_only=True)["callbacks"].items()
+        if "RunCheckpoint" in name
+    )
+    assert state["monitor"] == "val/mask_AP50"

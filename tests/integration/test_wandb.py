@@ -26,7 +26,7 @@ def train(options, monkeypatch):
     for name in ("API_KEY", "RUN_ID", "SWEEP_ID", "MODE"):
         monkeypatch.delenv(f"WANDB_{name}", raising=False)
     small = [*options, "data.num_train=8", "~callbacks.pictures", *FAULT, "logger=wandb"]
-    named = ["logger.group=table_5_4", "logger.name=atss-concordance"]
+    named = ["logger.wandb.group=table_5_4", "logger.wandb.name=atss-concordance"]
 
     def run(*overrides, **variables):
         return run_group(sys.executable, ROOT / "run.py", *small, *named, *overrides, **variables)

@@ -104,3 +104,11 @@ def test_a_data_root_is_one_option_however_it_is_written(tmp_path, monkeypatch):
     roots = ("x", "./x/", "y/../x", str(tmp_path / "x"))
     found = [relevant_options({"data": {"root": root}})["data"]["root"] for root in roots]
     assert set(found) == {str(tmp_path / "x")}
+
+
+def test_the_followed_measure_makes_another_run_only_where_it_ends_one():
+    masks = {**CONFIG, "optimized_metric": "val/mask_AP"}
+    assert identity(masks) == identity(CONFIG)
+    usual = {**CONFIG, "patience": 3, "optimized_metric": "val/AP"}
+    assert identity(usual) == identity({**CONFIG, "patience": 3})
+    assert identity({**masks, "patience": 3}) != identity(usual)

@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import atexit
-import json
 import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from corrlight.atomic import write_text
-from corrlight.runs.status import STATUS_FILE
+from corrlight.callbacks.loggers.shared import (
+    earlier_id,
+    keep_id,
+    read_object,
+    run_name,
+    sweep_name,
+)
 
 __all__ = ["close_wandb", "wandb_logger"]
 
 _STOPPED, _FAILED = 130, 1
-# In the run folder: the id of its W&B run. `rerun=true` starts in a folder without it.
-_ID_FILE = "wandb.json"
 
 
 def wandb_logger(
@@ -59,12 +61,12 @@ def wandb_logger(
             """Start the run or go on with it, log the configuration, and see to its end."""
             is_test = params.get("mode") == "test"
             if is_test:
-                wandb_options(self)["name"] = f"{name or folder.parent.parent.name} ({folder.name})"
+                wandb_options(self)["name"] = run_name(folder, name, is_test=True)
             else:
                 wandb_options(self)["id"] = _earlier_id(folder)
             super().log_hyperparams(params, *args, **kwargs)
             if not is_test:
-                write_text(folder / _ID_FILE, json.dumps({"id": self.experiment.id}) + "\n")
+                keep_id(folder, "wandb", self.experiment.id)
             # After W&B's own hook, hence before it at exit, which would close the run first.
             atexit.register(self._close)
 
@@ -80,11 +82,11 @@ def wandb_logger(
         # An agent's own key may stand in the user's .netrc.
         offline = not (os.environ.get("WANDB_API_KEY") or os.environ.get("WANDB_SWEEP_ID"))
     return WandbLogger(
-        name=name or folder.parent.name,
+        name=run_name(folder, name, is_test=False),
         save_dir=save_dir,
         offline=offline,
         project=project,
-        group=group or _sweep(),
+        group=group or sweep_name(),
         tags=list(tags),
     )
 
@@ -97,10 +99,10 @@ def close_wandb(run: Any, folder: Path, *, failed: bool = False) -> None:
         folder: The run folder, or that of its test.
         failed: Whether the job failed; a "finished" in the folder is then of an earlier one.
     """
-    status = _read(folder / "environment.json").get("status")
+    status = read_object(folder / "environment.json").get("status")
     if failed and status == "finished":
         status = "failed"
-    metrics = _read(folder / "metrics.json") if status == "finished" else {}
+    metrics = read_object(folder / "metrics.json") if status == "finished" else {}
     if metrics:
         import wandb
 
@@ -117,24 +119,9 @@ def close_wandb(run: Any, folder: Path, *, failed: bool = False) -> None:
     run.finish(exit_code=codes.get(str(status), _FAILED))
 
 
-def _read(path: Path) -> dict[str, Any]:
-    try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return found if isinstance(found, dict) else {}
-
-
 def _earlier_id(folder: Path) -> str | None:
     """Return the id of the W&B run that a folder's job goes on with, None where it starts one."""
     # An agent's sweep has chosen the run already, and W&B ignores another one with a warning.
     if os.environ.get("WANDB_RUN_ID") or os.environ.get("WANDB_SWEEP_ID"):
         return None
-    known = _read(folder / _ID_FILE).get("id")
-    return known if isinstance(known, str) else None
-
-
-def _sweep() -> str | None:
-    """Return the name of the sweep that started this process, None without one."""
-    report = os.environ.get(STATUS_FILE)
-    return Path(report).parent.name if report else None
+    return earlier_id(folder, "wandb")

@@ -9,7 +9,7 @@ import pytest
 import wandb
 from lightning.pytorch.loggers import WandbLogger
 
-from corrlight.callbacks.wandb import close_wandb, wandb_logger
+from corrlight.callbacks.loggers.wandb import close_wandb, wandb_logger
 from corrlight.runs.status import STATUS_FILE
 from tests.callbacks.wandb_file import keys, records
 
