@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from corrlight.module import DetectionModule
@@ -69,3 +70,11 @@ class ToolboxModel:
         criterion = self.module.criterion
         normalizers = criterion.normalizers(predictions, targets, match)
         return criterion(predictions, targets, match, normalizers), match
+
+
+def rows_of(arrays: dict[str, Tensor], name: str, num_outputs: int) -> Tensor:
+    """Return the ``(B, A * K, H, W)`` maps of all levels as ``(B, N, K)``."""
+    maps = [arrays[key] for key in sorted(arrays) if key.rpartition("_")[0] == name]
+    return torch.cat(
+        [m.permute(0, 2, 3, 1).reshape(m.shape[0], -1, num_outputs) for m in maps], dim=1
+    )
