@@ -25,7 +25,8 @@ def _target(detector):
     own = OmegaConf.select(content, "net._target_")
     if own is not None:
         return own
-    (base,) = (entry for entry in content.defaults if isinstance(entry, str) and entry != "_self_")
+    names = (entry for entry in content.defaults if isinstance(entry, str) and "@" not in entry)
+    (base,) = (name for name in names if name != "_self_")
     return _target(base)
 
 
