@@ -335,6 +335,7 @@ class Positives:
         cls, predictions: Predictions, targets: Sequence[Targets], match: Match
     ) -> Positives:
         """Collect the positives of a batch from one stage's predictions."""
+        targets = predictions.wanted(targets)
         image_idx, pred_idx = match.positive.nonzero(as_tuple=True)
         gt_idx = match.gt_idx[image_idx, pred_idx]
         counts = torch.tensor([len(t.labels) for t in targets], device=gt_idx.device)

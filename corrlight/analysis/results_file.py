@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -102,7 +102,7 @@ class Analysis:
     prefixes: tuple[str, ...]
     figures: dict[str, FigureData]
     resampled: dict[str, ResampledMeasures]
-    errors: dict[str, ErrorView]
+    errors: dict[str, ErrorView] = field(default_factory=dict)
     warnings: list[str]
     seconds: dict[str, float]
 

@@ -174,7 +174,7 @@ def _convert_detector(
     given = any(o.startswith("data.num_classes=") for o in overrides) and config.data.num_classes
     # Tensors that list classes are those whose shape follows their number.
     few, more = (expected_detector(config, n) for n in (3, 4))
-    rows = class_rows(few.shapes, more.shapes)
+    rows = class_rows(few.shapes, more.shapes, few.detector)
     state, unmatched = _our_names(source, few)
     found = {k: rows[k].count(state[k].shape[0]) for k in rows if k in state and state[k].ndim}
     num_classes = next((n for n in found.values() if n is not None), 80)

@@ -14,6 +14,7 @@ from torch import Tensor
 from corrlight.config.allowlist import instantiate
 from corrlight.config.build import build_module
 from corrlight.config.compose import compose_config
+from corrlight.detectors.base import Detector
 from corrlight.detectors.toolbox_names import NameTable
 
 __all__ = [
@@ -34,11 +35,13 @@ class ExpectedModel:
         shapes: Shape of every tensor of its state dict, under our names.
         rules: The detector's table of the toolbox's names; empty for a backbone.
         extras: Tensors of the module beside the detector, which no other checkpoint has.
+        detector: The detector, on the meta device; None for a backbone.
     """
 
     shapes: dict[str, Shape]
     rules: NameTable = ()
     extras: dict[str, Tensor] | None = None
+    detector: Detector | None = None
 
 
 def compose_detector(detector: str, overrides: Sequence[str]) -> DictConfig:
@@ -75,6 +78,7 @@ def expected_detector(config: DictConfig, num_classes: int) -> ExpectedModel:
         shapes={k: tuple(v.shape) for k, v in module.detector.state_dict().items()},
         rules=rules,
         extras={name: whole[name] for name in extras},
+        detector=module.detector,
     )
 
 

@@ -24,9 +24,11 @@ class Detector(nn.Module, ABC):
 
     num_classes: int
     # How tensors list the classes, for those who map them by name: whether the background comes
-    # before them, and how many rows a class has in tensors whose names hold a text (1 otherwise).
+    # before them, how many rows a class has in tensors whose names hold a text (1 otherwise), and
+    # in which the first row stands for objects of all classes.
     background_first: ClassVar[bool] = False
     rows_per_class: ClassVar[Mapping[str, int]] = {}
+    any_object_rows: Collection[str] = ()
 
     @property
     @abstractmethod

@@ -11,6 +11,7 @@ from omegaconf import DictConfig, OmegaConf
 from torch import Tensor
 
 from corrlight.config.build import build_module
+from corrlight.detectors.base import Detector
 
 __all__ = ["ClassRows", "class_rows", "reordered", "rows_of_module"]
 
@@ -23,13 +24,15 @@ class ClassRows:
 
     Anchors of a cell repeat the list; ``extra`` is 1 where background is one of the classes, the
     last one unless ``background_first``. A class has ``rows`` rows side by side, four where each
-    has boxes of its own.
+    has boxes of its own. With ``any_object`` the first row is of no class but of all objects, and
+    stays where it is; nothing reads the others.
     """
 
     repeats: int
     extra: int
     background_first: bool = False
     rows: int = 1
+    any_object: bool = False
 
     def count(self, rows: int) -> int | None:
         """Return how many classes a first axis of ``rows`` has, None if it cannot be."""
@@ -50,6 +53,8 @@ class ClassRows:
 
     def places(self, grouped: Tensor, classes: Sequence[int]) -> list[int]:
         """Return where classes are in the second axis of :meth:`grouped`."""
+        if self.any_object:
+            return [*range(len(classes))]
         return [k + self.extra * self.background_first for k in classes]
 
     def background(self, grouped: Tensor) -> range:
@@ -59,12 +64,15 @@ class ClassRows:
         return range(grouped.shape[1] - self.extra, grouped.shape[1])
 
 
-def class_rows(few: Mapping[str, Shape], more: Mapping[str, Shape]) -> dict[str, ClassRows]:
+def class_rows(
+    few: Mapping[str, Shape], more: Mapping[str, Shape], detector: Detector | None = None
+) -> dict[str, ClassRows]:
     """Return which tensors of a model list classes.
 
     Args:
         few: Shape of every tensor with 3 classes.
         more: The same with 4.
+        detector: Says how they list them; by default plainly, background last.
 
     Raises:
         ValueError: A tensor lists them along another axis than the first.
@@ -81,7 +89,17 @@ def class_rows(few: Mapping[str, Shape], more: Mapping[str, Shape]) -> dict[str,
             )
         # One class more is one row more in every repetition.
         repeats = other[0] - shape[0]
-        found[name] = ClassRows(repeats, shape[0] // repeats - 3)
+        rows = ClassRows(repeats, shape[0] // repeats - 3)
+        if detector is not None:
+            own = next((n for part, n in detector.rows_per_class.items() if part in name), 1)
+            rows = replace(
+                rows,
+                repeats=repeats // own,
+                background_first=detector.background_first,
+                rows=own,
+                any_object=any(part in name for part in detector.any_object_rows),
+            )
+        found[name] = rows
     return found
 
 
@@ -102,16 +120,7 @@ def rows_of_module(config: DictConfig, allow_targets: Sequence[str] = ()) -> dic
             module = build_module(changed, allow_targets=allow_targets)
         shapes.append({k: tuple(tensor.shape) for k, tensor in module.state_dict().items()})
         detector = module.detector
-    found = class_rows(*shapes)
-    for name, rows in found.items():
-        own = next((n for part, n in detector.rows_per_class.items() if part in name), 1)
-        found[name] = replace(
-            rows,
-            repeats=rows.repeats // own,
-            background_first=detector.background_first,
-            rows=own,
-        )
-    return found
+    return class_rows(*shapes, detector)
 
 
 def reordered(

@@ -17,7 +17,7 @@ LEAVES = [
 ]
 DETECTORS = [name for group, name in LEAVES if group == "detector"]
 # Bases hold what a group's files share; they miss mandatory values on purpose.
-BASES = {("schedule", "base_1x"), ("corr", "base")}
+BASES = {("schedule", "base_1x"), ("corr", "base"), ("detector/two_stage", "rank_sort")}
 
 
 def test_the_walk_finds_the_groups():

@@ -19,7 +19,8 @@ FOLDERS = sorted(p.parent.name for p in fixtures_root().glob("*/weights.safetens
 def test_every_folder_is_of_a_detector():
     files = {p.stem for p in (config_dir() / "detector").glob("*.yaml")}
     assert FOLDERS
-    assert {name.removesuffix("_initial") for name in FOLDERS} <= files
+    configs = (json.loads((fixtures_root() / f / "config.json").read_text()) for f in FOLDERS)
+    assert {detector_of(config)[0] for config in configs} <= files
 
 
 @pytest.mark.parametrize("folder", FOLDERS)

@@ -191,6 +191,8 @@ class DeformableDETR(Detector):
                 nn.init.constant_(last.bias[2:], _PRIOR_EDGE)
         self.cls = nn.ModuleList(cls * (count if shared else 1))
         self.reg = nn.ModuleList(reg * (count if shared else 1))
+        if self.proposals is not None and not shared:
+            self.any_object_rows = (f"cls.{count - 1}.",)
 
     def forward(self, batch: Batch) -> list[Predictions]:
         """Return the predictions of the proposals, where there are some, and of every layer."""
