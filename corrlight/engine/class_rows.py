@@ -120,7 +120,8 @@ def rows_of_module(config: DictConfig, allow_targets: Sequence[str] = ()) -> dic
             module = build_module(changed, allow_targets=allow_targets)
         shapes.append({k: tuple(tensor.shape) for k, tensor in module.state_dict().items()})
         detector = module.detector
-    return class_rows(*shapes, detector)
+    few, more = shapes
+    return class_rows(few, more, detector)
 
 
 def reordered(
