@@ -32,6 +32,8 @@ __all__ = ["run_test"]
 
 log = logging.getLogger("corrlight")
 
+_TEST_DEV = ("test_dev_images", "test_dev_annotations")
+
 
 def run_test(run: Run, checkpoint: Path) -> dict[str, Any]:
     """Evaluate a checkpoint; return the measures.
@@ -39,7 +41,7 @@ def run_test(run: Run, checkpoint: Path) -> dict[str, Any]:
     Results go to ``test/`` of the checkpoint's run folder; with another checkpoint than the last,
     or options that are not the run's, to a folder of their own beside it. The results of any other
     file go beside it. Images without annotations (``data.split=test-dev``) give the archive for
-    the COCO server.
+    the COCO server; other such images than the first have a folder of their own, too.
 
     Raises:
         RunStopped: SIGTERM or Ctrl-C.
@@ -106,21 +108,46 @@ def _measure(run: Run, checkpoint: Path, folder: RunFolder) -> dict[str, Any]:
 def _test_folder(config: dict[str, Any], checkpoint: Path, split: str) -> RunFolder:
     """Return where the results of a test go: two different tests never share a folder."""
     trained = RunFolder(checkpoint.absolute().parent.parent)
+    # Another folder of a run (a copy, say) may hold another file of the same name.
+    own = _stored_config(trained) if checkpoint.absolute().parent.name == "checkpoints" else None
+    asked = _question(config, split)
+    if own is None:
+        plain = checkpoint.with_name(f"{checkpoint.stem}-{split}")
+        first = _stored_config(RunFolder(plain))
+        # Of two files, `theirs.pth` and `theirs.ckpt`, the stem is the same.
+        other = first is not None and Path(str(first.get("ckpt"))).name != checkpoint.name
+        if other:
+            asked["checkpoint"] = checkpoint.name
+    else:
+        named = checkpoint.name not in (LAST, PREVIOUS)
+        plain = trained.path / (f"{split}-{checkpoint.stem}" if named else split)
+        first, other = own, False
+        if split != "test" and _without_data(own, split) == _without_data(config, split):
+            # Other data than the run's anyway: who comes first has the plain name.
+            first = _stored_config(RunFolder(plain))
+    if first is not None and (other or _question(first, split) != asked):
+        text = json.dumps(asked, sort_keys=True, default=str)
+        return RunFolder(f"{plain}-{hashlib.sha256(text.encode()).hexdigest()[:8]}")
+    return RunFolder(plain)
+
+
+def _stored_config(folder: RunFolder) -> dict[str, Any] | None:
+    """Return the options in a folder, None where there are none or they are damaged."""
     try:
-        own = trained.read_yaml("config.yaml")
+        config = folder.read_yaml("config.yaml")
     except (OSError, ValueError):
-        own = None
-    if not isinstance(own, dict):  # Of no run, or damaged.
-        return RunFolder(checkpoint.with_name(f"{checkpoint.stem}-{split}"))
-    parts = [split]
-    if checkpoint.name not in (LAST, PREVIOUS):
-        parts.append(checkpoint.stem)
-    # Which measures are taken is another question, and test-dev is other data anyway.
-    beside = {"metric"} if split == "test" else {"metric", "data"}
-    options = [
-        {k: v for k, v in relevant_options(c).items() if k not in beside} for c in (config, own)
-    ]
-    if options[0] != options[1]:
-        text = json.dumps(options[0], sort_keys=True, default=str)
-        parts.append(hashlib.sha256(text.encode()).hexdigest()[:8])
-    return RunFolder(trained.path / "-".join(parts))
+        return None
+    return config if isinstance(config, dict) else None
+
+
+def _question(config: dict[str, Any], split: str) -> dict[str, Any]:
+    """Return what decides the results of a test; which measures are taken does not."""
+    asked = {k: v for k, v in relevant_options(config).items() if k != "metric"}
+    data = config.get("data")
+    if split != "test" and isinstance(data, dict):  # Of no interest to any other run.
+        asked["data"] = {**asked["data"], **{k: data.get(k) for k in _TEST_DEV}}
+    return asked
+
+
+def _without_data(config: dict[str, Any], split: str) -> dict[str, Any]:
+    return {k: v for k, v in _question(config, split).items() if k != "data"}

@@ -108,3 +108,60 @@ def test_a_file_of_no_run_has_its_results_beside_it(config, tmp_path, text):
         (folder.parent / "config.yaml").write_text(text)
     found = _test_folder(config, folder / "theirs.ckpt", "test")
     assert found.path == folder / "theirs-test"
+
+
+def test_a_second_test_dev_leaves_the_first_alone(trained, config):
+    def asked(checkpoint=trained.last_checkpoint, **data):
+        return {**config, "data": {**config["data"], "split": "test-dev", **data}}, checkpoint
+
+    def folder(options, checkpoint):
+        return _test_folder(options, checkpoint, "test-dev")
+
+    first = asked(test_dev_annotations="a.json")
+    plain = folder(*first)
+    assert plain.path == trained.path / "test-dev"  # the first one, whatever its pictures
+    plain.path.mkdir()
+    try:
+        plain.write_yaml("config.yaml", first[0])
+        others = [
+            asked(test_dev_annotations="b.json"),
+            asked(test_dev_annotations="a.json", test_dev_images="b"),
+            asked(test_dev_annotations="a.json", root="b"),
+            asked(test_dev_annotations="a.json", max_val_images=1),
+        ]
+        paths = [folder(*other).path for other in others]
+        assert len({plain.path, *paths}) == 5
+        assert all(re.fullmatch("test-dev-[0-9a-f]{8}", path.name) for path in paths)
+        assert paths == [folder(*other).path for other in others]
+        # The same again, and another checkpoint, whose first one it is.
+        assert folder(*first).path == plain.path
+        best = trained.checkpoint("best.ckpt")
+        assert folder(others[0][0], best).path.name == "test-dev-best"
+        # With other options than the run's, too, the pictures tell two tests apart.
+        seeds = [folder({**options, "seed": 7}, p).path for options, p in (first, others[0])]
+        assert len({plain.path, *paths, *seeds}) == 7
+    finally:
+        (plain.path / "config.yaml").unlink()
+        plain.path.rmdir()
+
+
+@pytest.mark.parametrize("split", ["test", "test-dev"])
+def test_a_second_test_of_a_file_of_no_run_leaves_the_first_alone(config, tmp_path, split):
+    theirs = tmp_path / "theirs.ckpt"
+
+    def asked(path=theirs, **data):
+        return {**config, "ckpt": str(path), "data": {**config["data"], **data}}, path, split
+
+    plain = _test_folder(*asked())
+    plain.path.mkdir()
+    plain.write_yaml("config.yaml", asked()[0])
+    other = _test_folder(*asked(root="elsewhere"))
+    twin = _test_folder(*asked(theirs.with_suffix(".pth")))
+    assert re.fullmatch(f"theirs-{split}-[0-9a-f]{{8}}", other.path.name)
+    assert len({plain.path, other.path, twin.path}) == 3
+    assert _test_folder(*asked()).path == plain.path
+
+
+def test_a_copy_of_a_checkpoint_in_another_folder_of_the_run_is_a_file_of_no_run(trained, config):
+    copy = trained.path / "backup" / "last.ckpt"
+    assert _test_folder(config, copy, "test").path == copy.with_name("last-test")
