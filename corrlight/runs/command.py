@@ -84,19 +84,21 @@ def _list(arguments: argparse.Namespace) -> int:
     for column in ("epochs", "seed", *_MEASURES, "time", "commit"):
         table.add_column(column, justify="right", no_wrap=True)
     for entry in entries:
-        seconds = as_number(entry.environment.get("wall_seconds"))
+        measures = entry.metrics or entry.best
         table.add_row(
             escape(entry.name),
             _coloured(entry.state),
             str(entry.epochs),
             str(entry.environment.get("seed", "-")),
-            *(_percent(entry.metrics.get(name)) for name in _MEASURES),
-            "-" if seconds is None else format_seconds(seconds),
+            *(_percent(measures.get(name)) for name in _MEASURES),
+            _time(entry),
             _commit(entry),
         )
     console = _console()
     console.print(table)
     console.print(f"{len(entries)} runs in {arguments.runs}", markup=False, highlight=False)
+    if any(entry.best for entry in entries):
+        console.print("Measures of a run that is not finished: its epoch of the best AP so far.")
     return 0
 
 
@@ -109,6 +111,9 @@ def _show(arguments: argparse.Namespace) -> int:
     table.add_row("run", escape(entry.name))
     table.add_row("state", _coloured(entry.state))
     table.add_row("epochs", str(entry.epochs))
+    if entry.best:
+        table.add_row("best AP so far", _best(entry))
+    table.add_row("time", _time(entry))
     table.add_row("commit", _commit(entry))
     table.add_row("overrides", escape(" ".join(stored_overrides(entry))))
     for name, value in sorted(entry.metrics.items()):
@@ -234,6 +239,15 @@ def _console() -> Console:
 def _percent(value: Any) -> str:
     number = as_number(value)
     return "-" if number is None else f"{100 * number:.1f}"
+
+
+def _best(entry: Entry) -> str:
+    epoch = entry.best.get("epoch")
+    return _percent(entry.best["AP"]) + ("" if epoch is None else f", epoch {epoch:.0f}")
+
+
+def _time(entry: Entry) -> str:
+    return "-" if entry.seconds is None else format_seconds(entry.seconds)
 
 
 def _commit(entry: Entry) -> str:

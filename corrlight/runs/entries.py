@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import os
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,6 +13,7 @@ from typing import Any
 import yaml
 
 from corrlight.arguments import check_choice
+from corrlight.json_files import as_number
 from corrlight.runs.folder import RunFolder
 from corrlight.runs.identity import flatten
 
@@ -42,6 +44,9 @@ class Entry:
         metrics: Content of ``metrics.json``, empty while there is none.
         environment: Content of ``environment.json``, empty where it cannot be read.
         epochs: Finished epochs.
+        best: Measures of the epoch with the best AP so far, by the names of ``metrics.json``, and
+            ``epoch``, counted from 1; empty once the run is finished, and while there is no AP.
+        seconds: Wall time, until now for a run that is being made; None where nothing tells it.
     """
 
     folder: RunFolder
@@ -50,6 +55,8 @@ class Entry:
     metrics: dict[str, Any] = field(default_factory=dict)
     environment: dict[str, Any] = field(default_factory=dict)
     epochs: int = 0
+    best: dict[str, float] = field(default_factory=dict)
+    seconds: float | None = None
 
     @property
     def name(self) -> str:
@@ -73,9 +80,9 @@ class Entry:
         except (OSError, UnicodeDecodeError, yaml.YAMLError):
             config = {}
         try:
-            epochs = len(folder.read_csv("metrics.csv"))
+            rows = folder.read_csv("metrics.csv")
         except (OSError, UnicodeDecodeError):
-            epochs = 0
+            rows = []
         if folder.finished:
             state = "finished"
         elif folder.held:
@@ -84,7 +91,51 @@ class Entry:
             said = environment.get("status")
             state = said if said in ("stopped", "failed") else "broken"
         config = config if isinstance(config, dict) else {}
-        return cls(folder, state, config, metrics, environment, epochs)
+        best = {} if state == "finished" else _best_epoch(rows)
+        seconds = _wall_seconds(folder, state, environment, rows)
+        return cls(folder, state, config, metrics, environment, len(rows), best, seconds)
+
+
+def _best_epoch(rows: Sequence[Mapping[str, Any]]) -> dict[str, float]:
+    """Return the measures of the epoch with the highest AP, the first of equals."""
+    measured = [row for row in rows if _number(row, "val/AP") is not None]
+    if not measured:
+        return {}
+    row = max(measured, key=lambda row: float(row["val/AP"]))
+    found = {name.removeprefix("val/"): _number(row, name) for name in row if _is_measure(name)}
+    epoch = _number(row, "epoch")
+    found["epoch"] = None if epoch is None else epoch + 1
+    return {name: value for name, value in found.items() if value is not None}
+
+
+def _is_measure(column: Any) -> bool:
+    return isinstance(column, str) and column.startswith("val/")
+
+
+def _wall_seconds(
+    folder: RunFolder, state: str, environment: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]
+) -> float | None:
+    """Return how long a run took or takes; its own word is written when it ends."""
+    said = as_number(environment.get("wall_seconds"))
+    if state == "running":
+        # The file is of the start of this process, and tells of the processes before it.
+        try:
+            start = (folder.path / "environment.json").stat().st_mtime
+        except OSError:
+            return None
+        return (said or 0.0) + max(0.0, time.time() - start)
+    epochs = [seconds for row in rows if (seconds := _number(row, "seconds")) is not None]
+    if state == "broken" and epochs:  # It was killed: at least its epochs.
+        return max(said or 0.0, sum(epochs))
+    return said
+
+
+def _number(row: Mapping[str, Any], name: str) -> float | None:
+    """Return a value of a CSV row, None where it is undefined or no finite number."""
+    try:
+        return as_number(float(row.get(name) or ""))
+    except (TypeError, ValueError):
+        return None
 
 
 def find_entries(runs_dir: Path) -> list[Entry]:

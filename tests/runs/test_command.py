@@ -53,6 +53,30 @@ def test_list_shows_measures_and_filters(runs, capsys):
         assert f"{count} runs in" in capsys.readouterr().out
 
 
+def test_a_run_that_is_being_made_shows_its_best_epoch_and_its_time(runs, capsys):
+    folder = RunFolder(runs / "b" / "3123456789ab")
+    rows = [{"epoch": k, "val/AP": ap, "val/AP50": 0.6} for k, ap in enumerate((0.1, 0.41, 0.2))]
+    folder.write_csv("metrics.csv", rows)
+    start = time.time() - 7200
+    os.utime(folder.path / "environment.json", (start, start))
+    folder.lock()
+    try:
+        assert call(runs, "list", "b/3") == 0
+        listed = capsys.readouterr().out
+        assert call(runs, "show", "3123") == 0
+        shown = capsys.readouterr().out
+    finally:
+        folder.unlock()
+    line = next(line for line in listed.splitlines() if line.startswith("b/3123456789ab"))
+    assert line.split()[:6] == ["b/3123456789ab", "running", "3", "0", "41.0", "60.0"]
+    assert "2 h 1 min" in line
+    assert "best AP so far" in listed
+    assert "41.0, epoch 2" in shown
+    assert "2 h 1 min" in shown
+    assert call(runs, "list", "a/") == 0
+    assert "so far" not in capsys.readouterr().out
+
+
 def test_a_filter_on_an_option_that_no_run_has_is_an_error(runs, capsys):
     assert call(runs, "list", "cor.weight=0.3") == 2
     assert "got 'cor.weight'. Did you mean 'corr.weight'?" in capsys.readouterr().err

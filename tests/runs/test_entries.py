@@ -1,4 +1,6 @@
 import json
+import os
+import time
 
 import pytest
 
@@ -33,6 +35,52 @@ def test_states_come_from_the_folders_alone(runs):
     folder.lock()
     assert {e.name: e.state for e in find_entries(runs)}["b/3123456789ab"] == "running"
     folder.unlock()
+
+
+def _unfinished(runs, rows, wall_seconds=0.0, started=None):
+    """Return the entry of the run that ended without a word, with these epochs."""
+    folder = RunFolder(runs / "b" / "3123456789ab")
+    folder.write_csv("metrics.csv", rows)
+    folder.write_json("environment.json", {"status": "running", "wall_seconds": wall_seconds})
+    if started is not None:
+        os.utime(folder.path / "environment.json", (started, started))
+    return find_entry(runs, "3123")
+
+
+def test_the_best_epoch_so_far_is_that_of_the_highest_ap(runs):
+    rows = [
+        {"epoch": 0, "val/AP": 0.1, "val/AP50": 0.9},
+        {"epoch": 1, "val/AP": 0.3, "val/AP50": 0.5, "val/beta_img": None},
+        {"epoch": 2},  # not validated
+        {"epoch": 3, "val/AP": 0.3, "val/AP50": 0.6},
+        {"epoch": 4, "val/AP": "nan", "val/AP50": 0.7},
+        {"epoch": 5, "val/AP": 0.2},
+    ]
+    assert _unfinished(runs, rows).best == {"AP": 0.3, "AP50": 0.5, "epoch": 2}
+    assert _unfinished(runs, [{"epoch": 0, "val/AP": 0.0}]).best == {"AP": 0.0, "epoch": 1}
+    assert _unfinished(runs, [{"epoch": 0}]).best == {}
+    assert _unfinished(runs, []).best == {}
+    assert find_entry(runs, "0123").best == {}  # finished: metrics.json says what came out
+
+
+def test_times_of_runs(runs):
+    rows = [{"epoch": k, "seconds": 50.0} for k in range(3)]
+    assert _unfinished(runs, rows).seconds == 150  # killed: it could not say
+    assert _unfinished(runs, rows, wall_seconds=200.0).seconds == 200
+    assert _unfinished(runs, [{"epoch": 0}], wall_seconds=20.0).seconds == 20
+    assert find_entry(runs, "0123").seconds == 80
+    folder = RunFolder(runs / "b" / "3123456789ab")
+    folder.lock()
+    try:
+        # Of earlier processes, and since this one's start; a clock that is ahead adds nothing.
+        entry = _unfinished(runs, rows, wall_seconds=200.0, started=time.time() - 1000)
+        assert entry.state == "running"
+        assert 1200 <= entry.seconds < 1260
+        assert _unfinished(runs, rows, 200.0, started=time.time() + 1000).seconds == 200
+        (folder.path / "environment.json").unlink()
+        assert find_entry(runs, "3123").seconds is None
+    finally:
+        folder.unlock()
 
 
 def test_files_of_other_content_do_not_stop_the_list(runs):
