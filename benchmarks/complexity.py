@@ -3,16 +3,20 @@ r"""Parameters and GFLOPs of every full-size detector, by torch's counter, on no
     python benchmarks/complexity.py [DETECTOR ...] [--size 800 1333] [--backbone resnet101]
 
 One image, padded to a multiple of 32, 80 classes; a multiply-add counts as two operations, as in
-torch's counter. Prints a row of a Markdown table a detector.
+torch's counter. A deformable convolution counts as a plain one of the same kernel; reading between
+pixels is not counted. Prints a row of a Markdown table a detector.
 """
 
 import argparse
+import math
 import sys
 from pathlib import Path
+from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 import torch
+import torchvision.ops  # noqa: F401  its operators are counted below
 from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks.raw_outputs import batch_of
@@ -29,6 +33,14 @@ def full_size() -> list[str]:
     return sorted(name for name in own if not name.endswith("_small"))
 
 
+def deformable_flops(
+    x: torch.Size, weight: torch.Size, *_: Any, out_shape: torch.Size, **__: Any
+) -> int:
+    """Return the operations of a deformable convolution, without those that read its input."""
+    per_output = math.prod(weight[1:])  # multiply-adds
+    return 2 * per_output * math.prod(out_shape)
+
+
 def measure(detector: str, size: tuple[int, int], overrides: list[str]) -> tuple[int, float]:
     """Return the number of parameters and the GFLOPs of one image."""
     # Its operators are unknown to the counter.
@@ -40,7 +52,9 @@ def measure(detector: str, size: tuple[int, int], overrides: list[str]) -> tuple
     with torch.device("cpu" if "selection" in config.detector.net else "meta"):
         net = instantiate(config.detector.net).eval().requires_grad_(False)
         batch = batch_of(torch.zeros(1, 3, *padded), size)
-        with torch.no_grad(), FlopCounterMode(display=False) as counter:
+        known = {torch.ops.torchvision.deform_conv2d: deformable_flops}
+        counted = FlopCounterMode(display=False, custom_mapping=known)
+        with torch.no_grad(), counted as counter:
             net(batch)
     return sum(p.numel() for p in net.parameters()), counter.get_total_flops() / 1e9
 

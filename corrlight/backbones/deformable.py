@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor, nn
 from torchvision.ops import deform_conv2d
+
+from corrlight.ops.full_precision import full_precision
 
 __all__ = ["DeformableConv"]
 
@@ -68,7 +69,7 @@ class DeformableConv(nn.Conv2d):
         Returns:
             ``(B, out_channels, H', W')`` of the same type as ``x``.
         """
-        with torch.autocast(x.device.type, enabled=False):
+        with full_precision(x):
             full = x.float()
             out = self.conv_offset(full)
             # Of each group and tap first the pair (y, x), for all of them; then the factors.

@@ -16,6 +16,7 @@ from corrlight.boxes import cxcywh_to_xyxy, xyxy_to_cxcywh
 from corrlight.detectors.base import Detector
 from corrlight.guests.hugging_face_model import check_normalization, make_model
 from corrlight.guests.own import OwnPredictions
+from corrlight.ops.full_precision import full_precision
 from corrlight.plug.matcher_calls import MatcherCall, matching, num_denoising
 from corrlight.structures import BACKGROUND, Activation, Batch, Match, Predictions, Targets
 
@@ -249,8 +250,7 @@ class _Loss:
         kwargs = {name: _full(value) for name, value in kwargs.items()}
         self._given = {**dict(zip(_ARGUMENTS, args, strict=False)), **kwargs}
         calls: list[MatcherCall] = []
-        device = self._given["logits"].device.type
-        with matching(calls), torch.autocast(device, enabled=False):
+        with matching(calls), full_precision(self._given["logits"]):
             loss, terms, auxiliary = self.original(*args, **kwargs)
         self._found = (loss, terms, calls)
         return loss, terms, auxiliary

@@ -13,6 +13,7 @@ from torchvision.models.detection.ssd import SSD
 
 from corrlight.detectors.base import Detector
 from corrlight.guests.own import OwnPredictions
+from corrlight.ops.full_precision import full_precision
 from corrlight.plug.override import Override
 from corrlight.plug.torchvision import dense_losses
 from corrlight.structures import Activation, Batch, Match, PredictionField, Predictions, Targets
@@ -68,7 +69,7 @@ class TorchvisionDense(Detector):
         outputs = {name: value.float() for name, value in model.head(features).items()}
         anchors = model.anchor_generator(ImageList(images, batch.valid_sizes), features)
         locations = [f.shape[-2] * f.shape[-1] for f in features]
-        with torch.autocast(images.device.type, enabled=False):
+        with full_precision(images):
             losses = dense_losses(model, labels_of(batch.targets), outputs, anchors, locations)
             # FCOS' coder takes boxes in a row like codes; the others have a function for that.
             coder = model.box_coder

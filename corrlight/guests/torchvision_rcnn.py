@@ -17,6 +17,7 @@ from torchvision.models.detection.roi_heads import fastrcnn_loss, maskrcnn_loss
 from corrlight.detectors.base import Detector
 from corrlight.guests.own import OwnPredictions
 from corrlight.guests.torchvision_dense import background_last, labels_of
+from corrlight.ops.full_precision import full_precision
 from corrlight.plug.override import Override
 from corrlight.structures import (
     BACKGROUND,
@@ -122,7 +123,7 @@ class TorchvisionRCNN(Detector):
         pooled = heads.box_roi_pool(features, sample.proposals, sizes)
         scores, codes = (o.float() for o in heads.box_predictor(heads.box_head(pooled)))
         rows = torch.cat(sample.rows)
-        with torch.autocast(batch.images.device.type, enabled=False):
+        with full_precision(batch.images):
             classifier, regression = fastrcnn_loss(
                 scores[rows],
                 codes[rows],

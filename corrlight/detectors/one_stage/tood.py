@@ -16,6 +16,7 @@ from corrlight.detectors.anchors import AnchorGrid
 from corrlight.detectors.dense import PYRAMID_NAMES, PyramidDetector
 from corrlight.detectors.dense_head import ConvTower, flatten_levels, init_head
 from corrlight.detectors.toolbox_names import NameTable
+from corrlight.ops.full_precision import full_precision
 from corrlight.structures import PredictionField
 
 __all__ = ["TOOD", "TaskDecomposition", "joint_logit"]
@@ -168,7 +169,7 @@ def _aligned_boxes(sides: Tensor, offset: Tensor) -> Tensor:
     y, x = (torch.arange(n, device=sides.device) for n in (height, width))
     point = torch.stack([x.expand(height, width), y[:, None].expand(height, width)])  # (2, H, W)
     boxes = torch.cat([point - sides[:, :2], point + sides[:, 2:]], 1)
-    with torch.autocast(sides.device.type, enabled=False):
+    with full_precision(sides):
         read = deform_conv2d(boxes.contiguous(), offset.float(), boxes.new_ones(4, 1, 1, 1))
     # Sides from different places may have changed order.
     crossed = (read[:, :2] > read[:, 2:]).any(1, keepdim=True)

@@ -15,6 +15,7 @@ from corrlight.detectors.anchors import AnchorGrid
 from corrlight.detectors.dense import DENSE_NAMES, DenseDetector
 from corrlight.detectors.dense_head import ConvTower, flatten_levels, init_head
 from corrlight.detectors.toolbox_names import NameTable
+from corrlight.ops.full_precision import full_precision
 from corrlight.structures import PredictionField
 
 __all__ = ["StarConv", "VFNet"]
@@ -51,7 +52,7 @@ class StarConv(nn.Module):
         rows = [y - k for k, y in zip((-1, 0, 1), (-top, middle, bottom), strict=True)]
         columns = [x - k for k, x in zip((-1, 0, 1), (-left, middle, right), strict=True)]
         offset = torch.stack([o for y in rows for x in columns for o in (y, x)], 1)
-        with torch.autocast(x.device.type, enabled=False):
+        with full_precision(x):
             found = deform_conv2d(x.float(), offset, self.weight.float(), padding=1)
         return found.relu_().to(x.dtype)
 
