@@ -18,7 +18,7 @@ commands:
   data     own pictures: import, check, show, split (corrlight data --help)
   convert  checkpoints of mmdetection and torchvision to ours, and back (corrlight convert --help)
   doctor   versions, devices, folders, and what of them does not work
-  completion bash   a script that completes all of this: eval "$(corrlight completion bash)"
+  completion bash|zsh|fish   a script that completes all of this (corrlight completion --help)
   --version
 """
 
