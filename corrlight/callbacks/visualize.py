@@ -8,6 +8,7 @@ from typing import Any
 
 import lightning.pytorch as pl
 import numpy as np
+from pycocotools import mask as mask_utils
 from torch import Tensor
 
 from corrlight.arguments import check_at_least, check_share
@@ -114,9 +115,9 @@ class DetectionPictures(pl.Callback):
         data: Any = getattr(trainer, "datamodule", None)
         mean, std = getattr(data, "mean", None), getattr(data, "std", None)
         for i in range(min(count, len(batch))):
-            self._scenes.append(
-                _scene(batch.images[i], batch.targets[i], outputs.detections[i], mean, std)
-            )
+            found = outputs.detections[i]
+            scene = _scene(batch.images[i], batch.targets[i], found, mean, std, self.score_thresh)
+            self._scenes.append(scene)
 
     def _draw(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, name: str, split: str
@@ -124,9 +125,9 @@ class DetectionPictures(pl.Callback):
         scenes, self._scenes = self._scenes, []
         if not scenes:
             return
-        sheet = contact_sheet(scenes, self.columns, self.size, self.score_thresh)
-        save_image(sheet, Path(trainer.default_root_dir) / "pictures" / f"{name}.png")
         names = list(getattr(pl_module, "class_names", ()))
+        sheet = contact_sheet(scenes, self.columns, self.size, self.score_thresh, names)
+        save_image(sheet, Path(trainer.default_root_dir) / "pictures" / f"{name}.png")
         for logger in trainer.loggers:
             # By name: importing the class would need wandb, which is optional in use.
             if type(logger).__name__ == "WandbLogger":
@@ -153,8 +154,11 @@ def _scene(
     detections: Detections,
     mean: Sequence[float] | None,
     std: Sequence[float] | None,
+    score_thresh: float,
 ) -> Scene:
+    """Return an image as a person sees it, with its detections from ``score_thresh`` on."""
     height, width = targets.valid_size
+    kept = (detections.scores >= score_thresh).nonzero().squeeze(1)
     pixels = image[:, :height, :width].detach().float().cpu().numpy().transpose(1, 2, 0)
     if mean is not None and std is not None:
         pixels = pixels * np.asarray(std, np.float32) + np.asarray(mean, np.float32)
@@ -162,13 +166,29 @@ def _scene(
         pixels = (pixels - pixels.min()) * (255 / max(float(np.ptp(pixels)), 1e-6))
     return Scene(
         image=np.clip(np.round(pixels), 0, 255).astype(np.uint8),
-        boxes=_array(detections.boxes),
-        scores=_array(detections.scores),
-        labels=detections.labels.cpu().numpy(),
+        boxes=_array(detections.boxes[kept]),
+        scores=_array(detections.scores[kept]),
+        labels=detections.labels[kept].cpu().numpy(),
         gt_boxes=_array(targets.boxes),
         gt_labels=targets.labels.cpu().numpy(),
         title=f"image {targets.image_id}",
+        masks=_masks(detections, kept.tolist(), (height, width)),
     )
+
+
+def _masks(detections: Detections, kept: Sequence[int], size: tuple[int, int]) -> Any:
+    """Return ``(n, H, W)`` bool masks at the size of the input; they are kept at the file's."""
+    if detections.masks is None:
+        return None
+    masks = np.zeros((len(kept), *size), bool)
+    for mask, k in zip(masks, kept, strict=True):
+        full = mask_utils.decode(detections.masks[k])
+        rows, columns = (
+            ((np.arange(n) + 0.5) * m / n).astype(int)
+            for n, m in zip(size, full.shape, strict=True)
+        )
+        mask[:] = full[np.ix_(rows, columns)]
+    return masks
 
 
 def _equally_large(images: Sequence[Any]) -> list[Any]:

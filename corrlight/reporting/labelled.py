@@ -12,7 +12,7 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from corrlight.reporting.best_iou import Array
-from corrlight.reporting.outlines import Color, Rectangle, label, outline, rectangle
+from corrlight.reporting.outlines import Color, Rectangle, label, outline, painted, rectangle
 
 __all__ = ["class_color", "draw_labelled"]
 
@@ -28,8 +28,6 @@ _PALETTE: tuple[Color, ...] = (
 )
 # Pictures with a shorter long side are enlarged by a whole factor: a name needs some pixels.
 _SMALL = 320
-# Share of the class's colour in the pixels of a mask.
-_OPACITY = 0.45
 _GOLDEN_RATIO = 0.618034
 
 
@@ -66,7 +64,8 @@ def draw_labelled(
     height, width = pixels.shape[:2]
     order = np.argsort(scores, kind="stable")
     if masks is not None and len(masks):
-        pixels = _painted(pixels, masks[order], labels[order])
+        colors = [class_color(int(k)) for k in labels[order]]
+        pixels = painted(pixels, masks[order], colors)
     picture = Image.fromarray(np.ascontiguousarray(pixels))
     factor = max(1, -(-_SMALL // max(height, width)))
     shown = (width * factor, height * factor)
@@ -80,17 +79,7 @@ def draw_labelled(
         outline(draw, sides, class_color(int(labels[k])), line)
     taken: list[Rectangle] = []
     for k in reversed(list(edges)):  # the best scores get the best places
-        text = f"{names[int(labels[k])]} {scores[k]:.2f}"
+        name, tail = names[int(labels[k])], f" {scores[k]:.2f}"
         color = class_color(int(labels[k]))
-        taken.append(label(draw, edges[k], text, color, shown, taken, letters))
+        taken.append(label(draw, edges[k], name, color, shown, taken, letters, tail))
     return picture
-
-
-def _painted(pixels: Array, masks: Array, labels: Array) -> Array:
-    """Return the picture with every mask in its class's colour; later ones cover earlier ones."""
-    painted = pixels.astype(np.float32)
-    plain = painted.copy()
-    for mask, name in zip(masks, labels, strict=True):
-        color = np.array(class_color(int(name)), np.float32)
-        painted[mask] = (1 - _OPACITY) * plain[mask] + _OPACITY * color
-    return painted.round().astype(np.uint8)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from functools import cache
 
-__all__ = ["font_families", "is_drawable", "plain"]
+__all__ = ["font_families", "font_file", "is_drawable", "plain"]
 
 _DEFAULT = "DejaVu Sans"  # comes with matplotlib: Latin, Greek, Cyrillic and some more
 
@@ -37,6 +37,21 @@ def font_families(texts: Iterable[str]) -> list[str]:
         if family is not None:
             families[family] = None
     return list(families)
+
+
+def font_file(text: str) -> tuple[str, str]:
+    """Return the file of an installed font for a text, and the text as it can draw it.
+
+    The usual font comes first, then one that has every glyph. Where none has, those that the usual
+    one lacks become question marks.
+    """
+    codes = {ord(c) for c in text if not c.isspace()}
+    usual = _path_of_default()
+    for path in (usual, *(path for _, path in _others())):
+        if codes <= _glyphs(path):
+            return path, text
+    known = _glyphs(usual)
+    return usual, "".join(c if c.isspace() or ord(c) in known else "?" for c in text)
 
 
 @cache

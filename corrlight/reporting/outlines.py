@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import cache
+from typing import Any
 
 import numpy as np
 from PIL import ImageDraw, ImageFont
 
 from corrlight.reporting.best_iou import Array
+from corrlight.reporting.names import font_file
 
 __all__ = [
-    "BLACK", "WHITE", "Color", "Rectangle", "font", "label", "outline", "rectangle",
+    "BLACK", "WHITE", "Color", "Rectangle", "font", "label", "outline", "painted", "rectangle",
 ]  # fmt: skip
 
 Color = tuple[int, int, int]
@@ -19,12 +21,42 @@ Rectangle = tuple[float, float, float, float]
 
 BLACK: Color = (0, 0, 0)
 WHITE: Color = (255, 255, 255)
+# Share of the colour in the pixels of a mask.
+_OPACITY = 0.45
 
 
 @cache
 def font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
     """Return Pillow's own font with letters of so many pixels."""
     return ImageFont.load_default(size)
+
+
+@cache
+def _font_of(path: str, size: int) -> ImageFont.FreeTypeFont:
+    return ImageFont.truetype(path, size)
+
+
+def _face(text: str, size: int) -> tuple[Any, str]:
+    """Return a font for ``text`` and what of it can be drawn: Pillow's own has ASCII only."""
+    if text.isascii():
+        return font(size), text
+    path, shown = font_file(text)
+    return _font_of(path, size), shown
+
+
+def painted(pixels: Array, masks: Iterable[Array], colors: Sequence[Color]) -> Array:
+    """Return ``(H, W, 3)`` uint8 pixels with masks over them; later ones cover earlier ones.
+
+    Args:
+        pixels: ``(H, W, 3)`` uint8.
+        masks: D of ``(H, W)`` bool.
+        colors: D of them.
+    """
+    plain = pixels.astype(np.float32)
+    found = plain.copy()
+    for mask, color in zip(masks, colors, strict=True):
+        found[mask] = (1 - _OPACITY) * plain[mask] + _OPACITY * np.array(color, np.float32)
+    return found.round().astype(np.uint8)
 
 
 def rectangle(box: Array, size: tuple[int, int]) -> Rectangle:
@@ -52,19 +84,24 @@ def label(
     size: tuple[int, int],
     taken: Sequence[Rectangle],
     letters: int = 13,
+    tail: str = "",
 ) -> Rectangle:
     """Draw ``text`` at the first free corner of ``box`` and return the pixels that it covers.
+
+    A text that is wider than the picture ends in an ellipsis; ``tail`` stays whole.
 
     Args:
         draw: The picture.
         box: What the text is about.
-        text: One line.
+        text: What is on one line.
         color: Of the background; the text is black or white, whichever is readable.
         size: Width and height of the picture, which the text does not leave.
         taken: Places of other texts.
         letters: Height of the letters in pixels.
+        tail: What follows the text, a score for example.
     """
-    face = font(letters)
+    face, text = _face(" ".join(text.split()), letters)
+    text = _shortened(text, tail, face, size[0] - 7)
     left, top, right, bottom = draw.textbbox((0, 0), text, font=face)
     width, height = right - left + 6, bottom - top + 6
     x1, y1, x2, y2 = box
@@ -87,6 +124,16 @@ def label(
     at = (place[0] + 3 - left, place[1] + 3 - top)
     draw.text(at, text, fill=BLACK if luminance > 115 else WHITE, font=face)
     return place
+
+
+def _shortened(text: str, tail: str, face: Any, width: float) -> str:
+    if face.getlength(text + tail) <= width:
+        return text + tail
+    for letters in range(len(text) - 1, 0, -1):
+        shown = f"{text[:letters].rstrip()}\N{HORIZONTAL ELLIPSIS}{tail}"
+        if face.getlength(shown) <= width:
+            return shown
+    return tail.strip() or text[:1]
 
 
 def _overlap(a: Rectangle, b: Rectangle) -> bool:

@@ -1,4 +1,4 @@
-"""Pictures of detections: boxes coloured by IoU, scores printed, objects as dashed outlines.
+"""Pictures of detections: boxes coloured by IoU, names and scores, objects as dashed outlines.
 
 Drawn with Pillow alone, after the image is scaled up, so lines and numbers stay sharp on images of
 128 pixels.
@@ -24,6 +24,7 @@ from corrlight.reporting.outlines import (
     font,
     label,
     outline,
+    painted,
     rectangle,
 )
 
@@ -40,6 +41,8 @@ _STOPS: tuple[tuple[float, Color], ...] = (
 _LEGEND_HEIGHT = 40
 _TITLE_HEIGHT = 20
 _GAP = 6
+# IoU from which on an object is found, as in AP50.
+_MET = 0.5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,6 +57,7 @@ class Scene:
         gt_boxes: ``(G, 4)`` objects, xyxy.
         gt_labels: ``(G,)`` their classes.
         title: Written above the image on a contact sheet.
+        masks: ``(D, H, W)`` bool masks of the detections, or None.
     """
 
     image: Array
@@ -63,6 +67,7 @@ class Scene:
     gt_boxes: Array
     gt_labels: Array
     title: str = ""
+    masks: Array | None = None
 
     def __post_init__(self) -> None:
         shape = np.shape(self.image)
@@ -85,22 +90,30 @@ def iou_color(iou: float) -> Color:
     return red, green, blue
 
 
-def draw_scene(scene: Scene, size: int = 320, score_thresh: float = 0.3) -> Image.Image:
+def draw_scene(
+    scene: Scene, size: int = 320, score_thresh: float = 0.3, names: Sequence[str] = ()
+) -> Image.Image:
     """Return the image, scaled so that its longer side has ``size`` pixels, with what was found.
 
     Args:
         scene: The image and its boxes.
         size: Pixels of the longer side.
         score_thresh: Detections with a lower score are left out.
+        names: Name of every class, written before the scores, and at the objects that no shown
+            detection of their class meets with an IoU of 0.5; none without them.
     """
     height, width = scene.image.shape[:2]
     scale = size / max(height, width)
     shown = (max(1, round(width * scale)), max(1, round(height * scale)))
-    picture = Image.fromarray(scene.image).resize(shown, Image.Resampling.BICUBIC)
-    draw = ImageDraw.Draw(picture)
-    factor = np.array([shown[0] / width, shown[1] / height] * 2)
     ious = scene.ious()
     kept = [k for k in np.argsort(scene.scores, kind="stable") if scene.scores[k] >= score_thresh]
+    pixels = scene.image
+    if scene.masks is not None:
+        colors = [iou_color(float(ious[k])) for k in kept]
+        pixels = painted(pixels, [scene.masks[k] for k in kept], colors)
+    picture = Image.fromarray(pixels).resize(shown, Image.Resampling.BICUBIC)
+    draw = ImageDraw.Draw(picture)
+    factor = np.array([shown[0] / width, shown[1] / height] * 2)
     outlines = {int(k): rectangle(scene.boxes[k] * factor, shown) for k in kept}
     objects = [
         rectangle(box * factor, shown)
@@ -115,12 +128,33 @@ def draw_scene(scene: Scene, size: int = 320, score_thresh: float = 0.3) -> Imag
     taken: list[Rectangle] = []
     for k in reversed(list(outlines)):  # the best scores get the best places
         color = iou_color(float(ious[k]))
-        taken.append(label(draw, outlines[k], f"{scene.scores[k]:.2f}", color, shown, taken))
+        name = _name(names, scene.labels[k])
+        score = f"{scene.scores[k]:.2f}"
+        text, tail = (name, f" {score}") if name else (score, "")
+        taken.append(label(draw, outlines[k], text, color, shown, taken, tail=tail))
+    if len(names):
+        met = best_same_class_iou(
+            scene.gt_boxes, scene.gt_labels, scene.boxes[kept], scene.labels[kept]
+        )
+        for edges, of_class, iou in zip(objects, scene.gt_labels, met, strict=True):
+            if iou < _MET:
+                name = _name(names, of_class)
+                taken.append(label(draw, edges, name, WHITE, shown, taken))
     return picture
 
 
+def _name(names: Sequence[str], label: int) -> str:
+    if not len(names):
+        return ""
+    return names[label] if 0 <= label < len(names) else str(label)
+
+
 def contact_sheet(
-    scenes: Sequence[Scene], columns: int = 3, size: int = 320, score_thresh: float = 0.3
+    scenes: Sequence[Scene],
+    columns: int = 3,
+    size: int = 320,
+    score_thresh: float = 0.3,
+    names: Sequence[str] = (),
 ) -> Image.Image:
     """Return several images in a grid, with a legend below.
 
@@ -129,6 +163,7 @@ def contact_sheet(
         columns: Images in a row.
         size: Pixels of the longer side of each image.
         score_thresh: Detections with a lower score are left out.
+        names: Name of every class; without them only scores are written.
 
     Raises:
         ValueError: If ``scenes`` is empty or ``columns`` not positive.
@@ -137,21 +172,23 @@ def contact_sheet(
         raise ValueError("Expected `scenes` to hold at least one image, but got none.")
     if columns < 1:
         raise ValueError(f"Expected `columns` to be at least 1, but got {columns}.")
-    pictures = [draw_scene(scene, size, score_thresh) for scene in scenes]
+    pictures = [draw_scene(scene, size, score_thresh, names) for scene in scenes]
     columns = min(columns, len(pictures))
-    cell_width = max(picture.width for picture in pictures)
+    titles = [math.ceil(font(13).getlength(scene.title)) for scene in scenes]
+    cell_width = max(*titles, *(picture.width for picture in pictures))
     cell_height = max(picture.height for picture in pictures) + _TITLE_HEIGHT
     rows = math.ceil(len(pictures) / columns)
     width = columns * (cell_width + _GAP) + _GAP
-    height = rows * (cell_height + _GAP) + _GAP + _LEGEND_HEIGHT
-    sheet = Image.new("RGB", (width, height), WHITE)
+    legend = _legend(width, score_thresh, named=len(names) > 0)
+    height = rows * (cell_height + _GAP) + _GAP
+    sheet = Image.new("RGB", (max(width, legend.width), height + legend.height), WHITE)
     draw = ImageDraw.Draw(sheet)
     for index, (scene, picture) in enumerate(zip(scenes, pictures, strict=True)):
         row, column = divmod(index, columns)
         x, y = _GAP + column * (cell_width + _GAP), _GAP + row * (cell_height + _GAP)
         draw.text((x, y), scene.title, fill=BLACK, font=font(13))
         sheet.paste(picture, (x, y + _TITLE_HEIGHT))
-    sheet.paste(_legend(width, score_thresh), (0, height - _LEGEND_HEIGHT))
+    sheet.paste(legend, (0, height))
     return sheet
 
 
@@ -181,17 +218,36 @@ def _dashed_outline(
                 draw.line(line, fill=color, width=1)
 
 
-def _legend(width: int, score_thresh: float) -> Image.Image:
-    legend = Image.new("RGB", (width, _LEGEND_HEIGHT), WHITE)
+def _legend(width: int, score_thresh: float, *, named: bool) -> Image.Image:
+    """Return the legend, in as many rows as ``width`` asks for, wider where one item is."""
+    small, bar, left = font(12), 90, 30
+    of_objects = "object, named where missed" if named else "object"
+    of_labels = "class and score" if named else "number: score"
+    of_labels += f", from {score_thresh:.2f}"
+    widths = [
+        left + bar + 12,
+        32 + math.ceil(small.getlength(of_objects)),
+        math.ceil(small.getlength(of_labels)),
+    ]
+    places, x, y = [], _GAP, 0
+    for item in widths:
+        if x > _GAP and x + item + _GAP > width:
+            x, y = _GAP, y + _LEGEND_HEIGHT
+        places.append((x, y))
+        x += item + 14
+    size = (max(width, max(widths) + 2 * _GAP), y + _LEGEND_HEIGHT)
+    legend = Image.new("RGB", size, WHITE)
     draw = ImageDraw.Draw(legend)
-    small, bar, left = font(12), 90, 36
-    draw.text((_GAP, 10), "IoU", fill=BLACK, font=small)
-    for x in range(bar):
-        draw.line([(left + x, 8), (left + x, 20)], fill=iou_color(x / (bar - 1)))
+    x, y = places[0]
+    draw.text((x, y + 10), "IoU", fill=BLACK, font=small)
+    for k in range(bar):
+        draw.line([(x + left + k, y + 8), (x + left + k, y + 20)], fill=iou_color(k / (bar - 1)))
     for value in (0, 0.5, 1):
-        draw.text((left + value * bar, 22), f"{value:g}", fill=BLACK, font=small, anchor="ma")
-    x = left + bar + 20
-    _dashed_outline(draw, (x, 8, x + 24, 20), (WHITE, BLACK))
-    draw.text((x + 32, 7), "object", fill=BLACK, font=small)
-    draw.text((x + 84, 7), f"number: score, from {score_thresh:.2f}", fill=BLACK, font=small)
+        at = (x + left + value * bar, y + 22)
+        draw.text(at, f"{value:g}", fill=BLACK, font=small, anchor="ma")
+    x, y = places[1]
+    _dashed_outline(draw, (x, y + 8, x + 24, y + 20), (WHITE, BLACK))
+    draw.text((x + 32, y + 7), of_objects, fill=BLACK, font=small)
+    x, y = places[2]
+    draw.text((x, y + 7), of_labels, fill=BLACK, font=small)
     return legend

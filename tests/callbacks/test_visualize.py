@@ -5,14 +5,18 @@ import warnings
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
+from pycocotools import mask as mask_utils
 
 from corrlight.callbacks.visualize import (
     DetectionPictures,
     _equally_large,
+    _masks,
     spread_over_batches,
 )
 from corrlight.reporting.pictures import iou_color
+from corrlight.structures import Detections
 from tests.callbacks.small import PIXEL, Batches, PerfectDetector, make_trainer
 
 
@@ -136,3 +140,18 @@ def test_real_wandb_logger_offline(tmp_path, monkeypatch):
 def test_bad_arguments_are_named(argument, value):
     with pytest.raises(ValueError, match=f"`{argument}` .* but got {value}"):
         DetectionPictures(**{argument: value})
+
+
+def test_masks_of_the_file_are_shown_at_the_size_of_the_input():
+    full = np.random.default_rng(0).random((3, 10, 15)) > 0.5
+    rles = [mask_utils.encode(np.asfortranarray(mask.astype(np.uint8))) for mask in full]
+    none = torch.zeros(3)
+    found = Detections(
+        boxes=torch.zeros(3, 4), scores=none, labels=none.long(), pred_idx=none.long(), masks=rles
+    )
+    np.testing.assert_array_equal(_masks(found, [2, 0], (10, 15)), full[[2, 0]])
+    twice = _masks(found, [1], (20, 30))
+    np.testing.assert_array_equal(twice[0], full[1].repeat(2, 0).repeat(2, 1))
+    half = _masks(found, [1], (5, 5))
+    np.testing.assert_array_equal(half[0], full[1][1::2, 1::3])
+    assert _masks(found, [], (5, 5)).shape == (0, 5, 5)

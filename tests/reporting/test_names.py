@@ -4,7 +4,7 @@ import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from corrlight.reporting.names import font_families, is_drawable, plain
+from corrlight.reporting.names import font_families, font_file, is_drawable, plain
 
 
 @pytest.mark.parametrize(
@@ -34,3 +34,12 @@ def test_the_usual_font_comes_first_and_alone_where_it_is_enough():
     assert font_families(["cat", "привет"]) == ["DejaVu Sans"]
     assert font_families(["cat \U0010fffd"]) == ["DejaVu Sans"]
     assert font_families([])[0] == "DejaVu Sans"
+
+
+def test_a_file_of_a_font_has_every_letter_or_says_which_not():
+    from matplotlib.font_manager import get_font
+
+    path, text = font_file("Ärger, привет")
+    assert text == "Ärger, привет"
+    assert {ord(c) for c in text if c != " "} <= set(get_font(path).get_charmap())
+    assert font_file("a \U0010fffd")[1] == "a ?"

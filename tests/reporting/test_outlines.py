@@ -1,7 +1,18 @@
 import numpy as np
+import pytest
 from PIL import Image, ImageDraw
 
-from corrlight.reporting.outlines import BLACK, label, outline, rectangle
+from corrlight.reporting.outlines import (
+    BLACK,
+    WHITE,
+    _face,
+    _shortened,
+    font,
+    label,
+    outline,
+    painted,
+    rectangle,
+)
 
 
 def test_a_rectangle_stays_inside_the_picture():
@@ -33,3 +44,48 @@ def test_labels_stay_inside_the_picture():
     place = label(draw, (50, 2, 59, 9), "a long name", (0, 0, 0), (60, 30), [], letters=12)
     assert place[0] >= 0
     assert place[1] >= 0
+
+
+@pytest.mark.parametrize("width", [60, 90, 150, 400])
+def test_a_long_text_ends_in_an_ellipsis_and_its_score_is_whole(width):
+    name, tail = "a very long name of a class", " 0.91"
+    shown = _shortened(name, tail, font(13), width)
+    assert font(13).getlength(shown) <= width
+    start = shown.removesuffix(tail).removesuffix("\N{HORIZONTAL ELLIPSIS}")
+    assert shown.endswith(tail)
+    assert name.startswith(start)
+    assert (shown == name + tail) == (width == 400)
+
+
+def test_a_label_at_the_border_is_whole():
+    picture = Image.new("RGB", (120, 40), WHITE)
+    box = (100.0, 20.0, 119.0, 39.0)
+    left, top, right, bottom = label(
+        ImageDraw.Draw(picture), box, "a very long name", (0, 0, 90), (120, 40), [], tail=" 0.91"
+    )
+    assert 0 <= left < right < 120
+    assert 0 <= top < bottom < 40
+    # Its dark frame is closed on all sides.
+    assert {picture.getpixel((x, top)) for x in range(int(left), int(right))} == {BLACK}
+    assert {picture.getpixel((right, y)) for y in range(int(top), int(bottom))} == {BLACK}
+
+
+def test_names_are_drawn_in_a_font_that_has_their_letters():
+    def drawn(text):
+        face, shown = _face(text, 13)
+        return shown, face.getmask(shown)
+
+    usual = {bytes(drawn(c)[1]) for c in "éüЖ"}
+    assert len(usual) == 3  # not one empty box for all
+    assert drawn("Fußgänger")[0] == "Fußgänger"
+    assert drawn("\U0010fffd a")[0] == "? a"  # of no font
+
+
+def test_painted_masks_cover_each_other_and_leave_the_rest():
+    pixels = np.full((2, 3, 3), 100, np.uint8)
+    masks = np.zeros((2, 2, 3), bool)
+    masks[:, 0, 0], masks[0, 1, 1] = True, True
+    found = painted(pixels, masks, [(200, 0, 0), (0, 200, 0)])
+    assert found[0, 0].tolist() == [55, 145, 55]
+    assert found[1, 1].tolist() == [145, 55, 55]
+    assert (found[:, 2] == 100).all()

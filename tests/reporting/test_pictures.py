@@ -106,6 +106,48 @@ def test_contact_sheet_holds_all_images_and_a_legend():
         assert (np.abs(legend.astype(int) - iou_color(iou)).max(1) <= 6).any(), iou
 
 
+def test_names_stand_at_detections_and_at_missed_objects():
+    names = ["none", "cat"]
+    found = _scene()
+    plain, named = _drawn(found, size=256), _drawn(found, size=256, names=names)
+    changed = (plain != named).any(-1)
+    assert changed[40:62, 60:90].any()  # the label has become longer
+    assert not changed[70:].any()
+    # The object is named only where no shown detection meets it.
+    missed = _scene(scores=(0.2,))
+    plain, named = _drawn(missed, size=256), _drawn(missed, size=256, names=names)
+    assert (plain != named).any()
+    wrong = _scene(labels=(0,))
+    both = _drawn(wrong, size=256, names=names)
+    whites = [(p == 255).all(-1).sum() for p in (both, _drawn(wrong, size=256))]
+    assert whites[0] > whites[1] + 100
+    # A label that the file has no name for is a number.
+    _drawn(_scene(labels=(7,)), names=names)
+
+
+def test_masks_have_the_colour_of_their_boxes():
+    masks = np.zeros((2, 128, 128), bool)
+    masks[0, 40:90, 20:44], masks[1, :20, 100:] = True, True
+    boxes = [(16, 32, 48, 96), (100, 0, 127, 19)]
+    scene = _scene(boxes=boxes, scores=(0.9, 0.1), labels=(1, 1), masks=masks)
+    picture = _drawn(scene, size=128)
+    assert _close(picture[64, 32], np.round(0.55 * GRAY + 0.45 * np.array(iou_color(1.0))))
+    assert (picture[10, 110] == GRAY).all()  # below the threshold
+    assert (scene.image == GRAY).all()
+
+
+@pytest.mark.parametrize("size", [32, 128, 320])
+@pytest.mark.parametrize("names", [(), ("none", "cat")])
+def test_title_and_legend_are_whole_however_small_the_picture(size, names):
+    scene = _scene(title="image 123456789012")
+    pixels = np.asarray(contact_sheet([scene], size=size, names=names))
+    assert (pixels[:, -4:] == 255).all()
+    wide = np.asarray(contact_sheet([scene], size=640, names=names))
+    ink = [(p[26 + k :] < 128).all(-1).sum() for p, k in ((pixels, size), (wide, 640))]
+    assert ink[0] == ink[1]  # the legend in rows and in one row
+    assert ((pixels[:26] < 128).all(-1).sum()) == ((wide[:26] < 128).all(-1).sum())
+
+
 def test_images_of_other_shapes():
     scene = Scene(
         image=np.zeros((60, 120, 3), np.uint8),
@@ -116,7 +158,7 @@ def test_images_of_other_shapes():
         gt_labels=np.zeros(0, int),
     )
     assert draw_scene(scene, size=300).size == (300, 150)
-    assert contact_sheet([scene, _scene()], columns=2, size=100).height == 6 + 20 + 100 + 6 + 40
+    assert contact_sheet([scene, _scene()], columns=2, size=200).height == 6 + 20 + 200 + 6 + 40
 
 
 def test_bad_arguments_are_named():
