@@ -7,18 +7,22 @@ import os
 import shutil
 import sys
 import time
+from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from corrlight.arguments import check_at_least, check_share
 from corrlight.atomic import atomic_folder
 from corrlight.commands.parsing import Parser, guarded
 from corrlight.predict.sources import Source, find_sources
+from corrlight.predict.video import check_av, is_video, read_frames
 from corrlight.runs.ending import FAILED
 
 if TYPE_CHECKING:
+    import numpy.typing as npt
+
     from corrlight.predict.model import Model
     from corrlight.predict.output import Wanted
 
@@ -42,8 +46,8 @@ def _options(argv: Sequence[str] | None) -> argparse.Namespace:
     )
     parser.add_argument(
         "source", nargs="+", metavar="SOURCE",
-        help="pictures, folders, patterns such as 'shots/*.jpg', or - for a list of paths on "
-        "standard input",
+        help="pictures, videos (the extra corrlight[video]), folders, "
+        "patterns such as 'shots/*.jpg', or - for a list of paths on standard input",
     )  # fmt: skip
     parser.add_argument(
         "--run", required=True, metavar="RUN",
@@ -91,6 +95,10 @@ def _predict(options: argparse.Namespace) -> int:
         raise FileNotFoundError(f"Expected a run folder or a checkpoint: there is no {options.run}")
     sources, others = find_sources(options.source, sys.stdin)
     _check_out(options.out, options.overwrite, sources)
+    for source in sources:
+        if is_video(source.path):
+            check_av(source.path)
+            break
     if others:
         print(f"{others:,} other files are no pictures by their names.", file=sys.stderr)
 
@@ -130,21 +138,23 @@ def _write(
     classes = zip(model.category_ids, model.class_names, strict=True)
     info = {"corrlight": __version__, "checkpoint": str(model.checkpoint)}
     skipped: list[dict[str, str]] = []
-    started = time.perf_counter()
+    read, started = 0, time.perf_counter()
     with open_writer(folder, wanted, model.class_names) as writer:
         writer.begin(info, [{"id": k, "name": name} for k, name in classes])
-        with Progress(len(sources)) as progress:
-            stream = model.stream((source.path for source in sources), options.batch)
+        waiting: deque[Source] = deque()
+        videos = any(is_video(source.path) for source in sources)
+        with Progress(None if videos else len(sources)) as progress:
+            stream = model.stream(_pictures(sources, waiting, skipped), options.batch)
             for found in stream:
-                source = sources[found.index]
+                source = waiting.popleft()
                 if isinstance(found, Unreadable):
                     skipped.append({"file_name": source.name, "reason": found.reason})
                 else:
+                    read += 1
                     writer.add(found.index + 1, source, found.pixels, found.prediction)
                 progress.advance()
         writer.end(skipped)
     seconds = time.perf_counter() - started
-    read = len(sources) - len(skipped)
     print(
         f"{read:,} pictures, {writer.num_detections:,} detections, "
         f"{read / max(seconds, 1e-9):.1f} pictures a second, {model.checkpoint}"
@@ -155,6 +165,32 @@ def _write(
     if len(skipped) > _NAMED:
         print(f"skipped: {len(skipped) - _NAMED:,} more (images.json)", file=sys.stderr)
     return len(skipped)
+
+
+def _pictures(
+    sources: Sequence[Source], waiting: deque[Source], skipped: list[dict[str, str]]
+) -> Iterator[Path | npt.NDArray[Any]]:
+    """Yield what a model reads, and put where each comes from into ``waiting``."""
+    for source in sources:
+        if not is_video(source.path):
+            waiting.append(source)
+            yield source.path
+            continue
+        lost, frames = 0, 0
+        try:
+            for frame in read_frames(source.path):
+                frames += 1
+                if frame.pixels is None:
+                    lost += 1
+                    continue
+                name = f"{source.name}/{frame.number:06d}.jpg"
+                waiting.append(Source(source.path, name, frame.number, frame.seconds))
+                yield frame.pixels
+        except ValueError as error:
+            skipped.append({"file_name": source.name, "reason": str(error)})
+        if lost:
+            reason = f"{lost:,} of {frames:,} frames of {source.path} cannot be read"
+            skipped.append({"file_name": source.name, "reason": reason})
 
 
 def _contents(wanted: Wanted) -> list[str]:

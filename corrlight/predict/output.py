@@ -81,13 +81,15 @@ class Writer:
         assert self._images is not None
         prediction = prediction.above(self.wanted.file_threshold)
         height, width = prediction.size
-        image = {
+        image: dict[str, Any] = {
             "id": image_id,
             "file_name": source.name,
             "width": width,
             "height": height,
             "path": str(source.path),
         }
+        if source.frame is not None:
+            image |= {"frame": source.frame, "seconds": source.seconds}
         drawn = None
         if self.wanted.pictures:
             drawn = self._new_name("pictures", source.name)

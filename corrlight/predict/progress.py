@@ -15,11 +15,11 @@ class Progress:
     """Counts pictures on stderr, with pictures a second and the time left.
 
     Args:
-        total: Pictures in all.
+        total: Pictures in all, or None where nobody knows (videos).
         seconds: Between two lines where stderr is no terminal.
     """
 
-    def __init__(self, total: int, seconds: float = _BETWEEN_LINES) -> None:
+    def __init__(self, total: int | None, seconds: float = _BETWEEN_LINES) -> None:
         self.total, self.done, self.seconds = total, 0, seconds
         self._started = self._said = time.perf_counter()
         self._bar = sys.stderr.isatty()
@@ -45,6 +45,8 @@ class Progress:
     def line(self) -> str:
         """Return the state in words."""
         seconds = max(time.perf_counter() - self._started, 1e-9)
+        if self.total is None:
+            return f"{self.done:,} pictures, {self.done / seconds:.1f} a second"
         left = (self.total - self.done) * seconds / max(self.done, 1)
         words = f"{self.done:,} of {self.total:,} pictures, {self.done / seconds:.1f} a second"
         return words if self.done == self.total else f"{words}, {left:.0f} s left"

@@ -1,4 +1,4 @@
-"""What a command line names as pictures: files, folders, patterns, a list on standard input."""
+"""What a command line names: pictures and videos, folders, patterns, a list on standard input."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+
+from corrlight.predict.video import VIDEO_SUFFIXES
 
 __all__ = ["SUFFIXES", "Source", "find_sources"]
 
@@ -24,10 +26,14 @@ class Source:
     Attributes:
         path: Where it is, as it was named.
         name: Relative to the folder that was named, with "/"; unique among the sources.
+        frame: Of a video, the frame's number from 0.
+        seconds: Of a video, when the frame is shown, or None where the file does not say.
     """
 
     path: Path
     name: str
+    frame: int | None = None
+    seconds: float | None = None
 
 
 def find_sources(named: Sequence[str], listed: Iterable[str] = ()) -> tuple[list[Source], int]:
@@ -77,7 +83,7 @@ def _of(text: str, listed: Iterable[str]) -> Iterator[Source | None]:
                 # With `**` its files are matches themselves.
                 if "**" not in text:
                     yield from _of_folder(match)
-            elif match.suffix.lower() in SUFFIXES:
+            elif match.suffix.lower() in (*SUFFIXES, *VIDEO_SUFFIXES):
                 yield Source(match, match.name)
             else:
                 yield None
@@ -90,7 +96,7 @@ def _of_folder(folder: Path) -> Iterator[Source | None]:
             if name.startswith("."):
                 continue
             path = Path(where, name)
-            if path.suffix.lower() in SUFFIXES:
+            if path.suffix.lower() in (*SUFFIXES, *VIDEO_SUFFIXES):
                 yield Source(path, path.relative_to(folder).as_posix())
             else:
                 yield None
@@ -106,7 +112,8 @@ def _nothing(text: str) -> str:
     if text == "-":
         return "Expected paths of pictures on standard input, one a line, but got none."
     if text and Path(text).is_dir():
-        return f"Expected a folder with pictures ({', '.join(SUFFIXES)}), but {text} has none."
+        suffixes = ", ".join((*SUFFIXES, *VIDEO_SUFFIXES))
+        return f"Expected a folder with pictures or videos ({suffixes}), but {text} has none."
     if glob.has_magic(text):
         return f"Expected a pattern that pictures match, but none matches '{text}'."
     return f"Expected a picture, a folder or a pattern, but there is no '{text}'."

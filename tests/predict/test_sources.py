@@ -59,5 +59,5 @@ def test_nothing_is_named(named, said, tmp_path, monkeypatch):
 
 def test_a_folder_without_pictures_is_named(tmp_path):
     (tmp_path / "notes.txt").write_text("")
-    with pytest.raises(ValueError, match="folder with pictures"):
+    with pytest.raises(ValueError, match="folder with pictures or videos"):
         find_sources([str(tmp_path)])
