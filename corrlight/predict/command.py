@@ -17,7 +17,7 @@ from corrlight.arguments import check_at_least, check_share
 from corrlight.atomic import atomic_folder
 from corrlight.commands.parsing import Parser, guarded
 from corrlight.predict.sources import Source, find_sources
-from corrlight.predict.video import check_av, is_video, read_frames
+from corrlight.predict.video import check_av, is_video, read_frames, write_clip
 from corrlight.runs.ending import FAILED
 
 if TYPE_CHECKING:
@@ -66,7 +66,11 @@ def _options(argv: Sequence[str] | None) -> argparse.Namespace:
         "--batch", type=int, metavar="N", help="pictures at a time; default as in the evaluation"
     )
     parser.add_argument("--device", default="auto", help="cpu, cuda, cuda:1, mps; default auto")
-    parser.add_argument("--no-pictures", action="store_true", help="write no pictures")
+    parser.add_argument(
+        "--no-pictures",
+        action="store_true",
+        help="write no pictures, and no annotated clips of videos (videos/)",
+    )
     parser.add_argument("--csv", action="store_true", help="also write predictions.csv")
     parser.add_argument("--crops", action="store_true", help="also cut out every detection")
     parser.add_argument(
@@ -142,6 +146,7 @@ def _write(
     with open_writer(folder, wanted, model.class_names) as writer:
         writer.begin(info, [{"id": k, "name": name} for k, name in classes])
         waiting: deque[Source] = deque()
+        clips: dict[str, tuple[Path, str, tuple[int, int], list[tuple[int, Path]]]] = {}
         videos = any(is_video(source.path) for source in sources)
         with Progress(None if videos else len(sources)) as progress:
             stream = model.stream(_pictures(sources, waiting, skipped), options.batch)
@@ -152,8 +157,16 @@ def _write(
                 else:
                     read += 1
                     writer.add(found.index + 1, source, found.pixels, found.prediction)
+                    if source.frame is not None:
+                        height, width = found.prediction.size
+                        name = source.name.rpartition("/")[0]
+                        clip = clips.setdefault(name, (source.path, name, (width, height), []))
+                        clip[3].append((source.frame, folder / "pictures" / source.name))
                 progress.advance()
         writer.end(skipped)
+        for video, name, size, drawn in clips.values():
+            if wanted.pictures:
+                write_clip(video, drawn, size, folder / "videos" / f"{name}.mp4")
     seconds = time.perf_counter() - started
     print(
         f"{read:,} pictures, {writer.num_detections:,} detections, "

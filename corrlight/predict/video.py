@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from PIL import Image
 
-__all__ = ["VIDEO_SUFFIXES", "Frame", "check_av", "is_video", "read_frames"]
+__all__ = ["VIDEO_SUFFIXES", "Frame", "check_av", "is_video", "read_frames", "write_clip"]
 
 VIDEO_SUFFIXES = (".avi", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".webm", ".wmv")
 
@@ -88,3 +90,34 @@ def read_frames(path: Path) -> Iterator[Frame]:
         for _ in range(stream.frames - packets):
             yield Frame(number, None, None)
             number += 1
+
+
+def write_clip(
+    video: Path, pictures: Iterable[tuple[int, Path]], size: tuple[int, int], path: Path
+) -> None:
+    """Write drawn frames as a clip of the size and mean rate of their video.
+
+    Args:
+        video: Tells the rate.
+        pictures: Number and picture of every frame; a frame that is missing is a gap.
+        size: Width and height; larger pictures are reduced to it.
+        path: The MP4 file to write.
+    """
+    import av
+
+    with av.open(str(video)) as container:
+        rate = container.streams.video[0].average_rate or Fraction(25)
+    codec = "libx264" if "libx264" in av.codecs_available else "mpeg4"
+    # H.264 halves the colours' resolution only of even sizes.
+    odd = codec == "libx264" and (size[0] % 2 or size[1] % 2)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with av.open(str(path), "w") as made:
+        stream = made.add_stream(codec, rate=rate)
+        stream.width, stream.height = size
+        stream.pix_fmt = "yuv444p" if odd else "yuv420p"
+        for number, file in pictures:
+            with Image.open(file) as picture:
+                frame = av.VideoFrame.from_image(picture.convert("RGB").resize(size))
+            frame.pts, frame.time_base = number, 1 / rate
+            made.mux(stream.encode(frame))
+        made.mux(stream.encode())

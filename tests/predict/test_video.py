@@ -52,6 +52,9 @@ def test_the_command(run, clip, tmp_path):
     assert images[3]["seconds"] == pytest.approx(0.3)
     assert images[3]["picture"] == "pictures/clip.mp4/000003.jpg"
     assert all((out / i["picture"]).is_file() for i in images)
+    made = list(read_frames(out / "videos" / "clip.mp4.mp4"))
+    assert [f.pixels.shape for f in made] == [(64, 96, 3)] * 6
+    assert [f.seconds for f in made] == pytest.approx([k / 10 for k in range(6)])
 
 
 def test_cut_and_broken_videos_are_counted_and_named(run, clip, tmp_path):
