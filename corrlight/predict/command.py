@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import importlib.util
 import os
 import shutil
 import sys
@@ -99,10 +100,7 @@ def _predict(options: argparse.Namespace) -> int:
         raise FileNotFoundError(f"Expected a run folder or a checkpoint: there is no {options.run}")
     sources, others = find_sources(options.source, sys.stdin)
     _check_out(options.out, options.overwrite, sources)
-    for source in sources:
-        if is_video(source.path):
-            check_av(source.path)
-            break
+    sources = _readable(sources, options.source)
     if others:
         print(f"{others:,} other files are no pictures by their names.", file=sys.stderr)
 
@@ -178,6 +176,25 @@ def _write(
     if len(skipped) > _NAMED:
         print(f"skipped: {len(skipped) - _NAMED:,} more (images.json)", file=sys.stderr)
     return len(skipped)
+
+
+def _readable(sources: list[Source], named: Sequence[str]) -> list[Source]:
+    """Return what can be read: without PyAV, videos that lie among pictures are left out.
+
+    Raises:
+        ValueError: PyAV is missing, and a video is named or there is nothing else.
+    """
+    videos = [source.path for source in sources if is_video(source.path)]
+    if not videos or importlib.util.find_spec("av") is not None:
+        return sources
+    wanted = [path for path in videos if str(path) in {str(Path(text)) for text in named}]
+    if wanted or len(videos) == len(sources):
+        check_av((wanted or videos)[0])
+    print(
+        f"Videos left out: {len(videos):,}. pip install 'corrlight[video]' reads them.",
+        file=sys.stderr,
+    )
+    return [source for source in sources if not is_video(source.path)]
 
 
 def _pictures(

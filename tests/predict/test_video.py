@@ -5,6 +5,7 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from corrlight.predict.command import main
 from corrlight.predict.video import read_frames
@@ -78,3 +79,16 @@ def test_without_the_extra_one_line_names_it(run, tmp_path, monkeypatch, capsys)
     assert main([str(tmp_path / "clip.mp4"), "--run", str(run), "--out", str(out)]) == 2
     assert "pip install 'corrlight[video]'" in capsys.readouterr().err
     assert not out.exists()
+
+
+def test_without_the_extra_videos_among_pictures_are_left_out(run, tmp_path, monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, "av", None)
+    folder = tmp_path / "shots"
+    folder.mkdir()
+    Image.new("RGB", (48, 40)).save(folder / "a.png")
+    (folder / "clip.mp4").write_bytes(b"")
+    out = tmp_path / "out"
+    assert main([str(folder), "--run", str(run), "--out", str(out), "--no-pictures"]) == 0
+    assert "Videos left out: 1. pip install 'corrlight[video]'" in capsys.readouterr().err
+    images = json.loads((out / "images.json").read_text())
+    assert [image["file_name"] for image in images["images"]] == ["a.png"]
