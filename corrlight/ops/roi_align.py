@@ -139,7 +139,7 @@ def roi_align_rows(
             pooled = (weight[:, None] @ table.rows[index.long()]).squeeze(1)
         else:
             pooled = _WeightedRows.apply(table.rows, index, weight)
-    return pooled.view(len(flat), output_size * output_size, table.levels[0].shape[1])
+    return pooled.view(flat.shape[0], output_size * output_size, table.levels[0].shape[1])
 
 
 def _level_of(boxes: Tensor, num_levels: int, finest_scale: float) -> Tensor:
@@ -162,7 +162,9 @@ def _level_by_level(
     finite = boxes.isfinite().all(1)
     safe = torch.cat([image[:, None], boxes.where(finite[:, None], 0)], 1)
     channels = table.levels[0].shape[1]
-    pooled = table.levels[0].new_full((len(boxes), channels, output_size, output_size), math.nan)
+    pooled = table.levels[0].new_full(
+        (boxes.shape[0], channels, output_size, output_size), math.nan
+    )
     for i, (features, stride) in enumerate(zip(table.levels, table.strides.tolist(), strict=True)):
         mine = ((level == i) & finite).nonzero().squeeze(1)
         found = torchvision.ops.roi_align(
