@@ -14,8 +14,8 @@ from tests.integration.conftest import run_folder
 ALLOW = "allow_targets=[tests.integration.faults,tests.integration.ranks.doubles]"
 NUM_STEPS = 20
 # Those of other libraries have trained batch normalisation, which is that of one rank.
-# Sums of scores that GFL, GFLv2, VFNet and TOOD divide by stay below their published lower bound in so
-# short a run, and the bound is one of a rank.
+# Sums of scores that GFL, GFLv2, VFNet and TOOD divide by stay below their published lower bound in
+# so short a run, and the bound is one of a rank.
 # Rank & Sort Loss ranks what a rank has.
 BOUNDED = (
     "gfl_small",
