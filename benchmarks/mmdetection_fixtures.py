@@ -271,6 +271,25 @@ def arrays(tensors: dict[str, Tensor]) -> dict[str, np.ndarray]:
     return {k: np.ascontiguousarray(v.detach().numpy()) for k, v in tensors.items()}
 
 
+def store(
+    folder: Path,
+    model: nn.Module,
+    files: dict[str, dict[str, Tensor]],
+    losses: dict[str, Any],
+    config: dict[str, Any],
+) -> None:
+    """Write the folder of one model: its weights, what it was given, and what it said."""
+    state = {k: v for k, v in model.state_dict().items() if "num_batches_tracked" not in k}
+    weights = folder / "weights.safetensors"
+    # Clones: the format refuses tensors that share memory, as branches of several stages do.
+    save_file({k: v.clone().contiguous() for k, v in state.items()}, weights)
+    weights.chmod(0o644)
+    for name, tensors in files.items():
+        np.savez_compressed(folder / f"{name}.npz", **arrays(tensors))
+    for name, content in (("losses", losses), ("config", config)):
+        (folder / f"{name}.json").write_text(json.dumps(content, indent=1) + "\n")
+
+
 def write(name: str, seed: int, root: Path) -> None:
     """Build, run and write one model."""
     spec, folder = DETECTORS[name], root / name
@@ -340,19 +359,11 @@ def write(name: str, seed: int, root: Path) -> None:
                 for key in ("bboxes", "scores", "labels"):
                     detections[f"{tag}{key.replace('bb', 'b')}_{b}"] = instances[key]
 
-    state = {k: v for k, v in model.state_dict().items() if "num_batches_tracked" not in k}
-    weights = folder / "weights.safetensors"
-    save_file({k: v.contiguous() for k, v in state.items()}, weights)
-    weights.chmod(0o644)
-    np.savez_compressed(folder / "inputs.npz", **arrays(inputs))
-    np.savez_compressed(folder / "outputs.npz", **arrays(outputs))
-    np.savez_compressed(folder / "assignment.npz", **arrays(assignment))
-    np.savez_compressed(folder / "detections_v3.npz", **arrays(detections))
-    levels = gradients[len(trained) :]
-    gradient_maps = {f"cls_{i}": g for i, g in enumerate(levels)}
-    np.savez_compressed(folder / "cls_grad.npz", **arrays(gradient_maps))
-    (folder / "losses.json").write_text(json.dumps(losses, indent=1) + "\n")
-    (folder / "config.json").write_text(json.dumps(description(name, seed, spec), indent=1) + "\n")
+    cls_grad = {f"cls_{i}": g for i, g in enumerate(gradients[len(trained) :])}
+    files = {"inputs": inputs, "outputs": outputs, "assignment": assignment, "cls_grad": cls_grad}
+    store(
+        folder, model, {**files, "detections_v3": detections}, losses, description(name, seed, spec)
+    )
     positives = [int((assignment[f"gt_inds_{b}"] > 0).sum()) for b in range(2)]
     counts = [len(detections[f"boxes_{b}"]) for b in range(2)]
     print(name, f"seed {seed}, positives {positives}, detections {counts}", values, flush=True)

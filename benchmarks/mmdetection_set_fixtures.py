@@ -6,7 +6,6 @@ shares of the image) of stage k, ``assignment.npz`` ``gt_inds_k_b`` and ``labels
 ``cls_grad.npz`` the gradient of the total with respect to ``cls_k``.
 """
 
-import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -14,13 +13,11 @@ from pathlib import Path
 from typing import Any
 
 import mmdet
-import numpy as np
 import torch
 from mmdet.registry import MODELS
 from mmdet.structures import DetDataSample
 from mmengine.config import Config
 from mmengine.structures import InstanceData
-from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from benchmarks.mmdetection_fixtures import (
@@ -29,13 +26,13 @@ from benchmarks.mmdetection_fixtures import (
     PADDED,
     SIZE,
     VALID,
-    arrays,
     draw_inputs,
     edge_objects,
     load_images,
     metas,
     objects,
     rescale,
+    store,
 )
 
 WIDTH = 16
@@ -207,16 +204,9 @@ def write_set(name: str, seed: int, root: Path) -> None:
         for key in ("bboxes", "scores", "labels")
     }
 
-    state = {k: v for k, v in model.state_dict().items() if "num_batches_tracked" not in k}
-    weights = folder / "weights.safetensors"
-    save_file({k: v.clone().contiguous() for k, v in state.items()}, weights)
-    weights.chmod(0o644)
     cls_grad = {f"cls_{i}": g for i, g in enumerate(gradients[len(trained) :])}
     files = {"inputs": inputs, "outputs": outputs, "assignment": assignment, "cls_grad": cls_grad}
-    for key, tensors in {**files, "detections_v3": detections}.items():
-        np.savez_compressed(folder / f"{key}.npz", **arrays(tensors))
-    (folder / "losses.json").write_text(json.dumps(losses, indent=1) + "\n")
-    (folder / "config.json").write_text(json.dumps(description(name, seed), indent=1) + "\n")
+    store(folder, model, {**files, "detections_v3": detections}, losses, description(name, seed))
     print(name, f"seed {seed}, stages {len(stages)}", values, flush=True)
 
 

@@ -7,7 +7,6 @@ anchor (-1 ignored, -2 outside of the image) and of every proposal of a training
 from, so that nothing is random.
 """
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +19,6 @@ from mmdet.structures.bbox import bbox2roi
 from mmdet.structures.mask import BitmapMasks
 from mmengine.config import Config
 from mmengine.structures import InstanceData
-from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from benchmarks.mmdetection_fixtures import (
@@ -29,7 +27,6 @@ from benchmarks.mmdetection_fixtures import (
     PADDED,
     SIZE,
     VALID,
-    arrays,
     draw_inputs,
     draw_weights,
     edge_objects,
@@ -37,6 +34,7 @@ from benchmarks.mmdetection_fixtures import (
     metas,
     objects,
     scalar_terms,
+    store,
 )
 
 WIDTH, HIDDEN = 16, 32
@@ -295,20 +293,8 @@ def write(name: str, seed: int, root: Path) -> None:
             model, features, "thr0.2_max500_", {"score_thr": 0.2, "max_per_img": 500}
         )
 
-    state = {k: v for k, v in model.state_dict().items() if "num_batches_tracked" not in k}
-    weights = folder / "weights.safetensors"
-    save_file({k: v.contiguous() for k, v in state.items()}, weights)
-    weights.chmod(0o644)
-    for file, tensors in {
-        "inputs": inputs,
-        "outputs": outputs,
-        "assignment": assignment,
-        "detections_v3": detections,
-        "cls_grad": cls_grad,
-    }.items():
-        np.savez_compressed(folder / f"{file}.npz", **arrays(tensors))
-    (folder / "losses.json").write_text(json.dumps(losses, indent=1) + "\n")
-    (folder / "config.json").write_text(json.dumps(description(name, seed), indent=1) + "\n")
+    files = {"inputs": inputs, "outputs": outputs, "assignment": assignment, "cls_grad": cls_grad}
+    store(folder, model, {**files, "detections_v3": detections}, losses, description(name, seed))
     positives = [int((assignment[f"roi_gt_inds_{b}"] > 0).sum()) for b in range(2)]
     counts = [len(detections[f"boxes_{b}"]) for b in range(2)]
     print(name, f"seed {seed}, positives {positives}, detections {counts}", values, flush=True)

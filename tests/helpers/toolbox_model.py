@@ -11,9 +11,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pytest
 import torch
 from torch import Tensor
 
+from corrlight.detectors.toolbox_names import from_toolbox_names
 from corrlight.module import DetectionModule
 from corrlight.structures import Batch, Match, Predictions, Targets
 from tests.helpers.fixture_data import batch_of_arrays, load_arrays
@@ -70,6 +72,22 @@ class ToolboxModel:
         criterion = self.module.criterion
         normalizers = criterion.normalizers(predictions, targets, match)
         return criterion(predictions, targets, match, normalizers), match
+
+    def assert_gradient_norms(self, total: Tensor, name: str) -> None:
+        """Compare the gradient of ``total`` with that of every tensor in the toolbox.
+
+        Rounding may move a value over a kink (ReLU, a cell that is read bilinearly) and its
+        gradient: up to 1.4e-3 of one layer was seen (VFNet, seed 7).
+        """
+        detector = self.module.detector
+        trained = {n: p for n, p in detector.named_parameters() if p.requires_grad}
+        found = torch.autograd.grad(total, [*trained.values()])
+        ours = {n: float(g.norm()) for n, g in zip(trained, found, strict=True)}
+        stored = from_toolbox_names(self.losses["grad_norm"][name], detector.toolbox_names)
+        assert ours.keys() == stored.keys()
+        largest = max(stored.values())
+        for tensor, norm in stored.items():
+            assert ours[tensor] == pytest.approx(norm, rel=5e-3, abs=1e-6 * largest), tensor
 
 
 def rows_of(arrays: dict[str, Tensor], name: str, num_outputs: int) -> Tensor:
