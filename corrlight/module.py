@@ -117,16 +117,14 @@ class DetectionModule(pl.LightningModule):
             for stage, targets in zip(stages, wanted, strict=True)
         ]
         positives = [
-            Positives.gather(stage, targets, match)
-            for stage, targets, match in zip(stages, wanted, matches, strict=True)
+            Positives.gather(stage, batch.targets, match)
+            for stage, match in zip(stages, matches, strict=True)
         ]
         # Losses see what was drawn for them, measures everything that is positive.
         drawn = [match.drawn() for match in matches]
         seen = [
-            own if match is whole else Positives.gather(stage, targets, match)
-            for stage, targets, whole, match, own in zip(
-                stages, wanted, matches, drawn, positives, strict=True
-            )
+            own if match is whole else Positives.gather(stage, batch.targets, match)
+            for stage, whole, match, own in zip(stages, matches, drawn, positives, strict=True)
         ]
         terms, counts = self._terms(wanted, stages, drawn, seen, reduce=reduce)
         return StepOutput(

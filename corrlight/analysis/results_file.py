@@ -268,12 +268,12 @@ def _about_errors(path: Path, metrics: dict[str, Number]) -> list[str]:
 
 
 def _differ_in_size(results: Results) -> bool:
-    """Return whether a mask is of another size class than its box."""
+    """Return whether a mask is of another size class than its box, whose sizes are ``areas``."""
     limits = [high for _, high in AREA_RANGES.values()][1:-1]
     assert results.masks is not None  # asked before
+    assert results.areas is not None
     masks = [mask_utils.area(mask) for mask in results.masks]
-    boxes = results.boxes[:, 2] * results.boxes[:, 3]
-    return bool(np.any(np.digitize(masks, limits) != np.digitize(boxes, limits)))
+    return bool(np.any(np.digitize(masks, limits) != np.digitize(results.areas, limits)))
 
 
 def _image_bounds(

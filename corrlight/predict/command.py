@@ -187,7 +187,8 @@ def _readable(sources: list[Source], named: Sequence[str]) -> list[Source]:
     videos = [source.path for source in sources if is_video(source.path)]
     if not videos or importlib.util.find_spec("av") is not None:
         return sources
-    wanted = [path for path in videos if str(path) in {str(Path(text)) for text in named}]
+    asked_for = {Path(text) for text in named}
+    wanted = [path for path in videos if path in asked_for]
     if wanted or len(videos) == len(sources):
         check_av((wanted or videos)[0])
     print(
