@@ -19,7 +19,7 @@ import torch
 import torchvision.ops  # noqa: F401  its operators are counted below
 from torch.utils.flop_counter import FlopCounterMode
 
-from benchmarks.raw_outputs import batch_of
+from benchmarks.mmdetection.raw_outputs import batch_of
 from corrlight.config.allowlist import instantiate
 from corrlight.config.compose import config_dir
 from corrlight.convert.expected import compose_detector

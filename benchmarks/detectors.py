@@ -2,7 +2,7 @@ r"""Seconds of a training iteration and of an inference on CPU, alone or in turn
 
     python benchmarks/detectors.py --detector atss
     python benchmarks/detectors.py --detector sparse_rcnn \
-        --against "PEER/bin/python benchmarks/mmdetection_worker.py sparse_rcnn"
+        --against "PEER/bin/python benchmarks/mmdetection/worker.py sparse_rcnn"
 
 Full-size model with random weights, 80 classes, one random 256x320 image with five boxes, float32.
 A training iteration is zero_grad, forward, all losses, backward and an SGD step; inference goes
@@ -27,8 +27,8 @@ def work(detector: str, corr: str, threads: int) -> None:
     """Be the worker for corrlight."""
     import torch
 
-    from benchmarks.full_size import FullSize
-    from benchmarks.worker import serve
+    from benchmarks.harness.full_size import FullSize
+    from benchmarks.harness.worker import serve
     from corrlight.ops.allocator import keep_freed_memory
     from corrlight.structures import Positives
 

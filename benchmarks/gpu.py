@@ -6,7 +6,7 @@ r"""Images a second and memory of every detector on a GPU, and what the correlat
 
 Training iterations with and without the loss (concordance) take turns on one model; a number is the
 median of the turns after two that do not count. Waits are operators of one training step whose
-result the host reads (`benchmarks/host_waits.py`), without the loss, and what the loss adds.
+result the host reads (`harness/host_waits.py`), without the loss, and what the loss adds.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ from typing import Any
 
 import torch
 
-from benchmarks.full_size import DETECTORS, FullSize
-from benchmarks.host_waits import HostWaits
+from benchmarks.harness.full_size import DETECTORS, FullSize
+from benchmarks.harness.host_waits import HostWaits
 from corrlight.engine.compiled import compile_parts
 
 PRECISIONS = ("fp32", "tf32", "bf16")

@@ -7,7 +7,7 @@ Writes ``DIR/DETECTOR``: ``config.json``, ``weights.safetensors``, ``inputs.npz`
 (maps of backbone, pyramid and head), ``assignment.npz``, ``losses.json`` (terms, gradient norms,
 batches without objects), ``cls_grad.npz`` (gradient of the total with respect to the class scores'
 maps) and ``detections_v3.npz``; ``tests/data/fixtures/README.md`` describes the form. The
-environment is that of ``mmdetection_worker.py`` with safetensors. The model is in eval mode, with
+environment is that of ``mmdetection/worker.py`` with safetensors. The model is in eval mode, with
 gradients.
 """
 
@@ -388,8 +388,8 @@ def main() -> None:
     """Write the models that the command line names."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     # Here: they import what this module defines.
-    from benchmarks import mmdetection_two_stage as two_stage
-    from benchmarks.mmdetection_set_fixtures import SETS, write_set
+    from benchmarks.mmdetection import two_stage
+    from benchmarks.mmdetection.set_fixtures import SETS, write_set
 
     names = sorted([*DETECTORS, *SETS, *two_stage.CONFIGS])
     parser.add_argument("--detector", action="append", choices=names, required=True)

@@ -23,8 +23,8 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 from benchmarks.detectors import Worker, busy_seconds
-from benchmarks.full_size import DETECTORS, FullSize
-from benchmarks.worker import serve
+from benchmarks.harness.full_size import DETECTORS, FullSize
+from benchmarks.harness.worker import serve
 from corrlight.ops.allocator import keep_freed_memory
 from corrlight.ops.switch import OPERATORS, fast_ops
 

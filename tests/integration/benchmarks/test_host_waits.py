@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from benchmarks.host_waits import HostWaits
+from benchmarks.harness.host_waits import HostWaits
 from corrlight.config.build import build_module, instantiate_all
 from corrlight.config.compose import compose_config
 from tests.helpers.ranks.ddp_detectors import BOXES, DETECTORS, make_batch

@@ -1,10 +1,10 @@
 r"""Full-size models of mmdetection 3.3.0 as an oracle: weights, key list and raw outputs.
 
-    PEER/bin/python benchmarks/mmdetection_dump.py FOLDER [NAME ...]
+    PEER/bin/python benchmarks/mmdetection/dump.py FOLDER [NAME ...]
 
 Writes ``NAME.pth`` (checkpoint), ``NAME.npz`` (``image`` and raw outputs) and
-``NAME.keys.json`` (shape of every tensor) a model; ``benchmarks/raw_outputs.py`` compares. The
-environment is that of ``mmdetection_worker.py``. Weights are random and rescaled, so that every
+``NAME.keys.json`` (shape of every tensor) a model; ``raw_outputs.py`` beside it compares. The
+environment is that of ``worker.py``. Weights are random and rescaled, so that every
 tensor matters to the outputs; batch-norm statistics are random too.
 """
 

@@ -1,6 +1,6 @@
 """The peer of ``benchmarks/detectors.py``: mmdetection 3.3.0 in an environment of its own.
 
-    PEER/bin/python benchmarks/mmdetection_worker.py atss|detr|foveabox|paa|retinanet|...
+    PEER/bin/python benchmarks/mmdetection/worker.py atss|detr|foveabox|paa|retinanet|...
 
 The environment needs torch, torchvision, mmdet 3.3.0, mmengine and mmcv-lite, with mmcv's compiled
 operators replaced by torchvision's, and scikit-learn for PAA. It is a measuring stick, never a
@@ -13,7 +13,7 @@ import warnings
 from pathlib import Path
 
 warnings.filterwarnings("ignore")
-sys.path.insert(0, str(Path(__file__).parents[1]))
+sys.path.insert(0, str(Path(__file__).parents[2]))
 
 import mmdet  # noqa: E402
 import numpy as np  # noqa: E402
@@ -25,9 +25,9 @@ from mmdet.utils import register_all_modules  # noqa: E402
 from mmengine.config import Config  # noqa: E402
 from mmengine.structures import InstanceData  # noqa: E402
 
-from benchmarks.detectors import BOXES, LABELS  # noqa: E402
-from benchmarks.mmdetection_dump import CONFIGS  # noqa: E402
-from benchmarks.worker import serve  # noqa: E402
+from benchmarks.harness.objects import BOXES, LABELS  # noqa: E402
+from benchmarks.harness.worker import serve  # noqa: E402
+from benchmarks.mmdetection.dump import CONFIGS  # noqa: E402
 
 
 def main() -> None:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 
 import torch
 
+from benchmarks.harness.objects import BOXES, LABELS
 from corrlight.config.build import build_module
 from corrlight.config.compose import compose_config
 from corrlight.module import DetectionModule
@@ -18,14 +19,6 @@ __all__ = ["DETECTORS", "FullSize"]
 
 DETECTORS = ("retinanet", "foveabox", "atss", "paa", "sparse_rcnn", "detr", "yolact")
 SIZE = (256, 320)
-BOXES = [
-    [10.3, 12.7, 98.9, 120.2],
-    [60.5, 30.1, 250.8, 218.4],
-    [200.2, 5.5, 262.7, 66.9],
-    [20.6, 180.3, 54.4, 214.8],
-    [150.0, 100.0, 310.0, 250.0],
-]
-LABELS = [0, 17, 3, 56, 2]
 
 
 class FullSize:

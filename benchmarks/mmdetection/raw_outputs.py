@@ -1,7 +1,7 @@
 r"""Raw outputs of the peer's full-size models beside ours, loaded through ``corrlight convert``.
 
-    PEER/bin/python benchmarks/mmdetection_dump.py FOLDER
-    python benchmarks/raw_outputs.py FOLDER [NAME ...]
+    PEER/bin/python benchmarks/mmdetection/dump.py FOLDER
+    python benchmarks/mmdetection/raw_outputs.py FOLDER [NAME ...]
 
 Prints the largest absolute difference of every kind of output and fails above 1e-4. Boxes are
 compared as shares of the image.
@@ -12,7 +12,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parents[1]))
+sys.path.insert(0, str(Path(__file__).parents[2]))
 
 import numpy as np
 import torch
