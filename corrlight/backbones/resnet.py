@@ -241,7 +241,9 @@ class ResNet(nn.Module):
         return range(1, max(self.out_stages) + 1)
 
     def _stage(self, stage: int) -> nn.Module:
-        return self.get_submodule(f"layer{stage}")
+        # Not `get_submodule`, which torch.export cannot follow before torch 2.7.
+        layer: nn.Module = getattr(self, f"layer{stage}")
+        return layer
 
     def _init_weights(self, zero_init_residual: bool) -> None:
         for module in self.modules():

@@ -176,7 +176,7 @@ class DenseDetector(PyramidDetector):
 
     def _quality_conv(self) -> nn.Conv2d:
         assert self.quality_branch is not None
-        conv = self.get_submodule(self.quality_branch)
+        conv = getattr(self, self.quality_branch)
         assert isinstance(conv, nn.Conv2d)
         return conv
 
@@ -207,7 +207,7 @@ class DenseDetector(PyramidDetector):
         found: dict[str, Any] = {"logits": flatten_levels(cls_maps, self.num_classes)}
         if quality_maps:
             found["quality"] = flatten_levels(quality_maps, 1).squeeze(-1)
-        return found | self._boxes(priors, encoded)
+        return {**found, **self._boxes(priors, encoded)}
 
     def _boxes(self, priors: Tensor, encoded: Tensor) -> dict[str, Any]:
         """Return the boxes that ``(B, N, box_outputs)`` numbers make, and their deltas."""

@@ -112,7 +112,8 @@ def test_missing_pretrained_weights_say_the_two_ways_out(options, tmp_path, caps
     assert run_app([*options, "backbone=resnet50"]) == BAD_INPUT
     error = capsys.readouterr().err
     assert "backbone.weights=null" in error
-    assert error.count("\n") == 1
+    said = [line for line in error.splitlines() if not line.startswith("Downloading")]
+    assert len(said) == 1  # Before torch 2.7 `torch.hub` names the download there.
 
 
 def test_a_missing_data_folder_says_what_is_expected(tmp_path, capsys):

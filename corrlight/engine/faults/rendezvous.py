@@ -6,8 +6,6 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from torch.distributed import DistNetworkError
-
 __all__ = ["PortInUseError", "explain_port"]
 
 
@@ -20,7 +18,7 @@ def explain_port() -> Iterator[None]:
     """Raise :class:`PortInUseError` where another process listens at the ranks' port."""
     try:
         yield
-    except DistNetworkError as error:
+    except RuntimeError as error:  # Its own class, DistNetworkError, is raised from torch 2.7 on.
         if "EADDRINUSE" not in str(error):
             raise
         port = os.environ.get("MASTER_PORT", "")

@@ -28,7 +28,7 @@ def broken(case, tmp_path):
     return root
 
 
-def setup(root, **options):
+def ready(root, **options):
     """Do what a training does before its first step."""
     data = CocoDataModule(root, None, None, None, None, batch_size=2, **options)
     data.setup("fit")
@@ -38,7 +38,7 @@ def setup(root, **options):
 def refusal(root, masks):
     """What a training says instead of starting; empty if it starts."""
     try:
-        setup(root, load_masks=masks)
+        ready(root, load_masks=masks)
     except ValueError as error:
         return str(error)
     return ""
@@ -70,5 +70,5 @@ def test_a_sound_set_has_no_problem_and_trains_without_a_warning(tmp_path, caplo
     # Its few small objects, and its anchors, are all there is to say.
     assert {p.kind for p in found.problems} == {"unfit_anchors", "rare_class"}
     with caplog.at_level(logging.WARNING):
-        assert setup(root).num_train_images == 4
+        assert ready(root).num_train_images == 4
     assert not caplog.records
