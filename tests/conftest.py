@@ -69,6 +69,11 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         for item in items:
             if "onnx" in item.keywords:
                 item.add_marker(skip)
+    if torch.__version__ < (2, 8):
+        skip = pytest.mark.skip(reason="ONNX files need torch 2.8")
+        for item in items:
+            if "onnx" in item.keywords:
+                item.add_marker(skip)
     if not torch.cuda.is_available():
         skip = pytest.mark.skip(reason="no CUDA device")
         for item in items:
