@@ -56,17 +56,17 @@ class Shape:
 
 def check_packages(file_format: Format) -> None:
     """Raise ``ValueError`` where a package of the extra ``export`` is missing, or torch too old."""
-    if file_format == "onnx" and torch.__version__ < ONNX_TORCH:
-        raise ValueError(
-            f"Expected torch {'.'.join(map(str, ONNX_TORCH))} or newer for ONNX, whose exporter "
-            f"knows every operator of a detector, but got {torch.__version__}. "
-            "`--format torch_export` takes any."
-        )
     missing = [name for name in _PACKAGES if importlib.util.find_spec(name) is None]
     if file_format == "onnx" and missing:
         raise ValueError(
             f"Expected the packages of the extra `export` for ONNX, but there is no {missing[0]}: "
             "pip install 'corrlight[export]'."
+        )
+    if file_format == "onnx" and torch.__version__ < ONNX_TORCH:
+        raise ValueError(
+            f"Expected torch {'.'.join(map(str, ONNX_TORCH))} or newer for ONNX, whose exporter "
+            f"knows every operator of a detector, but got {torch.__version__}. "
+            "`--format torch_export` takes any."
         )
 
 
