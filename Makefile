@@ -18,7 +18,7 @@ test: lint $(STAMP).torchsort
 	bash .ci/tests $(PYTEST_ARGS)
 
 quick: $(STAMP)
-	$(PY) -m pytest -q -m "not slow" $(PYTEST_ARGS)
+	OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 $(PY) -m pytest -q -m "not slow" -n 2 --dist worksteal $(PYTEST_ARGS)
 
 lint: $(STAMP)
 	.venv/bin/ruff check .

@@ -304,6 +304,7 @@ def test_annotation_id_0_is_an_id(tmp_path, capsys):
 
 
 @pytest.mark.usefixtures("drafts")
+@pytest.mark.usefixtures("drafts")
 def test_scores_outside_the_unit_interval_have_no_calibration(tmp_path, capsys):
     gt, dt = files(tmp_path, GT, [{**d, "score": 100 * d["score"]} for d in DT])
     assert main(["--gt", gt, "--dt", dt, "--out", str(tmp_path / "out")]) == 0

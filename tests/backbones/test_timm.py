@@ -1,7 +1,6 @@
 """Networks of timm, compared with timm itself."""
 
 import pytest
-import timm
 import torch
 
 from corrlight.backbones import Timm
@@ -10,12 +9,21 @@ from corrlight.config.compose import compose_config
 from corrlight.engine.class_rows import rows_of_module
 from tests.detectors.build import batch_of
 
+
+@pytest.fixture(scope="module")
+def timm():
+    """Imported by the test process that runs these tests, not by each that collects them."""
+    import timm
+
+    return timm
+
+
 # Maps at strides 2 to 32, at 4 to 32, and several at one stride.
 NAMES = ["mobilenetv3_small_050", "convnext_atto", "vgg11"]
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_the_maps_are_timms(name):
+def test_the_maps_are_timms(timm, name):
     torch.manual_seed(0)
     own = Timm(name, out_stages=(2, 3)).eval()
     torch.manual_seed(0)
@@ -39,7 +47,7 @@ def test_channels_last_networks_are_turned():
     ]  # fmt: skip
 
 
-def test_weights_of_a_file_and_other_normalisation(tmp_path):
+def test_weights_of_a_file_and_other_normalisation(timm, tmp_path):
     """Weights that expect pictures from -1 to 1 see them, however the data are normalised."""
     name = "mobilenetv3_small_050"
     donor = timm.create_model(name)
@@ -82,7 +90,7 @@ def test_what_does_not_fit_is_one_line(arguments, message):
         Timm(**arguments)
 
 
-def test_another_networks_file_is_refused(tmp_path):
+def test_another_networks_file_is_refused(timm, tmp_path):
     torch.save(timm.create_model("convnext_atto").state_dict(), tmp_path / "w.pth")
     with pytest.raises(ValueError, match=r"fit timm's mobilenetv3_small_050, but 0%"):
         Timm("mobilenetv3_small_050", tmp_path / "w.pth")

@@ -139,7 +139,7 @@ RECORDS = st.fixed_dictionaries(
 
 @given(st.data())
 @settings(
-    max_examples=100,
+    max_examples=40,
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )

@@ -15,7 +15,6 @@ LEAVES = [
     for p in FILES
     if p.parent != config_dir()
 ]
-DETECTORS = [name for group, name in LEAVES if group == "detector"]
 # Bases hold what a group's files share; they miss mandatory values on purpose.
 BASES = {("schedule", "base_1x"), ("corr", "base"), ("detector/two_stage", "rank_sort")}
 
@@ -31,6 +30,7 @@ TOGETHER = (
     "backbone",
     "corr",
     "data",
+    "detector",
     "launcher",
     "logger",
     "loss",
@@ -45,12 +45,11 @@ CHOICES = {
 COMPOSED = [
     [(group, names[k]) for group, names in CHOICES.items() if group in TOGETHER and k < len(names)]
     for k in range(max(len(CHOICES[group]) for group in TOGETHER))
-] + [[leaf] for leaf in LEAVES if leaf not in BASES and leaf[0] not in (*TOGETHER, "detector")]
+] + [[leaf] for leaf in LEAVES if leaf not in BASES and leaf[0] not in TOGETHER]
 
 
 def test_every_choice_is_composed_by_a_test():
     tried = [leaf for leaves in COMPOSED for leaf in leaves]
-    tried += [("detector", name) for name in DETECTORS]
     assert sorted(tried) == sorted(leaf for leaf in LEAVES if leaf not in BASES)
 
 
@@ -65,12 +64,11 @@ def test_every_choice_composes_and_names_allowed_objects(leaves):
     # How jobs are started is no choice of a run.
     of_run = {k: v for k, v in leaves if k != "launcher" and not k.startswith("hydra/")}
     assert of_run.items() <= composed.choices.items()
-    _check_targets(composed.config)
-
-
-def _check_targets(config):
-    check_targets({k: v for k, v in config.items() if k != "data"})
-    check_targets(config.data)
+    check_targets({k: v for k, v in composed.config.items() if k != "data"})
+    check_targets(composed.config.data)
+    assert {"name", "net", "assigner", "criterion", "postprocessor"} <= set(
+        composed.config.detector
+    )
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(config_dir())))
@@ -80,13 +78,6 @@ def test_every_file_says_how_it_is_used(path):
     if (path.parent.name, path.stem) not in BASES:
         used = f"# ...: python run.py {path.parent.name}={path.stem}"
         assert any("python " in line for line in comments), f"Expected a comment such as {used}"
-
-
-@pytest.mark.parametrize("detector", DETECTORS)
-def test_every_detector_has_the_keys_that_the_module_needs(detector):
-    config = compose_config([f"detector={detector}"]).config
-    _check_targets(config)
-    assert {"name", "net", "assigner", "criterion", "postprocessor"} <= set(config.detector)
 
 
 @pytest.mark.parametrize("corr", [name for group, name in LEAVES if group == "corr"])

@@ -3,7 +3,6 @@
 from pathlib import Path
 
 import yaml
-from wandb.sdk.launch.sweeps.utils import create_sweep_command, create_sweep_command_args
 
 from corrlight.config.compose import compose_config, config_dir
 
@@ -16,6 +15,9 @@ CHOICES = {
 
 def command_line(values):
     """Return a job's command, filled in with the agent's own functions."""
+    # Here, since every test process collects this file and one of them runs it.
+    from wandb.sdk.launch.sweeps.utils import create_sweep_command, create_sweep_command_args
+
     given = {name: {"value": value} for name, value in values.items()}
     filled = {
         **create_sweep_command_args({"args": given}),

@@ -165,19 +165,22 @@ def _grid(**options):
     return {"hydra": {"mode": "MULTIRUN", **options}}
 
 
+HOSTILE = [
+    lambda node: {"allow_targets": ["shutil"], "loss_callbacks": {"x": node}},
+    lambda node: {"allow_targets": ["shutil"], **_grid(sweeper={"params": {"seed": "0"}})},
+    lambda node: _grid(sweeper={"params": {"allow_targets": "[shutil]"}}),
+    lambda node: _grid(sweeper={"params": {"++allow_targets": "[shutil]"}}),
+    lambda node: _grid(sweeper={"params": {"x": node}}),
+    lambda node: _grid(callbacks={"x": node}),
+    lambda node: _grid(launcher=node),
+]
+
+
+# The flag asks for a sweep as the files do: with the first and the last of them.
 @pytest.mark.parametrize(
-    "hostile",
-    [
-        lambda node: {"allow_targets": ["shutil"], "loss_callbacks": {"x": node}},
-        lambda node: {"allow_targets": ["shutil"], **_grid(sweeper={"params": {"seed": "0"}})},
-        lambda node: _grid(sweeper={"params": {"allow_targets": "[shutil]"}}),
-        lambda node: _grid(sweeper={"params": {"++allow_targets": "[shutil]"}}),
-        lambda node: _grid(sweeper={"params": {"x": node}}),
-        lambda node: _grid(callbacks={"x": node}),
-        lambda node: _grid(launcher=node),
-    ],
+    ("hostile", "flags"),
+    [*((file, []) for file in HOSTILE), (HOSTILE[0], ["-m"]), (HOSTILE[-1], ["-m"])],
 )
-@pytest.mark.parametrize("flags", [[], ["-m"]])
 def test_a_file_cannot_allow_code(tmp_path, capsys, copying, hostile, flags):
     folder = tmp_path / "conf" / "experiment"
     folder.mkdir(parents=True)
@@ -191,8 +194,9 @@ def test_a_file_cannot_allow_code(tmp_path, capsys, copying, hostile, flags):
     assert not (tmp_path / "canary").exists()
 
 
-@pytest.mark.parametrize("sign", ["", "+", "++"])
-@pytest.mark.parametrize("command", ["resume", "ckpt"])
+@pytest.mark.parametrize(
+    ("command", "sign"), [("resume", ""), ("resume", "+"), ("ckpt", ""), ("ckpt", "++")]
+)
 def test_a_run_folder_cannot_allow_code(tmp_path, capsys, sign, command):
     folder = tmp_path / "theirs"
     folder.mkdir()

@@ -30,11 +30,6 @@ def _target(detector):
     return _target(base)
 
 
-SMALL = sorted(
-    p.stem for p in (config_dir() / "detector").glob("*_small.yaml") if declares_names(p.stem)
-)
-
-
 # What the published detectors do not have.
 OVERRIDES = {"detr_small": ["detector.net.references=false", "detector.net.norm_first=false"]}
 

@@ -52,7 +52,7 @@ def test_trains_with_and_without_auxiliary_head(config, aux_head):
         assert all(p.grad.isfinite().all() for p in module.parameters() if p.grad is not None)
     optimizer = torch.optim.AdamW(module.parameters(), lr=2e-3)
     values = []
-    for _ in range(6):
+    for _ in range(5):
         output = module.step(batch(2, 1), reduce=True)
         optimizer.zero_grad()
         output.loss.backward()

@@ -109,7 +109,7 @@ def test_resumed_runs_see_the_batches_that_are_left(make_folder, tmp_path, worke
         (("batch", 7), ends, 5),
         (("epoch", 10), ends, 10),
     ]
-    for k, (stop, saving, done) in enumerate(cases if workers == 0 else cases[1:6:3]):
+    for k, (stop, saving, done) in enumerate(cases if workers == 0 else cases[1:2]):
         folder = tmp_path / f"run{k}"
         before = run(data(), folder, callbacks=[StopAt(*stop)], **saving)
         assert before == whole[: stop[1]]

@@ -77,14 +77,22 @@ class PublishedDense(PublishedModel):
         """Return fresh predictions with a graph."""
         return self.detector(self.batch)[0]
 
+    @functools.cached_property
+    def predicted(self) -> Predictions:
+        """The same without a graph, made once."""
+        with torch.no_grad():
+            return self.predict()
+
     def rows(self, name: str, num_outputs: int) -> Tensor:
         """Return a stored raw output of all levels as ``(B, N, num_outputs)``."""
         maps = [self.outputs[key] for key in sorted(self.outputs) if key.startswith(f"{name}_")]
         return rows_of(maps, num_outputs)
 
-    def terms(self, targets: tuple[Targets, ...], variant: str) -> dict[str, Tensor]:
+    def terms(
+        self, targets: tuple[Targets, ...], variant: str, *, graph: bool = False
+    ) -> dict[str, Tensor]:
         """Return our loss terms by name, with the correlation of a variant."""
-        predictions = self.predict()
+        predictions = self.predict() if graph else self.predicted
         match = self.assigner(predictions, targets)
         normalizers = self.criterion.normalizers(predictions, targets, match)
         terms = self.criterion(predictions, targets, match, normalizers)

@@ -64,6 +64,12 @@ class ToolboxModel:
         (stage,) = self.module.detector(self.batch)
         return stage
 
+    @functools.cached_property
+    def predicted(self) -> Predictions:
+        """The same without a graph, made once."""
+        with torch.no_grad():
+            return self.predict()
+
     def terms(
         self, predictions: Predictions, targets: tuple[Targets, ...]
     ) -> tuple[dict[str, Tensor], Match]:

@@ -2,12 +2,13 @@
 
 import csv
 import json
+import runpy
 
 import pytest
 
 from corrlight.app import run as run_app
 from corrlight.module import DetectionModule
-from tests.integration.conftest import run_folder, run_py
+from tests.integration.conftest import ROOT, run_folder
 
 
 def assert_complete(folder, printed):
@@ -121,12 +122,16 @@ def test_a_checkpoint_is_tested_by_its_run_folder_alone(finished):
         assert tested[name] == trained[name]
 
 
-def test_the_command_line_ends_with_the_table(options):
-    done = run_py(*options, "corr=none", "schedule.max_epochs=1", "~callbacks.pictures")
-    assert done.returncode == 0, done.stderr
-    assert "AP50" in done.stdout
-    assert "run folder" in done.stdout
-    assert "Traceback" not in done.stderr
+def test_the_command_line_ends_with_the_table(options, monkeypatch, capsys):
+    given = [*options, "corr=none", "schedule.max_epochs=1", "~callbacks.pictures"]
+    monkeypatch.setattr("sys.argv", ["run.py", *given])
+    with pytest.raises(SystemExit) as end:
+        runpy.run_path(str(ROOT / "run.py"), run_name="__main__")
+    assert not end.value.code
+    printed = capsys.readouterr()
+    assert "AP50" in printed.out
+    assert printed.out.splitlines()[-1].startswith("run folder")
+    assert "Traceback" not in printed.err
 
 
 @pytest.mark.slow

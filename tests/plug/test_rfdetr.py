@@ -55,6 +55,7 @@ class Case:
     num_classes = NUM_CLASSES
     box_heads = r"bbox_embed"
     max_layers = LAYERS
+    steps_to_learn = 30
     options = ({"layers": "last"}, {"group_by": "image"}, {"group_queries": "first"})
     foreign = ({"scores": "class"}, {"denoising": True})
 

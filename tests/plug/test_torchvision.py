@@ -13,6 +13,7 @@ class Case:
     options = ({"group_by": "level"}, {"group_by": "image"})
     num_classes = NUM_CLASSES
     max_layers = 1
+    steps_to_learn = 8
     one_positive = None
     box_heads = r"regression_head|bbox_pred|rpn\.head"
     foreign = ({"layers": "all"}, {"denoising": False}, {"group_queries": "first"})

@@ -30,6 +30,7 @@ class Case:
     def __init__(self, name):
         self.name, self.make = name, HF_ZOO[name]
         self.max_layers = 3
+        self.steps_to_learn = 30
         self.options = (QUERIES, {"group_by": "image"})
         self.foreign = ({"scores": "class"},)
         if name in FAMILIES:

@@ -1,3 +1,4 @@
+import functools
 import hashlib
 import json
 import multiprocessing
@@ -26,7 +27,12 @@ def digest(folder):
 
 
 def scenes(count, size=128):
-    return [draw_scene(np.random.default_rng(seed), size, size) for seed in range(count)]
+    return [scene(seed, size) for seed in range(count)]
+
+
+@functools.cache
+def scene(seed, size):
+    return draw_scene(np.random.default_rng(seed), size, size)
 
 
 @pytest.fixture(scope="module")
@@ -122,7 +128,7 @@ def test_pictures_have_two_shapes_of_frame(folder):
 
 
 def test_statistics():
-    found = scenes(250)
+    found = scenes(180)
     objects = [(scene, o) for scene in found for o in scene.objects]
     plain = [o for _, o in objects if not o.crowd]
     crowds = [o for _, o in objects if o.crowd]
@@ -150,7 +156,7 @@ def test_statistics():
 def test_colour_hints_at_the_class_but_does_not_settle_it():
     hues = np.radians([0, 30, 56, 120, 182, 222, 272, 322])
     hits = []
-    for scene in scenes(120, 96):
+    for scene in scenes(120):
         for o in scene.objects:
             rgb = np.uint8([[scene.image[o.mask].mean(0)]])
             hue = Image.fromarray(rgb).convert("HSV").getpixel((0, 0))[0] / 255 * 2 * np.pi

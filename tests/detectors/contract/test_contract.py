@@ -1,6 +1,7 @@
 """What every detector of ``conf/detector`` has to satisfy.
 
 A detector is built once and run once in a mode on a batch; its tests read what that gave.
+A full-size file, narrowed, differs from its small one in sizes: it takes one batch and learns.
 """
 
 from __future__ import annotations
@@ -28,9 +29,11 @@ from tests.helpers.detector_files import marked, names, of_ours
 FILES = [n for n in names() if n in of_ours(names()) or n.endswith("_small")]
 # Of these the small ones are quick, and differ in size alone.
 SLOW = {"faster_rcnn", "mask_rcnn", "rs_rcnn", "rs_mask_rcnn"}
-DETECTORS = [
-    pytest.param(*p.values, marks=[*p.marks, pytest.mark.slow]) if p.values[0] in SLOW else p
-    for p in marked(FILES)
+DETECTORS = marked([n for n in FILES if n.endswith("_small")])
+FULL_SIZE = [
+    pytest.param(n, marks=[pytest.mark.slow] if n in SLOW else [])
+    for n in FILES
+    if not n.endswith("_small")
 ]
 NUM_CLASSES = 3
 HEIGHT, WIDTH = 96, 128
@@ -111,7 +114,6 @@ CASES = {
     "objects": batch(BOXES, BOXES[:2]),
     "one_empty_image": batch(BOXES, []),
     "no_objects": batch([], []),
-    "one_object": batch([BOXES[0]], []),
     "tiny_object": batch([[40.0, 40, 44, 43]], []),
 }
 
@@ -119,6 +121,10 @@ CASES = {
 def assert_finite_training(module: DetectionModule, loss: Tensor, case: str) -> None:
     assert torch.isfinite(loss), case
     loss.backward()
+    assert_finite_gradients(module, case)
+
+
+def assert_finite_gradients(module: DetectionModule, case: str) -> None:
     without = [n for n, p in module.named_parameters() if p.requires_grad and p.grad is None]
     assert not without, f"{case}: no gradient for {without}"
     for name, parameter in module.named_parameters():
@@ -167,15 +173,32 @@ def detector(request: pytest.FixtureRequest) -> str:
 @pytest.fixture(scope="module")
 def runs(detector: str) -> Iterator[Runs]:
     yield Runs(detector)
+    forget()
+
+
+def forget() -> None:
     _template.cache_clear()
     _config.cache_clear()
 
 
-def test_there_are_detectors():
+def test_every_file_of_ours_is_asked():
     assert DETECTORS
+    full, small = ({p.values[0] for p in of} for of in (FULL_SIZE, DETECTORS))
+    assert {f"{name}_small" for name in full} <= small
 
 
-@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize("full_size", FULL_SIZE)
+def test_contract_full_size_files(full_size):
+    runs = Runs(full_size)
+    module, output = runs.trained
+    assert_finite_training(module, output.loss, "one_empty_image")
+    assert_gives_what_it_says(runs)
+    assert_same_types(runs)
+    forget()
+
+
+# Objects in every image: test_contract_fast_cpu_code_changes_nothing_but_rounding.
+@pytest.mark.parametrize("case", ["one_empty_image", "no_objects", "tiny_object"])
 def test_contract_loss_and_gradients_are_finite_and_reach_every_parameter(runs, detector, case):
     if case == "one_empty_image":
         module, output = runs.trained
@@ -186,6 +209,10 @@ def test_contract_loss_and_gradients_are_finite_and_reach_every_parameter(runs, 
 
 
 def test_contract_predictions_have_what_the_detector_says_it_gives(runs):
+    assert_gives_what_it_says(runs)
+
+
+def assert_gives_what_it_says(runs: Runs) -> None:
     module, output = runs.evaluated
     for stage in stages_with_classes(output.predictions):
         optional = get_args(PredictionField)
@@ -233,6 +260,10 @@ def test_contract_constant_scores(runs, detector):
 
 
 def test_contract_training_and_evaluation_return_the_same_types(runs):
+    assert_same_types(runs)
+
+
+def assert_same_types(runs: Runs) -> None:
     (_, trained), (_, evaluated) = runs.trained, runs.evaluated
     assert trained.terms.keys() == evaluated.terms.keys()
     assert len(trained.predictions) == len(evaluated.predictions)
@@ -259,6 +290,17 @@ def _same_form(a: Predictions, b: Predictions) -> None:
 
 @pytest.mark.slow
 def test_contract_twenty_steps_lower_the_loss(runs, detector):
+    assert_learns(detector)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("full_size", FULL_SIZE)
+def test_contract_twenty_steps_of_full_size_files(full_size):
+    assert_learns(full_size)
+    forget()
+
+
+def assert_learns(detector: str) -> None:
     if detector in ("mask_rcnn", "rs_mask_rcnn", "rs_rcnn"):
         pytest.skip("minutes with a thousand proposals; its small file takes the same steps")
     module = make(detector).train()
@@ -333,6 +375,7 @@ def test_contract_fast_cpu_code_changes_nothing_but_rounding(runs, detector, mon
         for o in (output, expected)
     ]
     torch.testing.assert_close(*logits, rtol=1e-3, atol=1e-3)
+    assert_finite_gradients(fast, "objects")
     gradients = [[p.grad for p in m.parameters() if p.grad is not None] for m in (fast, plain)]
     assert len(gradients[0]) == len(gradients[1])
     norms = [torch.stack([g.norm() for g in own]) for own in gradients]

@@ -2,8 +2,9 @@
 
 A case has ``make()`` (a small detector with random weights), ``batch(kind)`` ("mixed" with an image
 without objects, "empty", "one" object, "wrong" labels), ``step(model, batch)`` that returns the
-total and the weighted term, ``attached(model)`` that correlate() is called with, and ``box_heads``,
-a regular expression for the names of parameters that make boxes.
+total and the weighted term, ``attached(model)`` that correlate() is called with, ``box_heads``, a
+regular expression for the names of parameters that make boxes, and ``steps_to_learn``, how many
+make the total smaller.
 """
 
 from __future__ import annotations
@@ -70,8 +71,8 @@ def check_totals(case: Any) -> None:
 
 
 def check_trains(case: Any) -> None:
-    """Thirty steps make the total smaller, and the detector leaves as it came."""
-    model, handle, totals = stepped(case, 30)
+    """Steps make the total smaller, and the detector leaves as it came."""
+    model, handle, totals = stepped(case, case.steps_to_learn)
     assert totals[-1] < totals[0]
     assert all(map(torch.isfinite, map(torch.tensor, totals)))
     handle.remove()

@@ -48,7 +48,13 @@ def waits_of(module, corr):
     return waits.counts
 
 
-@pytest.mark.parametrize("detector", DETECTORS)
+# One of each kind; the others gather their positives and call the loss by the same lines.
+QUICK = {"atss_small", "detr_small", "sparse_rcnn_small", "yolact_small", "mask_rcnn_small"}
+
+
+@pytest.mark.parametrize(
+    "detector", [pytest.param(d, marks=[pytest.mark.slow] * (d not in QUICK)) for d in DETECTORS]
+)
 def test_the_correlation_loss_waits_for_nothing(detector):
     torch.manual_seed(0)
     config = compose_config([f"detector={detector}", "data.num_classes=3"]).config

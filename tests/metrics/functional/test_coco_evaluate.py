@@ -59,14 +59,14 @@ def test_golden_per_class(name):
 
 
 @given(datasets())
-@settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 def test_equals_pycocotools(data):
     gt, dt = data
     assert_same(coco_evaluate(Evaluation.from_coco(gt, dt)).values, coco_numbers(gt, dt))
 
 
 @given(datasets(), st.integers(0, 2**32 - 1))
-@settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 def test_masks_equal_pycocotools(data, seed):
     gt, dt = with_masks(*data, np.random.default_rng(seed))
     ours = coco_evaluate(Evaluation.from_coco(gt, dt, masks=True)).values
