@@ -189,13 +189,13 @@ def _serve(connection: socket.socket) -> _Request | None:
     os.set_blocking(wake, False)
     signal.set_wakeup_fd(wake, warn_on_full_buffer=False)
     signal.signal(signal.SIGCHLD, lambda *_: None)
-    server = os.getpid()
+    server, asked = os.getpid(), connection.fileno()
     while True:
-        ready = select.select([connection, woken], [], [])[0]
+        ready = select.select([asked, woken], [], [])[0]
         if woken in ready:
             os.read(woken, 4096)
             _tell_ends(jobs)
-        if connection not in ready:
+        if asked not in ready:
             continue
         request = _receive(connection)
         if request is None:

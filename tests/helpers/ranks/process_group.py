@@ -14,13 +14,13 @@ from corrlight.sweeps.warm import WarmJob, WarmStart
 __all__ = ["run_group", "run_warm", "start_warm"]
 
 _ROOT = Path(__file__).parents[3]
-_SECONDS = 120
+_SECONDS = 240
 
 
 def run_group(*command, **variables):
     """Run a command to its end, with one thread a process and further environment variables.
 
-    Returns its exit code and everything printed; after 120 seconds the whole group is killed.
+    Returns its exit code and everything printed; after four minutes the whole group is killed.
     """
     process = subprocess.Popen(
         command,
