@@ -18,7 +18,17 @@ from torch import Tensor
 from corrlight.export.network import ExportNetwork
 from corrlight.ops.switch import fast_ops
 
-__all__ = ["FORMATS", "Format", "Shape", "check_packages", "open_file", "plain_ops", "write_file"]
+__all__ = [
+    "FORMATS",
+    "Format",
+    "Shape",
+    "check_packages",
+    "open_file",
+    "plain_ops",
+    "record",
+    "write_file",
+    "write_program",
+]
 
 Format = Literal["onnx", "torch_export"]
 FORMATS: tuple[Format, ...] = ("onnx", "torch_export")
@@ -96,32 +106,35 @@ def write_file(
     Raises:
         ValueError: The network cannot be recorded, or has an operator that the format lacks.
     """
-    try:
-        _write(network, path, file_format, shape, metadata)
-    except _EXPORT_ERRORS as error:
-        if isinstance(error, torch.OutOfMemoryError):
-            raise  # Nothing is wrong with the network.
-        lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-        reason = lines[0] if lines else type(error).__name__
-        raise ValueError(
-            f"Expected a detector that {file_format} can hold, but got: {reason}"
-        ) from error
+    with _refusing(file_format):
+        write_program(record(network, shape), network, path, file_format, metadata)
 
 
-def _write(
-    network: ExportNetwork,
-    path: Path,
-    file_format: Format,
-    shape: Shape,
-    metadata: Mapping[str, Any],
-) -> None:
+def record(network: ExportNetwork, shape: Shape) -> torch.export.ExportedProgram:
+    """Return the recorded network, of which a file in either format can be written.
+
+    Args:
+        network: On the CPU.
+        shape: What pictures it takes.
+    """
     network.eval()
-    texts = {key: json.dumps(value) for key, value in metadata.items()}
     # Of one picture or side nobody could tell whether it is meant for any.
     batch = max(shape.batch, 2) if shape.any_batch else shape.batch
     example = torch.full((batch, 3, shape.height, shape.width), 127.0)
     with plain_ops(), _quiet():
-        program = torch.export.export(network, (example,), dynamic_shapes=_dynamic(shape))
+        return torch.export.export(network, (example,), dynamic_shapes=_dynamic(shape))
+
+
+def write_program(
+    program: torch.export.ExportedProgram,
+    network: ExportNetwork,
+    path: Path,
+    file_format: Format,
+    metadata: Mapping[str, Any],
+) -> None:
+    """Write what :func:`record` gave of a network as one file; arguments as of `write_file`."""
+    texts = {key: json.dumps(value) for key, value in metadata.items()}
+    with plain_ops(), _quiet():
         if file_format == "torch_export":
             torch.export.save(program, path, extra_files=texts)
             return
@@ -137,6 +150,21 @@ def _write(
         assert written is not None
         written.model.metadata_props.update(texts)
         written.save(path, external_data=False)
+
+
+@contextmanager
+def _refusing(file_format: Format) -> Iterator[None]:
+    """Turn what the exporters raise of a network into one line."""
+    try:
+        yield
+    except _EXPORT_ERRORS as error:
+        if isinstance(error, torch.OutOfMemoryError):
+            raise  # Nothing is wrong with the network.
+        lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+        reason = lines[0] if lines else type(error).__name__
+        raise ValueError(
+            f"Expected a detector that {file_format} can hold, but got: {reason}"
+        ) from error
 
 
 def open_file(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import signal
-import subprocess
+import sys
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -16,8 +16,9 @@ from corrlight.runs.folder import RunFolder
 from corrlight.runs.status import read_status
 from corrlight.sweeps.drive import drive_jobs
 from corrlight.sweeps.job import Job, JobState, OnChange
-from corrlight.sweeps.process import COMMAND, job_environment, signal_group, start_job
+from corrlight.sweeps.process import COMMAND, Process, job_environment, signal_group, start_job
 from corrlight.sweeps.resources import Resources
+from corrlight.sweeps.warm import WarmStart
 
 __all__ = ["run_jobs"]
 
@@ -75,7 +76,7 @@ def _held(logs: Path) -> Iterator[None]:
 @dataclass(slots=True)
 class _Process:
     state: JobState
-    process: subprocess.Popen[bytes]
+    process: Process
     output: IO[bytes]
     gpus: list[str]
     started: float
@@ -88,6 +89,7 @@ class _Pool:
     def __init__(self, resources: Resources, command: Sequence[str], logs: Path) -> None:
         self._resources, self._command, self._logs = resources, list(command), logs
         self._free = list(resources.gpus)
+        self._warm: WarmStart | None = None
         self.running: list[_Process] = []
 
     def fits(self, job: Job) -> bool:
@@ -108,13 +110,19 @@ class _Pool:
             # Renamed, not emptied: a job of a sweep that was killed may be saving still.
             state.log.replace(state.log.with_suffix(".previous.log"))
         output = state.log.open("wb")
-        process = start_job(
-            [*self._command, *job.overrides],
-            output,
-            job_environment(report, self._resources.threads, gpus if job.gpu else None),
-        )
+        environment = job_environment(report, self._resources.threads, gpus if job.gpu else None)
+        process = self._process(job, output, environment)
         state.state, state.status, state.exit_code, state.reason = "running", None, None, ""
         self.running.append(_Process(state, process, output, gpus, time.monotonic(), report))
+
+    def _process(self, job: Job, output: IO[bytes], environment: dict[str, str]) -> Process:
+        command = [*self._command, *job.overrides]
+        # A process that has looked for GPUs cannot be forked, and who trains on one can wait.
+        if job.gpu or sys.platform != "linux" or tuple(self._command) != COMMAND:
+            return start_job(command, output, environment)
+        if self._warm is None:
+            self._warm = WarmStart(environment)
+        return self._warm.start([*command[1:], "hydra.mode=RUN"], output, environment)
 
     def changed(self) -> list[JobState]:
         """Take in reports and ends; return the states that changed."""
@@ -160,3 +168,6 @@ class _Pool:
         for item in list(self.running):
             signal_group(item.process, signal.SIGKILL)
             self._finish(item, item.process.wait())
+        if self._warm is not None:
+            self._warm.close()
+            self._warm = None

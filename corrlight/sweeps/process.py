@@ -10,11 +10,11 @@ import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import IO
+from typing import IO, Protocol
 
 from corrlight.runs.status import STATUS_FILE
 
-__all__ = ["COMMAND", "job_environment", "signal_group", "start_job"]
+__all__ = ["COMMAND", "Process", "end_with_parent", "job_environment", "signal_group", "start_job"]
 
 # What the overrides of a job are appended to.
 COMMAND = (sys.executable, "-m", "corrlight.cli", "train")
@@ -25,6 +25,23 @@ _RANK_VARIABLES = (
     "MASTER_ADDR", "MASTER_PORT", "PL_GLOBAL_SEED", "TORCHELASTIC_RUN_ID", "SLURM_NTASKS",
     "SLURM_PROCID",
 )  # fmt: skip
+
+
+class Process(Protocol):
+    """What a sweep asks of a running job; ``subprocess.Popen`` is one."""
+
+    @property
+    def pid(self) -> int:
+        """Of the process, which leads a session of its own."""
+
+    def poll(self) -> int | None:
+        """Return the exit code, None while it runs."""
+
+    def wait(self, timeout: float | None = None) -> int:
+        """Return the exit code once it has ended."""
+
+    def terminate(self) -> None:
+        """Send SIGTERM."""
 
 
 def job_environment(
@@ -63,17 +80,17 @@ def start_job(
         stdout=output,
         stderr=subprocess.STDOUT,
         start_new_session=True,
-        preexec_fn=_end_with_parent if sys.platform == "linux" else None,
+        preexec_fn=end_with_parent if sys.platform == "linux" else None,
         env=environment,
     )
 
 
-def signal_group(process: subprocess.Popen[bytes], number: signal.Signals) -> None:
+def signal_group(process: Process, number: signal.Signals) -> None:
     """Send a signal to the whole tree of a job; one that has ended is no problem."""
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(process.pid, number)
 
 
-def _end_with_parent() -> None:
-    """Let the kernel ask a job to stop when the sweep itself is killed (Linux)."""
+def end_with_parent() -> None:
+    """Let the kernel ask this process to stop when the one that started it is killed (Linux)."""
     ctypes.CDLL(None).prctl(1, signal.SIGTERM)  # PR_SET_PDEATHSIG

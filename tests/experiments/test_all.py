@@ -2,9 +2,11 @@
 
 import pytest
 
+from corrlight.config.compose import compose_config, to_container
 from corrlight.sweeps.sweep import SweepResult
 from experiments import all as everything
 from experiments.harness import running
+from experiments.harness.identity import Locator, PlannedRun
 from tests.experiments.tiny import TINY
 
 
@@ -32,7 +34,16 @@ def test_an_unknown_table_is_one_line(capsys):
 
 
 @pytest.mark.slow
-def test_collecting_prints_every_table_and_the_claims(options, tmp_path, capsys):
+def test_collecting_prints_every_table_and_the_claims(options, tmp_path, capsys, monkeypatch):
+    """Without runs. What each of the hundreds of rows composes is asked in ``test_rows``."""
+    config = to_container(compose_config(options).config)
+    monkeypatch.setattr(
+        Locator,
+        "plan",
+        lambda self, own, seed: PlannedRun(
+            options=(*own, f"seed={seed}"), folder=None, config=config, problem="It is not drawn."
+        ),
+    )
     out = ["--out", str(tmp_path / "out")]
     assert everything.main(["--toy", "--collect", *out, *options]) == 0
     printed = capsys.readouterr().out

@@ -40,13 +40,16 @@ def test_every_table_and_figure_has_a_module():
 @pytest.mark.parametrize("toy", [False, True], ids=["full", "toy"])
 def test_every_row_composes_and_builds(toy):
     """Models on the meta device (shapes without memory); losses and data for real."""
-    composed, built = {}, set()
+    composed, built, coefficients = set(), set(), set()
     for name, row in distinct_rows():
-        # Rows that differ in the weight alone compose alike.
-        options = tuple(o for o in row.run_options(toy) if not o.startswith("corr.weight="))
-        if options not in composed:
-            composed[options] = compose_config([*options, "backbone.weights=null"]).config
-        config = composed[options]
+        # Rows that differ in the coefficient or its weight alone compose alike.
+        options = [o for o in row.run_options(toy) if not o.startswith("corr.weight=")]
+        others = tuple(o for o in options if not o.startswith("corr="))
+        if others in composed and row.coefficient in coefficients:
+            continue
+        composed.add(others)
+        coefficients.add(row.coefficient)
+        config = compose_config([*options, "backbone.weights=null"]).config
         if row.weight is not None:
             config.corr.weight = row.weight
         losses = instantiate_all(config.loss_callbacks, [])
@@ -60,6 +63,7 @@ def test_every_row_composes_and_builds(toy):
             with torch.device("meta"):
                 build_module(config)
             assert build_data(config).batch_size == config.data.batch_size, name
+    assert coefficients == set(COEFFICIENTS)
 
 
 @pytest.mark.parametrize("key", sorted(RECIPES))

@@ -1,14 +1,12 @@
 """Whole runs with ``logger=wandb``, offline: what lands in the files that ``wandb sync`` takes."""
 
-import sys
-
 import pytest
 import yaml
 
 from corrlight.config.compose import config_dir
 from tests.callbacks.wandb_file import keys, records
-from tests.helpers.ranks.process_group import run_group
-from tests.integration.conftest import ROOT, run_folder
+from tests.helpers.ranks.process_group import run_warm
+from tests.integration.conftest import run_folder
 
 FAULT = [
     "allow_targets=[tests.integration.faults]",
@@ -29,7 +27,7 @@ def train(options, monkeypatch):
     named = ["logger.wandb.group=table_5_4", "logger.wandb.name=atss-concordance"]
 
     def run(*overrides, **variables):
-        return run_group(sys.executable, ROOT / "run.py", *small, *named, *overrides, **variables)
+        return run_warm(*small, *named, *overrides, **variables)
 
     return run
 

@@ -1,4 +1,4 @@
-"""Ten data-parallel steps of every small detector, with an empty image on one of two ranks."""
+"""A few data-parallel steps of every small detector, with an empty image on one of two ranks."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.helpers.detector_files import names
 from tests.helpers.ranks.sync_ranks import Step
 
 DETECTORS = names("*_small", installed=True)
-NUM_STEPS, SIZE = 10, (64, 64)
+NUM_STEPS, SIZE = 3, (64, 64)
 BOXES = [[5.0, 6, 29, 30], [20, 10, 60, 45]]
 
 

@@ -17,7 +17,7 @@ def ranks(tmp_path_factory):
 @pytest.mark.timeout(600)
 @pytest.mark.slow
 @pytest.mark.parametrize("detector", ddp_detectors.DETECTORS)
-def test_ten_steps_with_an_empty_image_on_one_rank(ranks, detector):
+def test_steps_with_an_empty_image_on_one_rank(ranks, detector):
     first, second = (rank[detector] for rank in ranks)
     for rank in (first, second):
         assert rank["losses"].shape == (ddp_detectors.NUM_STEPS,)

@@ -17,6 +17,7 @@ from corrlight.metrics.class_correlation import ClassCorrelation
 from corrlight.metrics.coco_evaluate import CocoEvaluate
 from corrlight.runs.folder import RunFolder
 from corrlight.runs.results import write_results
+from tests.integration.ranks.ports import free_port
 
 NUM_IMAGES = (5, 7, 16)
 
@@ -95,7 +96,7 @@ def test_one_two_and_three_processes_find_the_same(tmp_path, data_dir):
     config = composed(data_dir)
     for world in (1, 2, 3):
         # Forked: the children need no second import of torch.
-        arguments = (world, _free_port(), config, tmp_path / str(world))
+        arguments = (world, free_port(), config, tmp_path / str(world))
         mp.start_processes(run_rank, arguments, nprocs=world, start_method="fork")
     for images in NUM_IMAGES:
         alone = tmp_path / "1" / str(images)
@@ -107,11 +108,3 @@ def test_one_two_and_three_processes_find_the_same(tmp_path, data_dir):
             for name in ("detections.json", "metrics.json", "per_class.csv"):
                 other = tmp_path / world / str(images) / name
                 assert other.read_bytes() == (alone / name).read_bytes(), (world, images, name)
-
-
-def _free_port():
-    import socket
-
-    with socket.socket() as server:
-        server.bind(("127.0.0.1", 0))
-        return server.getsockname()[1]

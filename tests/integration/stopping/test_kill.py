@@ -8,9 +8,10 @@ import time
 
 import pytest
 
-from benchmarks.kill_resume import STEPS_PER_EPOCH, command, saved_step, start, wait_for_saves
+from benchmarks.kill_resume import STEPS_PER_EPOCH, command, saved_step, wait_for_saves
 from corrlight.app import run as run_app
-from tests.integration.conftest import run_folder
+from tests.helpers.ranks.process_group import start_warm
+from tests.integration.conftest import ROOT, run_folder
 
 # An average that forgets within a few steps, else that of a short run is its first weights.
 EMA = [
@@ -25,6 +26,11 @@ pytestmark = pytest.mark.slow
 def results(runs):
     folder = run_folder(runs)
     return {name: (folder / name).read_bytes() for name in ("metrics.json", "detections.json")}
+
+
+def start(overrides, log, **variables):
+    with log.open("ab") as output:
+        return start_warm([ROOT / "run.py", *overrides], output, **variables)
 
 
 def left_alone(factory, data_dir, *overrides):
