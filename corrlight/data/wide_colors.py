@@ -35,7 +35,7 @@ def wide_colors(image: Image.Image) -> npt.NDArray[Any] | None:
     for swap in (False, True):
         with Image.open(name) as half:
             if swap:
-                half.tile = [_swapped(tile) for tile in half.tile]  # type: ignore[attr-defined]
+                half.tile = [_swapped(tile) for tile in half.tile]
             halves.append(np.asarray(half)[..., :3].astype(np.uint16))
     return halves[0] * 256 + halves[1]
 
