@@ -264,7 +264,8 @@ def _has_masks(path: Path) -> bool:
     try:
         with path.open("rb") as file:
             return (
-                re.search(rb'"segmentation"\s*:\s*[\[{]\s*[^\]}\s]', file.read(1 << 20)) is not None
+                re.search(rb'"segmentation"\s*:\s*(?:[\[{]\s*[^\]}\s]|"[^"])', file.read(1 << 20))
+                is not None
             )
     except OSError:
         return False
