@@ -115,6 +115,7 @@ def _run(composed: ComposedConfig, given: _Given) -> int:
     from lightning.fabric.utilities.exceptions import MisconfigurationException
 
     from corrlight.config.ranks import is_main_process
+    from corrlight.data.images import BadImageError
     from corrlight.data.loader import LoaderStalledError
     from corrlight.engine.agreement import RankMismatchError
     from corrlight.engine.faults.disk import DiskFullError, explain_full_disk
@@ -163,14 +164,17 @@ def _run(composed: ComposedConfig, given: _Given) -> int:
         return stop_code(stopped.signum)
     except (RankMismatchError, RunFolderError, LoaderStalledError):
         raise
-    except (MemoryShortageError, DiskFullError, PortInUseError) as error:
+    except (
+        *(MemoryShortageError, DiskFullError, PortInUseError),
+        *(BadImageError, FloatingPointError),
+    ) as error:
         if os.environ.get("CORRLIGHT_TRACEBACK"):
             traceback.print_exc()
         print(f"error: {error}", file=sys.stderr)
         return FAILED
     except MisconfigurationException as error:
         raise ValueError(str(error)) from error
-    except (ValueError, OSError, FloatingPointError):
+    except (ValueError, OSError):
         if test:
             raise
         # The input was checked: this is a fault while training, and where it happened matters.

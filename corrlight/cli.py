@@ -75,7 +75,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         from corrlight.commands.completion import main as completion
 
         return completion(rest)
-    print(f"error: Unknown command '{command}'.\n\n{_USAGE}", file=sys.stderr)
+    print(f"error: Unknown command '{command}' (corrlight --help lists all).", file=sys.stderr)
     return 2
 
 

@@ -113,8 +113,12 @@ def iterate_list(
     if text[at : at + 1] != "[":
         value = read_json(path)
         name = "null" if value is None else f"a {type(value).__name__}"
+        lists = [k for k, v in value.items() if isinstance(v, list)] if name == "a dict" else []
+        # Of several, annotations for example beside images, none is a list of detections alone.
+        way_out = f" Write the list under its key {lists[0]!r} alone." if len(lists) == 1 else ""
         raise JsonFileError(
-            f"Expected {path} to hold a list of {kind}s, but got {name}.", f"it holds {name}"
+            f"Expected {path} to hold a list of {kind}s, but got {name}.{way_out}",
+            f"it holds {name}",
         )
     yield from rest_of_list(path, text, at + 1, kind, 0, progress)
 

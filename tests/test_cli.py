@@ -17,7 +17,8 @@ def test_help_names_every_command(arguments, capsys):
 
 def test_an_unknown_command_is_named(capsys):
     assert main(["trian"]) == 2
-    assert "Unknown command 'trian'" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert said == "error: Unknown command 'trian' (corrlight --help lists all).\n"
 
 
 def without_torch(*arguments):

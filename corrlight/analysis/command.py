@@ -191,7 +191,9 @@ def _ground_truth(
                 "--no-masks leaves them out from the start"
             )
     said = ("no_mask", "no_area", "no_iscrowd")
-    others = [f for f in found if f.kind not in said and f.level("measure") == "warning"]
+    others = [
+        f for f in found if f.kind not in said and (f.level("measure") == "warning" or f.cause)
+    ]
     notes += [f"{options.gt}: {finding.said()}" for finding in others]
     if options.max_detections is None and (words := ground_truth.crowding(100)):
         notes.append(f"{words}: --max-detections 300 adds AP_300")
@@ -262,7 +264,8 @@ def _has_masks(path: Path) -> bool:
     try:
         with path.open("rb") as file:
             return (
-                re.search(rb'"segmentation"\s*:\s*[\[{]\s*[^\]}\s]', file.read(1 << 20)) is not None
+                re.search(rb'"segmentation"\s*:\s*(?:[\[{]\s*[^\]}\s]|"[^"])', file.read(1 << 20))
+                is not None
             )
     except OSError:
         return False

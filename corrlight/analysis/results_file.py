@@ -238,13 +238,16 @@ def _about(path: Path, results: Results, masks: bool, ground_truth: GroundTruth)
     known = known[results.image_idx]
     num_leaving = int(leaving(results.boxes, results.image_idx, ground_truth.sizes).sum())
     cause = ""
-    if num_leaving > _MANY_LEAVING * np.count_nonzero(known):
+    # Fractions leave no picture.
+    tiny = bool(known.any()) and results.boxes[known].max() <= 1
+    if tiny or num_leaving > _MANY_LEAVING * np.count_nonzero(known):
         sizes = ground_truth.sizes[results.image_idx[known]]
         cause = likely_cause(results.boxes[known], sizes)
     if cause:
         notes.append(
-            f"{path}: {num_leaving:,} of {len(results):,} detections leave their images: "
-            f"{cause} instead of [x, y, width, height] in pixels"
+            f"{path}: {'all' if tiny else f'{num_leaving:,}'} of {len(results):,} detections "
+            f"{'are below a pixel' if tiny else 'leave their images'}: {cause} instead of "
+            "[x, y, width, height] in pixels"
         )
     return notes
 

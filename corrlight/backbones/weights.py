@@ -17,6 +17,11 @@ _HOW = (
     "give the path of a state dict as `backbone.weights=FILE`, "
     "or train from scratch with `backbone.weights=null`"
 )
+# What damage makes torch and safetensors raise.
+_UNREADABLE = (
+    *(UnpicklingError, SafetensorError, RuntimeError, EOFError, ValueError),
+    *(LookupError, TypeError, AttributeError, ImportError),
+)
 
 
 def _imagenet(architecture: str) -> dict[str, Tensor]:
@@ -51,8 +56,11 @@ def read_state_dict(path: Path) -> dict[str, Tensor]:
         if path.suffix == ".safetensors":
             return load_file(path)
         state = torch.load(path, map_location="cpu", weights_only=True)
-    except (UnpicklingError, SafetensorError, RuntimeError, EOFError) as error:
-        reason = str(error).splitlines()[0]
+    except _UNREADABLE as error:
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        if reason.startswith("Weights only load failed"):
+            # What follows advises to run the code of the file.
+            reason = "it is none, or holds more than tensors"
         raise ValueError(
             f"Expected `weights` to be a file with a state dict, but '{path}' cannot be read: "
             f"{reason}"

@@ -18,6 +18,11 @@ __all__ = ["NonFiniteGuard"]
 Policy = Literal["raise", "skip"]
 
 
+_WAYS_OUT = (
+    "Try a lower schedule.lr, or callbacks.non_finite.policy=skip, which leaves such steps out."
+)
+
+
 class NonFiniteGuard(pl.Callback):
     """Stops training at a loss that is NaN or infinite on any rank, or leaves that step out.
 
@@ -64,7 +69,7 @@ class NonFiniteGuard(pl.Callback):
             message += f" The batch is described in {file}."
         self.skipped += 1
         if self.policy == "raise" or self.skipped > self.max_skipped:
-            raise FloatingPointError(message)
+            raise FloatingPointError(f"{message} {_WAYS_OUT}")
         self._drop = True
         if trainer.is_global_zero or own:
             print(f"{message} The step is left out (number {self.skipped}).", flush=True)

@@ -256,8 +256,8 @@ class Records:
             f"unknown_{key}",
             rows,
             f"a known {key} in",
-            lambda row: f"unknown {key} {short(given[row])}",
-            lambda row: _reference(given[row]),
+            lambda row: f"unknown {key} {_reference(given[row])}",
+            lambda row: _Said(_reference(given[row])),
         )
 
     def _title(self, row: int) -> str:
@@ -283,7 +283,6 @@ def _is_text(value: Any) -> bool:
     return isinstance(value, str)
 
 
-def _reference(value: Any) -> Any:
-    if isinstance(value, str):
-        return _Said(f"{short(value)} (a string; ids of COCO files are numbers)")
-    return value
+def _reference(value: Any) -> str:
+    said = short(value)
+    return f"{said} (a string; ids of COCO files are numbers)" if _is_text(value) else said

@@ -103,6 +103,12 @@ KINDS: dict[str, Kind] = {
         warns=_TRAIN,
         in_training="Without the key `area`, width x height is used.",
     ),
+    "all_crowd": Kind(
+        title="with iscrowd 1, no targets",
+        stops=_NEITHER,
+        warns=_TRAIN,
+        in_training="Objects that are to be found have iscrowd 0, or no key of that name.",
+    ),
     "repeated_box": Kind(
         title="with the class and box of another one in its image",
         stops=_NEITHER,

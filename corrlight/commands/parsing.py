@@ -9,6 +9,7 @@ import traceback
 from collections.abc import Callable, Sequence
 from typing import NoReturn
 
+from corrlight.atomic import DISK_FULL
 from corrlight.runs.ending import BAD_INPUT, INTERRUPTED
 
 __all__ = ["Parser", "guarded"]
@@ -52,8 +53,15 @@ def guarded(
             return 0
         if os.environ.get("CORRLIGHT_TRACEBACK"):
             traceback.print_exc()
-        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
+        print(f"error: {' '.join(_words(error).split())}", file=sys.stderr)
         return BAD_INPUT
     except KeyboardInterrupt:
         print("Stopped; nothing was written.", file=sys.stderr)
         return INTERRUPTED
+
+
+def _words(error: Exception) -> str:
+    """Return an error in words, with the way out of a full disk."""
+    if isinstance(error, OSError) and error.errno in DISK_FULL:
+        return f"{error}. Make room there, or write to another disk."
+    return str(error)

@@ -51,7 +51,7 @@ def instantiate(config: Any, allow_targets: Sequence[str] = (), **kwargs: Any) -
 
     Raises:
         ValueError: A target outside the allowlist or not importable, or the object's constructor
-            takes no such argument or refuses its value.
+            takes no such argument or refuses its value, or needs a library that is not there.
     """
     check_targets(config, allow_targets)
     try:
@@ -63,7 +63,9 @@ def instantiate(config: Any, allow_targets: Sequence[str] = (), **kwargs: Any) -
         cause = _raised(error)
         if isinstance(cause, (ValueError, OSError)):
             raise cause from error
-        if isinstance(cause, (TypeError, AttributeError, MisconfigurationException)):
+        if isinstance(
+            cause, (TypeError, AttributeError, ImportError, RuntimeError, MisconfigurationException)
+        ):
             raise ValueError(f"`{_target_of(config)}`: {cause}") from error
         raise
 

@@ -13,6 +13,10 @@ _OURS = {
     **dict.fromkeys(("device", "gpus", "devices"), "trainer.accelerator=cpu or trainer.devices=2"),
     **dict.fromkeys(("model", "arch"), "detector=atss_small"),
     **dict.fromkeys(("weight_decay", "wd"), "schedule.optimizer.weight_decay=0.05"),
+    **dict.fromkeys(
+        ("max_detections", "max_dets", "max_det"),
+        "metric.coco_evaluate.max_detections=300 or detector.postprocessor.max_detections=300",
+    ),
     "amp": "trainer.precision=bf16-mixed",
     "project": "paths.runs_dir=runs",
     "optimizer": "schedule.optimizer._target_=torch.optim.SGD",

@@ -13,6 +13,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from corrlight.atomic import atomic_path
+from corrlight.coco.annotation_file.categories import read_categories
 from corrlight.convert.expected import (
     ExpectedModel,
     compose_detector,
@@ -22,7 +23,6 @@ from corrlight.convert.expected import (
 from corrlight.convert.source import Source, read_source
 from corrlight.detectors.toolbox_names import ToolboxVersion, rename, to_toolbox_names
 from corrlight.engine.class_rows import class_rows
-from corrlight.json_files import read_json
 
 __all__ = ["Conversion", "Target", "convert_checkpoint"]
 
@@ -183,7 +183,8 @@ def _convert_detector(
         notes.append(f"the source names {len(names)} classes and has {num_classes}: names ignored")
         names, ids = (), ()
     if annotations is not None:
-        wanted_ids, wanted = _categories(annotations)
+        categories = read_categories(annotations)
+        wanted_ids, wanted = tuple(categories), tuple(categories.values())
         order = _order(names, wanted, num_classes, source.path, annotations)
         for name in (k for k, n in found.items() if n == num_classes):
             state[name] = rows[name].select(state[name], order)
@@ -247,18 +248,6 @@ def _our_names(source: Source, expected: ExpectedModel) -> tuple[dict[str, Tenso
         else:
             state[ours] = tensor
     return state, unmatched
-
-
-def _categories(path: str | Path) -> tuple[tuple[int, ...], tuple[str, ...]]:
-    """Return ids and names of a COCO file's categories, in the order of our labels."""
-    content = read_json(path, "COCO annotation file")
-    try:
-        found = sorted((int(c["id"]), str(c["name"])) for c in content["categories"])
-    except (KeyError, TypeError, ValueError):
-        found = []
-    if not found:
-        raise ValueError(f"Expected categories with `id` and `name` in {path}, but found none.")
-    return tuple(i for i, _ in found), tuple(n for _, n in found)
 
 
 def _order(

@@ -30,11 +30,11 @@ _INERT_NAMES = (
     "__builtin__.getattr",
 )
 _NUMPY_MODULES = ("numpy.core.multiarray", "numpy._core.multiarray")
-# Under which key checkpoints keep their weights.
-_WEIGHTS = ("state_dict", "model_state_dict", "model")
+# Under which key checkpoints keep their weights; of several the first.
+_WEIGHTS = ("state_dict", "model_state_dict", "model", "weights", "net", "ema_state_dict")
 # Of wrappers that were saved along: around the whole, and (torch.compile, FSDP, recomputation)
 # around any part.
-_OUTER = ("module.", "model.")
+_OUTER = ("module.", "model.", "net.", "_forward_module.")
 _INNER = {"_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module"}
 # How often averaged weights were updated, beside them.
 _COUNTS = ("n_averaged",)
@@ -126,7 +126,7 @@ def read_source(path: str | Path) -> Source:
     if not path.is_file():
         raise FileNotFoundError(f"Expected a checkpoint file, but there is no {path}.")
     content = _content(path)
-    state = next((content[key] for key in _WEIGHTS if key in content), content)
+    state = _weights(content)
     if not isinstance(state, Mapping) or not state:
         raise ValueError(f"Expected a state dict in {path}, but it has none.")
     state = {k: v.tensor() if isinstance(v, _Array) else v for k, v in state.items()}
@@ -145,6 +145,15 @@ def read_source(path: str | Path) -> Source:
     if any(name.startswith("backbone.body.") for name in tensors):
         return Source(path, tensors, "torchvision")
     return Source(path, tensors, "mmdetection", classes)
+
+
+def _weights(content: Mapping[str, Any]) -> Any:
+    """Return what stands under the key of the weights, and under another such key in it."""
+    key = next((key for key in _WEIGHTS if key in content), None)
+    if key is None:
+        return content
+    found = content[key]
+    return _weights(found) if isinstance(found, Mapping) else found
 
 
 def _unwrapped(state: Mapping[str, Tensor]) -> dict[str, Tensor]:

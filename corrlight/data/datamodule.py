@@ -34,6 +34,7 @@ TestSplit = Literal["test", "test-dev"]
 
 log = logging.getLogger(__name__)
 
+_MOST_BITS = 32
 _MAY_BE_NONE = ("num_classes", "max_train_images", "max_val_images", "bit_depth")
 
 
@@ -156,6 +157,11 @@ class CocoDataModule(pl.LightningDataModule):
                 raise ValueError(
                     f"Expected `{name}` to be an int of at least {low}, but got {number!r}."
                 )
+        if bit_depth is not None and bit_depth > _MOST_BITS:
+            raise ValueError(
+                f"Expected `bit_depth` to be at most {_MOST_BITS}, the bits of the deepest "
+                f"pictures, but got {bit_depth}."
+            )
         self._root, self.size = Path(root), size
         train, val = (
             complete_layout(self._root, split, images, annotations)
@@ -306,6 +312,11 @@ class CocoDataModule(pl.LightningDataModule):
         splits = {"fit": ("train", "val"), "validate": ("val",), "test": ("test",)}
         for split in splits.get(stage or "", ("train", "val", "test")):
             self._dataset(split)
+        if stage == "fit" and not self._dataset("train").num_targets:
+            raise ValueError(
+                f"Expected an object to learn in {self.train_annotation_file}, but its images "
+                "hold none: crowds (iscrowd 1) and boxes below a pixel are no targets."
+            )
 
     def train_dataloader(self) -> TrainLoader:
         """Return this rank's shuffled training batches, from the trainer's current epoch on."""

@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from corrlight.data.coco import CocoAnnotations
-from corrlight.data.images import decode_image
+from corrlight.data.images import BadImageError, decode_image
 from corrlight.data.transforms import Sample, Transform, apply_transforms
 from corrlight.structures import Size
 
@@ -49,8 +49,8 @@ class CocoDataset(Dataset[Sample]):
             of the images (and more than one) are bad. Worker processes count together.
 
     Raises:
-        ValueError: If ``cache`` or ``on_bad_image`` is unknown, or an image is unreadable with
-            ``cache="ram"``.
+        ValueError: If ``cache`` or ``on_bad_image`` is unknown; with ``cache="ram"``, if an image
+            is unreadable or memory has no room for all.
     """
 
     def __init__(
@@ -99,6 +99,15 @@ class CocoDataset(Dataset[Sample]):
         return 0 if self._bad is None else int(self._bad.sum())
 
     @property
+    def num_targets(self) -> int:
+        """Objects of all images that are targets in training; crowds and slivers are none."""
+        data = self.annotations
+        wanted = np.zeros(len(data), dtype=bool)
+        wanted[self.indices] = True
+        owned = np.repeat(wanted, np.diff(data.offsets))
+        return int((owned & data.usable & ~data.crowd).sum())
+
+    @property
     def image_ids(self) -> list[int]:
         """The data set's id of every image."""
         return self.annotations.image_ids[self.indices].tolist()
@@ -110,12 +119,22 @@ class CocoDataset(Dataset[Sample]):
             key: Position of the image, alone or with the seed of its augmentation (default 0).
 
         Raises:
-            ValueError: If the file cannot be decoded; it names the file.
+            BadImageError: If the file cannot be decoded; it names the file.
         """
         index, seed = key if isinstance(key, tuple) else (key, 0)
-        sample = self._sample(int(index)) if self._bad is None else self._next_good(int(index))
+        sample = self._only(int(index)) if self._bad is None else self._next_good(int(index))
         # Constructing a generator costs more than a resize-free sample without random steps.
         return apply_transforms(self.transforms, sample, np.random.Generator(np.random.PCG64(seed)))
+
+    def _only(self, index: int) -> Sample:
+        """Return the sample of an image; without ``on_bad_image="skip"``, that is the way out."""
+        try:
+            return self._sample(index)
+        except BadImageError as error:
+            raise BadImageError(
+                f"{error} data.check_images=decode finds such images before the start, "
+                "data.on_bad_image=skip leaves up to 1 % of them out."
+            ) from None
 
     def _next_good(self, index: int) -> Sample:
         """Return the sample of the first image from ``index`` on that can be decoded."""
@@ -124,16 +143,16 @@ class CocoDataset(Dataset[Sample]):
             if not self._bad[index]:
                 try:
                     return self._sample(index)
-                except ValueError as error:
+                except BadImageError as error:
                     self._skip(index, error)
             index = (index + 1) % len(self)
 
-    def _skip(self, index: int, error: ValueError) -> None:
+    def _skip(self, index: int, error: BadImageError) -> None:
         """Note an image as bad; raises where they are too many."""
         assert self._bad is not None
         self._bad[index] = True
         if self.num_skipped > max(1, _MOST_SKIPPED * len(self)):
-            raise ValueError(
+            raise BadImageError(
                 f"{error} It is number {self.num_skipped} of {len(self):,} images, and "
                 f"on_bad_image=skip takes at most 1 %: data.check_images=decode lists them all."
             ) from None
@@ -179,11 +198,18 @@ class CocoDataset(Dataset[Sample]):
     def _fill_cache(self) -> None:
         sizes = self.annotations.sizes[self.indices]
         self._starts = np.concatenate([[0], np.cumsum(3 * sizes.prod(1))])
-        buffer = np.empty(int(self._starts[-1]), np.uint8)
+        needed = int(self._starts[-1])
+        try:
+            buffer = np.empty(needed, np.uint8)
+        except MemoryError:
+            raise ValueError(
+                f"Expected room in memory for {len(self):,} decoded images (data.cache=ram), but "
+                f"got none for their {needed / 2**30:.1f} GiB: data.cache=none decodes on demand."
+            ) from None
         for index, (start, stop) in enumerate(zip(self._starts, self._starts[1:], strict=False)):
             try:
                 buffer[start:stop] = self._decoded(index).reshape(-1)
-            except ValueError as error:
+            except BadImageError as error:
                 if self._bad is None:
                     raise
                 self._skip(index, error)

@@ -16,9 +16,11 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageOps
 
+from corrlight.data.wide_colors import wide_colors
 from corrlight.image_size import upright_size
 
 __all__ = [
+    "BadImageError",
     "CheckImages",
     "FaultKind",
     "PictureFault",
@@ -62,6 +64,10 @@ _OPEN = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
 _HEAD, _PIECE = 8192, 256
 
 
+class BadImageError(ValueError):
+    """A picture that is missing, damaged or of another size; the message names its file."""
+
+
 def decode_image(path: Path, size: Size, bit_depth: int | None = None) -> Array:
     """Return the ``(H, W, 3)`` uint8 RGB pixels of a file.
 
@@ -77,17 +83,19 @@ def decode_image(path: Path, size: Size, bit_depth: int | None = None) -> Array:
         bit_depth: Bits that the values of images of more than 8 bits really use.
 
     Raises:
-        ValueError: If the file is missing, damaged or of another size; it names the file.
+        BadImageError: If the file is missing, damaged or of another size; it names the file.
     """
     if not path.is_file():
-        raise ValueError(f"Expected an image at {path}, but there is no such file.")
+        raise BadImageError(f"Expected an image at {path}, but there is no such file.")
     try:
         pixels = _decoded(path, size, bit_depth)
     except _DECODE_ERRORS as error:
-        raise ValueError(f"Expected {path} to be a complete image, but {_reason(error)}.") from None
+        raise BadImageError(
+            f"Expected {path} to be a complete image, but {_reason(error)}."
+        ) from None
     if isinstance(pixels, tuple) or pixels.shape[:2] != tuple(size):
         found = pixels if isinstance(pixels, tuple) else pixels.shape
-        raise ValueError(
+        raise BadImageError(
             f"Expected {path} to have the annotated size {size[1]}x{size[0]}, "
             f"but got {found[1]}x{found[0]}."
         )
@@ -104,15 +112,17 @@ def decode_upright(path: Path, bit_depth: int | None = None) -> Array:
         bit_depth: Bits that the values of images of more than 8 bits really use.
 
     Raises:
-        ValueError: If the file is missing or damaged; it names the file.
+        BadImageError: If the file is missing or damaged; it names the file.
     """
     if not path.is_file():
-        raise ValueError(f"Expected an image at {path}, but there is no such file.")
+        raise BadImageError(f"Expected an image at {path}, but there is no such file.")
     try:
         with Image.open(path) as image:
             return rgb_pixels(image, bit_depth)
     except _DECODE_ERRORS as error:
-        raise ValueError(f"Expected {path} to be a complete image, but {_reason(error)}.") from None
+        raise BadImageError(
+            f"Expected {path} to be a complete image, but {_reason(error)}."
+        ) from None
 
 
 def rgb_pixels(image: Image.Image, bit_depth: int | None = None) -> Array:
@@ -125,8 +135,8 @@ def rgb_pixels(image: Image.Image, bit_depth: int | None = None) -> Array:
     Raises:
         ValueError: If its pixels are floating-point numbers.
     """
-    image.load()
     largest = _largest_value(image, bit_depth)
+    _load(image, largest)
     return np.asarray(_to_rgb(ImageOps.exif_transpose(image), largest))
 
 
@@ -136,8 +146,9 @@ def _decoded(path: Path, size: Size, bit_depth: int | None = None) -> Array | Si
         stored = (image.height, image.width)
         if not _may_have(stored, size):
             return stored
-        image.load()
-        return np.asarray(_to_rgb(_upright(image, size), _largest_value(image, bit_depth)))
+        largest = _largest_value(image, bit_depth)
+        _load(image, largest)
+        return np.asarray(_to_rgb(_upright(image, size), largest))
 
 
 def _may_have(stored: Size, size: Size) -> bool:
@@ -158,10 +169,15 @@ def range_notes(folder: Path, names: Sequence[str], bit_depth: int | None = None
     ]
     notes = []
     for name in deep[:: max(1, len(deep) // _NUM_SAMPLED)][:_NUM_SAMPLED]:
-        with Image.open(folder / name) as image:
-            if not image.mode.startswith("I"):
-                continue
-            largest, top = _largest_value(image, bit_depth), int(np.asarray(image).max())
+        try:
+            with Image.open(folder / name) as image:
+                largest = _largest_value(image, bit_depth)
+                values = np.asarray(image) if image.mode.startswith("I") else wide_colors(image)
+        except _DECODE_ERRORS:  # Whoever needs its pixels names it, or leaves it out.
+            continue
+        if values is None:
+            continue
+        top = int(values.max())
         if top * 10 < largest:
             notes.append(f"{name} uses {top:,} of {largest:,} values, less than a tenth")
         elif top > largest:
@@ -348,6 +364,20 @@ def _quick_fault(path: Path, size: Size | None) -> _Fault | None:
     return _decode_fault(path, size)
 
 
+def _load(image: Image.Image, largest: int) -> None:
+    """Load an opened image; of colours of 16 bits each, ``largest`` becomes 255."""
+    colors = wide_colors(image) if largest < 2**16 - 1 else None
+    image.load()
+    if colors is not None:
+        # What the file says of its orientation stays with the image.
+        image.paste(Image.fromarray(_to_8_bits(colors, largest)))
+
+
+def _to_8_bits(values: Array, largest: int) -> Array:
+    wide = np.clip(values.astype(np.int64), 0, largest)
+    return (wide * 256 // (largest + 1)).astype(np.uint8)
+
+
 def _reason(error: Exception) -> str:
     # Pillow repeats the path, and some of its messages are empty.
     if isinstance(error, Image.UnidentifiedImageError):
@@ -366,9 +396,7 @@ def _to_rgb(image: Image.Image, largest: int) -> Image.Image:
         return image
     if image.mode.startswith("I"):
         # More than 8 bits: Pillow would clip instead of scale.
-        wide = np.clip(np.asarray(image).astype(np.int64), 0, largest)
-        grey = (wide * 256 // (largest + 1)).astype(np.uint8)
-        return Image.fromarray(grey).convert("RGB")
+        return Image.fromarray(_to_8_bits(np.asarray(image), largest)).convert("RGB")
     if image.mode == "F":
         raise ValueError("its pixels are floating-point numbers")
     # By way of RGBA, a palette with transparency keeps its colours.

@@ -8,6 +8,7 @@ from typing import Any
 
 from torch.utils.data import DataLoader
 
+from corrlight.data.images import BadImageError
 from corrlight.data.samplers import TrainBatchSampler
 from corrlight.structures import Batch
 
@@ -35,12 +36,19 @@ def _unless_stalled(batches: Iterator[Batch], seconds: float) -> Iterator[Batch]
     Raises:
         LoaderStalledError: For a time-out and for a process that died, which PyTorch tells in many
             lines and without the way out.
+        BadImageError: For a picture that cannot be read, without the traceback that PyTorch makes
+            a part of the message where it was a loader process that read it.
     """
     while True:
         try:
             batch = next(batches)
         except StopIteration:
             return
+        except BadImageError as error:
+            # The last words of the traceback are the message.
+            raise BadImageError(
+                str(error).rpartition(f"{BadImageError.__name__}: ")[2].strip()
+            ) from None
         except RuntimeError as error:
             text = str(error)
             if "timed out" in text:

@@ -75,6 +75,9 @@ def load_checkpoint(path: str | Path, map_location: Any = "cpu") -> dict[str, An
         raise  # Nothing is wrong with the file.
     except (*_UNREADABLE, SafetensorError) as error:
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        if reason.startswith("Weights only load failed"):
+            # What follows advises to run the code of the file.
+            reason = "it is no checkpoint, or holds more than tensors and plain containers"
         raise ValueError(f"Cannot read the checkpoint {path}: {reason}") from error
     if not isinstance(content, dict):
         raise ValueError(f"Expected a dictionary in {path}, but got {type(content).__name__}.")

@@ -7,11 +7,11 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-import torch
 from torch import Tensor, nn
 
 from corrlight.arguments import check_choice
 from corrlight.backbones import FPN, ResNet
+from corrlight.engine.checkpoint import load_checkpoint
 
 __all__ = ["NARROW", "PUBLISHED", "narrow", "published"]
 
@@ -69,7 +69,8 @@ def published(
 def _load(model: nn.Module, file: Path, name: str) -> None:
     if not file.is_file():
         raise ValueError(f"Expected `detector.weights` to be a file, but there is no {file}.")
-    state = torch.load(file, map_location="cpu", weights_only=True)
+    content = load_checkpoint(file)
+    state = content.get("state_dict", content)
     own = model.state_dict()
     shapes = {key: tuple(value.shape) for key, value in own.items()}
     found = {key: tuple(getattr(value, "shape", ())) for key, value in state.items()}

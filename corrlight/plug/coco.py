@@ -13,9 +13,9 @@ import torch
 
 from corrlight.analysis.results_file import all_metrics
 from corrlight.atomic import write_text
+from corrlight.coco.annotation_file.categories import read_categories
 from corrlight.coco.types import Array, ImageRecord
 from corrlight.distributed import world_size
-from corrlight.json_files import read_json
 from corrlight.metrics import DetectionEvaluator, GroundTruth
 from corrlight.metrics.base import Number
 from corrlight.plug.handle import Correlation
@@ -174,10 +174,9 @@ def category_ids_of(names: Mapping[int, str], annotations: Path | str) -> list[i
         annotations: COCO annotation file.
 
     Raises:
-        ValueError: A category of the file has no label of its name.
+        ValueError: A category of the file has no label of its name, or the file is unusable.
     """
-    content = read_json(annotations, "COCO annotation file")
-    by_name = {c["name"]: int(c["id"]) for c in content["categories"]}
+    by_name = {name: number for number, name in read_categories(annotations).items()}
     missing = sorted(set(by_name) - set(names.values()))
     if missing:
         raise ValueError(

@@ -119,8 +119,20 @@ def _predict(options: argparse.Namespace) -> int:
         file_threshold=0.0 if threshold is None else threshold,
         picture_threshold=_DRAWN if threshold is None else threshold,
     )
-    with _new_or_replaced(options.out, options.overwrite) as folder:
-        skipped = _write(model, sources, folder, wanted, options)
+    try:
+        with _new_or_replaced(options.out, options.overwrite) as folder:
+            skipped = _write(model, sources, folder, wanted, options)
+    except (RuntimeError, MemoryError) as error:
+        from corrlight.engine.faults.memory import is_shortage
+
+        if not is_shortage(error):
+            raise
+        count = options.batch or model.batch_size
+        fewer = f"--batch {count // 2}" if count > 1 else "smaller pictures"
+        raise ValueError(
+            f"Out of memory on {model.device} with {count} pictures at a time: try {fewer}, or "
+            "another --device."
+        ) from error
     return FAILED if skipped and not options.allow_unreadable else 0
 
 

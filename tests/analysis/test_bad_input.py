@@ -112,6 +112,10 @@ CASES = {
     "mask cut off": (masks(counts="T3b1n"), "valid run-length encoding in detection"),
     "mask of other pixels": (masks(counts="T3b12"), "valid run-length encoding in detection"),
     "mask no encoding": (masks(counts="\x01\x7f"), "valid run-length encoding in detection"),
+    "mask a text": (
+        lambda gt, dt: [d.update(segmentation="abc") for d in dt],
+        "polygons or run lengths as segmentation of detection number 0, but got 'abc'",
+    ),
     "mask empty": (masks(counts=""), "valid run-length encoding in detection"),
     "gt without images": (lambda gt, dt: gt.pop("images"), "a list `images`"),
     "gt without annotations": (lambda gt, dt: gt.pop("annotations"), "a list `annotations`"),
@@ -166,7 +170,8 @@ def test_wrong_records(tmp_path, capsys, name):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ('{"annotations": []}', "a list of detections, but got a dict"),
+        ('{"annotations": []}', "but got a dict. Write the list under its key 'annotations' alone"),
+        ('{"images": [], "annotations": []}', "a list of detections, but got a dict."),
         ("null", "a list of detections, but got null"),
         ("3", "a list of detections, but got a int"),
         ("", "to be a JSON file"),

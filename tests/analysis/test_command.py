@@ -153,3 +153,21 @@ def test_starts_without_torch():
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert "--bootstrap" in done.stdout
+
+
+def test_annotations_as_fractions_are_measured_and_named(tmp_path, capsys):
+    """pycocotools' numbers are kept; what they are of is said."""
+    images = [{"id": 1, "width": 100, "height": 80}]
+    boxes = [[0.1, 0.2, 0.3, 0.4], [0.5, 0.1, 0.3, 0.6], [0.2, 0.2, 0.7, 0.7]]
+    objects = [
+        {"id": k, "image_id": 1, "category_id": 1, "bbox": box, "area": 9, "iscrowd": 0}
+        for k, box in enumerate(boxes)
+    ]
+    gt = {"images": images, "annotations": objects, "categories": [{"id": 1, "name": "cat"}]}
+    dt = [{"image_id": 1, "category_id": 1, "bbox": [10, 16, 30, 32], "score": 0.9}]
+    for name, content in (("gt", gt), ("dt", dt)):
+        (tmp_path / f"{name}.json").write_text(json.dumps(content))
+    assert main(["--gt", str(tmp_path / "gt.json"), "--dt", str(tmp_path / "dt.json")]) == 0
+    captured = capsys.readouterr()
+    assert "they look like fractions of the picture's width and height" in captured.err
+    assert captured.err.count("\n") == 1

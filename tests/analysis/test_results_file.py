@@ -145,6 +145,14 @@ def test_corners_in_place_of_sizes_are_told_from_a_few_that_leave(analyze, share
     assert (said in warned(analyze(gt, dt))) == (share > 0.1)
 
 
+def test_fractions_of_pictures_are_told(analyze):
+    gt, _ = by_hand()
+    boxes = np.random.default_rng(0).uniform(0.1, 0.6, (9, 4)).tolist()
+    dt = [{"image_id": 1, "category_id": 3, "bbox": b, "score": 0.5} for b in boxes]
+    said = "all of 9 detections are below a pixel: they look like fractions of the picture's width"
+    assert said in warned(analyze(gt, dt))
+
+
 def dump(**change):
     count = 6
     return replace(

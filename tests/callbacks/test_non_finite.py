@@ -61,8 +61,11 @@ def test_a_step_that_is_left_out_moves_nothing_and_is_counted(tmp_path, capsys):
 
 
 def test_by_default_the_run_ends_and_names_term_and_images(tmp_path):
-    with pytest.raises(FloatingPointError, match=r"batch 2: terms \['loss_broken'\], images \[102"):
+    with pytest.raises(
+        FloatingPointError, match=r"batch 2: terms \['loss_broken'\], images \[102"
+    ) as e:
         fit(tmp_path)
+    assert "Try a lower schedule.lr, or callbacks.non_finite.policy=skip" in str(e.value)
 
 
 @pytest.mark.parametrize(

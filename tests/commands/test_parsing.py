@@ -1,3 +1,5 @@
+import errno
+
 import pytest
 
 from corrlight.commands.parsing import Parser, guarded
@@ -15,6 +17,9 @@ def raising(error):
     [
         (ValueError("one\nline"), 2, "error: one line"),
         (PermissionError(13, "Permission denied", "out"), 2, "Permission denied"),
+        (OSError(errno.ENOSPC, "No space", "out"), 2, "No space: 'out'. Make room there, or"),
+        (OSError(errno.EDQUOT, "Quota exceeded"), 2, "Quota exceeded. Make room there, or"),
+        (OSError("no network"), 2, "error: no network"),
         (KeyboardInterrupt(), 130, "nothing was written"),
     ],
 )

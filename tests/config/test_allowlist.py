@@ -76,5 +76,7 @@ def test_bad_allow_targets(names):
 def test_errors_of_constructors_come_through_as_they_are():
     with pytest.raises(ValueError, match="must be divisible by num_groups"):
         instantiate({"_target_": "torch.nn.GroupNorm", "num_groups": 3, "num_channels": 4})
+    with pytest.raises(ValueError, match=r"Trainer`: Requirement 'torch_xla.* not met"):
+        instantiate({"_target_": "lightning.pytorch.Trainer", "accelerator": "tpu"})
     with pytest.raises(ValueError, match=r"`torch.nn.ReLU`: .*unexpected keyword argument 'x'"):
         instantiate({"_target_": "torch.nn.ReLU", "x": 1})

@@ -13,6 +13,7 @@ from corrlight.config.foreign_names import our_name
         ("lr=0.1", "schedule.lr=0.001"),
         ("workers=0", "data.num_workers=2"),
         ("device=cpu", "trainer.accelerator=cpu"),
+        ("max_detections=300", "metric.coco_evaluate.max_detections=300"),
     ],
 )
 def test_names_of_other_tools_are_answered_with_ours(option, ours):

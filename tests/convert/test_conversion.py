@@ -135,6 +135,7 @@ def test_classes_follow_the_annotations(tmp_path, detector):
     state = toolbox_state(detector)
     save_theirs(tmp_path / "a.pth", state)
     categories = [{"id": 9, "name": "ant"}, {"id": 2, "name": "dog"}, {"id": 5, "name": "cat"}]
+    categories.append(dict(categories[1]))  # Repeated as it is, which counts once.
     (tmp_path / "gt.json").write_text(json.dumps({"images": [], "categories": categories}))
     report = convert_checkpoint(
         tmp_path / "a.pth", tmp_path / "b.ckpt", detector=detector,
@@ -169,7 +170,7 @@ def test_annotations_need_known_names(tmp_path):
     with pytest.raises(ValueError, match="to name its 5 classes"):
         convert_checkpoint(tmp_path / "b.pth", tmp_path / "c.ckpt", **options)
     gt.write_text('{"categories": []}')
-    with pytest.raises(ValueError, match="Expected categories"):
+    with pytest.raises(ValueError, match="Expected `categories`"):
         convert_checkpoint(tmp_path / "a.pth", tmp_path / "c.ckpt", **options)
 
 

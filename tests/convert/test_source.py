@@ -150,12 +150,19 @@ def test_files_without_weights(tmp_path, content):
 @pytest.mark.parametrize(
     "wrap",
     ["module.{}", "_orig_mod.{}", "_orig_mod.module.{}", "module._orig_mod.{}", "model.{}",
-     "model._orig_mod.module.{}"],
+     "model._orig_mod.module.{}", "_forward_module.module.{}", "net.{}"],
 )  # fmt: skip
-@pytest.mark.parametrize("key", ["state_dict", "model_state_dict", "model", None])
+@pytest.mark.parametrize(
+    "key", ["state_dict", "model_state_dict", "model", "weights", "ema_state_dict", None]
+)
 def test_wrappers_and_places_of_the_weights(tmp_path, wrap, key):
     state = {wrap.format(name): tensor for name, tensor in STATE.items()}
     torch.save(state if key is None else {"epoch": 1, key: state}, tmp_path / "a.pth")
+    assert read_source(tmp_path / "a.pth").state.keys() == STATE.keys()
+
+
+def test_weights_within_a_dictionary_of_a_dictionary(tmp_path):
+    torch.save({"model": {"state_dict": STATE, "step": 3}}, tmp_path / "a.pth")
     assert read_source(tmp_path / "a.pth").state.keys() == STATE.keys()
 
 

@@ -105,6 +105,11 @@ def test_crowds_are_no_targets(make_folder):
         assert [len(t.boxes) for t in targets] == [0, 0, 0]
         counts = sorted(-1 if t.crowd_boxes is None else len(t.crowd_boxes) for t in targets)
         assert counts == ([1, 2, 3] if ignore else [-1, -1, -1])
+    with pytest.raises(
+        ValueError, match=r"an object to learn in .*train\.json, but its images hold"
+    ):
+        module(root).setup("fit")
+    module(root).setup("validate")
 
 
 def test_landscape_and_portrait_in_batches_of_their_own(make_folder):
@@ -241,6 +246,8 @@ def test_no_image_to_train_on(make_folder):
          "but got 'no'."),
         ({"invalid_boxes": "fix"}, "Expected `invalid_boxes` to be one of 'error', 'drop', 'cut', "
          "but got 'fix'."),
+        ({"bit_depth": 33}, "Expected `bit_depth` to be at most 32, the bits of the deepest "
+         "pictures, but got 33."),
         ({"std": [1, 2, 0]}, "Expected `std` to be 3 positive numbers, but got [1.0, 2.0, 0.0]."),
     ],
 )  # fmt: skip

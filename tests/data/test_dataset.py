@@ -8,6 +8,7 @@ from PIL import Image
 from torch.utils.data import DataLoader
 
 from corrlight.data import CocoDataset, RandomHorizontalFlip, load_annotations
+from corrlight.data.images import BadImageError
 from tests.data.conftest import content, write_images
 
 BOXES = [
@@ -68,6 +69,13 @@ def test_targets(folder):
     assert np.array_equal(sample.image.numpy(), expected)
 
 
+def test_targets_are_counted(folder):
+    whole = dataset(folder)
+    assert whole.num_targets == len(whole[0].boxes) > 0
+    annotations = load_annotations(folder / "a.json")
+    assert CocoDataset(annotations, folder, indices=[1]).num_targets == 0
+
+
 def test_image_without_annotations(folder):
     sample = dataset(folder, load_masks=True)[1]
     assert sample.boxes.shape == (0, 4)
@@ -115,6 +123,17 @@ def test_unknown_cache(folder):
         dataset(folder, cache="disk")
 
 
+def test_images_that_memory_has_no_room_for(folder, monkeypatch):
+    annotations = load_annotations(folder / "a.json")
+
+    def full(*arguments):
+        raise MemoryError
+
+    monkeypatch.setattr("corrlight.data.dataset.np.empty", full)
+    with pytest.raises(ValueError, match=r"decoded images .* GiB: data\.cache=none decodes"):
+        CocoDataset(annotations, folder, cache="ram")
+
+
 def damaged(folder, count, broken):
     """A data set of `count` pictures, of which those numbered `broken` cannot be decoded."""
     made = content(count)
@@ -138,14 +157,14 @@ def test_a_damaged_image_is_skipped_and_said_once(tmp_path, caplog, cache):
 
 def test_without_the_option_a_damaged_image_ends_it(tmp_path):
     data = CocoDataset(damaged(tmp_path, 3, [1]), tmp_path)
-    with pytest.raises(ValueError, match=r"1\.png to be a complete image"):
+    with pytest.raises(BadImageError, match=r"1\.png to be a complete image.*on_bad_image=skip"):
         data[1]
     assert data.num_skipped == 0
 
 
 def test_too_many_damaged_images_are_not_skipped(tmp_path):
     data = CocoDataset(damaged(tmp_path, 4, [1, 2]), tmp_path, on_bad_image="skip")
-    with pytest.raises(ValueError, match=r"2\.png .* number 2 of 4 images.* at most 1 %"):
+    with pytest.raises(BadImageError, match=r"2\.png .* number 2 of 4 images.* at most 1 %"):
         data[1]
 
 

@@ -10,6 +10,7 @@ import torch
 from lightning.pytorch.callbacks import Callback, ModelCheckpoint
 
 from corrlight.data import CocoDataModule, RandomHorizontalFlip
+from corrlight.data.images import BadImageError
 from corrlight.data.loader import EvalLoader, LoaderStalledError
 
 NUM_EPOCHS, NUM_BATCHES = 3, 5
@@ -159,6 +160,25 @@ def test_a_loader_that_gives_nothing_ends_with_one_line(dies, message):
     with pytest.raises(LoaderStalledError, match=f"A loader process {message}.*num_workers=0") as e:
         list(loader)
     assert "\n" not in str(e.value)
+
+
+class Damaged(torch.utils.data.Dataset):
+    """Its only sample cannot be read."""
+
+    def __len__(self):
+        return 1
+
+    def __getitem__(self, index):
+        try:
+            raise OSError("broken data stream")
+        except OSError as error:
+            raise BadImageError("Expected a.png to be a complete image.") from error
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_a_damaged_picture_is_one_line_whoever_reads_it(workers):
+    with pytest.raises(BadImageError, match=r"^Expected a\.png to be a complete image\.$"):
+        list(EvalLoader(Damaged(), num_workers=workers))
 
 
 def test_the_modules_loaders_wait_for_a_stated_time(make_folder):

@@ -42,6 +42,9 @@ def test_weights_from_a_file(tmp_path):
     model = torch.nn.Linear(2, 3)
     with pytest.raises(ValueError, match="but there is no "):
         _load(model, tmp_path / "none.pth", "linear")
+    (tmp_path / "text.pth").write_text("no weights")
+    with pytest.raises(ValueError, match=r"Cannot read the checkpoint .*text\.pth: it is no"):
+        _load(model, tmp_path / "text.pth", "linear")
     torch.save({"weight": torch.zeros(3, 2), "bias": torch.zeros(4)}, tmp_path / "other.pth")
     reason = r"1 tensors differ: bias is \(3,\) in the model and \(4,\) in the file\.$"
     with pytest.raises(ValueError, match=reason):

@@ -5,7 +5,7 @@ import shutil
 
 import pytest
 
-from corrlight.app import BAD_INPUT, main
+from corrlight.app import BAD_INPUT, FAILED, main
 from corrlight.app import run as run_app
 from corrlight.data.drawn.shapes import ShapesOptions, write_shapes
 from tests.integration.conftest import run_folder
@@ -193,6 +193,33 @@ def test_bad_coco_data_is_one_line_before_training(place, capsys, change, messag
     assert not (place / "runs").exists()
 
 
+def test_damage_that_only_decoding_shows_is_one_line(place, capsys):
+    """The quick check looks at begin and end of a file; a training meets what lies between."""
+    root = place / "damaged"
+    shutil.copytree(write_shapes(place / "whole", SMALL), root)
+    for path in (root / "train").iterdir():
+        pixels = path.read_bytes()
+        path.write_bytes(pixels[:60] + pixels[-12:])
+    overrides = [
+        *(
+            "data=coco_custom",
+            f"data.root={root}",
+            "trainer=cpu",
+            f"paths.runs_dir={place / 'runs'}",
+        ),
+        "data.train_annotations=annotations/instances_train.json",
+        "data.val_annotations=annotations/instances_val.json",
+        "data.num_workers=0",
+    ]
+    assert run_app(overrides) == FAILED
+    error = capsys.readouterr().err
+    assert "Traceback" not in error
+    (line,) = (line for line in error.splitlines() if line.startswith("error: "))
+    assert "to be a complete image" in line
+    assert "data.on_bad_image=skip" in line
+    shutil.rmtree(place / "runs")
+
+
 def test_a_file_that_is_no_coco_json(tmp_path, capsys):
     (tmp_path / "annotations").mkdir()
     for name in ("train", "val"):
@@ -224,4 +251,6 @@ def test_a_loss_that_is_not_finite_ends_the_run_and_names_the_batch(options, tmp
     (file,) = (folder / "non_finite").iterdir()
     assert file.name == "epoch1_batch1_rank0.json"
     assert len(json.loads(file.read_text())["image_ids"]) == 4
-    assert "The loss is not finite in epoch 2, batch 2" in capsys.readouterr().err
+    error = capsys.readouterr().err
+    assert "error: The loss is not finite in epoch 2, batch 2" in error
+    assert "Traceback" not in error

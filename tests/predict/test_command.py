@@ -2,6 +2,7 @@ import json
 import shutil
 
 import pytest
+import torch
 
 from corrlight.cli import main as cli
 from corrlight.predict import command, model
@@ -160,3 +161,17 @@ def test_the_help_is_whole(capsys):
     assert main(["--help"]) == 0
     assert "SOURCE" in capsys.readouterr().out
     assert command.main(["--version"]) == 2
+
+
+@pytest.mark.parametrize(("batch", "way"), [("4", "--batch 2"), ("1", "smaller pictures")])
+def test_out_of_memory_is_one_line(run, shots, out, capsys, monkeypatch, batch, way):
+    def full(self, group):
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
+
+    monkeypatch.setattr(model.Model, "_batch", full)
+    assert main([str(shots), "--run", str(run), "--out", str(out), "--batch", batch]) == 2
+    error = capsys.readouterr().err
+    assert error.splitlines()[-1].startswith("error: Out of memory on cpu with ")
+    assert f"try {way}, or another --device." in error
+    assert "Traceback" not in error
+    assert leftovers(out) == []

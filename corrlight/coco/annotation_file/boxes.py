@@ -75,7 +75,17 @@ def check_boxes(annotations: AnnotationList, sizes: Array) -> Array:
         lambda row: f"area is {_plain(areas[row].item())}, not a finite number >= 0",
         lambda row: _plain(areas[row].item()),
     )
-    _check_fit(annotations, known & ~annotations.column("crowd").astype(bool), sizes)
+    crowd = annotations.column("crowd").astype(bool)
+    if len(crowd) and crowd.all():
+        annotations.fault(
+            "all_crowd",
+            np.arange(len(crowd)).tolist(),
+            "an object with iscrowd 0 beside",
+            lambda row: f"bbox {box(row)}",
+            box,
+            share=1.0,
+        )
+    _check_fit(annotations, known & ~crowd, sizes)
     return ~sound | outside
 
 

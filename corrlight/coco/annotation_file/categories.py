@@ -3,15 +3,40 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from corrlight.coco.annotation_file.lists import RecordList
 from corrlight.coco.findings import Findings, short
+from corrlight.coco.json_pieces import Piece, object_pieces
 from corrlight.coco.types import Array
 
-__all__ = ["CategoryList"]
+__all__ = ["CategoryList", "read_categories"]
+
+
+def read_categories(path: Path | str) -> dict[int, str]:
+    """Return the name of every category of an annotation file by id, ascending.
+
+    Nothing else in the file is looked at.
+
+    Raises:
+        JsonFileError: If the file cannot be read or parsed.
+        ValueError: If it has no categories, or one has no id or name of its own; it counts all
+            problems.
+    """
+    findings = Findings()
+    listed = CategoryList(findings)
+    for key, piece in object_pieces(path, "COCO annotation file", {"categories": None}):
+        if key is not None and isinstance(piece, Piece):
+            listed.add(piece.content, piece.first)
+    rows = listed.finish().tolist()
+    # Names are what the caller is after: the checks are those of a training.
+    findings.raise_all("train", path)
+    if not rows:
+        raise ValueError(f"Expected `categories` with id and name in {path}, but found none.")
+    return {int(listed.ids[row]): listed.names[row] for row in rows}
 
 
 class CategoryList(RecordList):

@@ -117,7 +117,7 @@ def _sizes(found: SetCheck) -> Iterator[str]:
 def _histogram(
     title: str, found: SetCheck, rows: Sequence[tuple[str, Sequence[int]]]
 ) -> Iterator[str]:
-    width = max(len(title), *(len(_shortened(name, 40)) + 2 for name, _ in rows))
+    width = max([len(title), *(len(_shortened(name, 40)) + 2 for name, _ in rows)])
     columns = [max(len(name), 9) for name in found.statistics]
     heads = (f"{name:>{w}}" for name, w in zip(found.statistics, columns, strict=True))
     yield f"{title:<{width}} {' '.join(heads)}"

@@ -1,8 +1,10 @@
 """Categories: by ascending id, one that comes again as it is counts once."""
 
+import json
+
 import pytest
 
-from corrlight.coco.annotation_file.categories import CategoryList
+from corrlight.coco.annotation_file.categories import CategoryList, read_categories
 from corrlight.coco.findings import Findings
 
 
@@ -70,3 +72,33 @@ def test_none():
     kept, listed = finished()
     assert kept == []
     assert listed.whole
+
+
+def test_of_a_file_that_may_hold_nothing_else(tmp_path):
+    """As `corrlight convert --annotations` and guests read them: by the same rules."""
+    file = tmp_path / "gt.json"
+    cat, dog = {"id": 7, "name": "cat"}, {"id": 2, "name": "dog"}
+    file.write_text(json.dumps({"categories": [cat, dog, dict(cat)], "annotations": "broken"}))
+    assert read_categories(file) == {2: "dog", 7: "cat"}
+    assert [*read_categories(file)] == [2, 7]
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ({"categories": []}, "with id and name"),
+        ({"categories": {"1": "cat"}}, "with id and name"),
+        ({}, "with id and name"),
+        ([], "with id and name"),
+        ({"categories": [{"id": "1", "name": "cat"}]}, "a string, not an int.*without quotes"),
+        ({"categories": [{"id": 1}]}, "name is None, not a name"),
+        ({"categories": [{"id": 1, "name": "cat"}, {"id": 2, "name": "cat"}]}, "same name 'cat'"),
+        ({"categories": [{"id": 1, "name": "cat"}, {"id": 1, "name": "dog"}]}, "duplicate id"),
+    ],
+)
+def test_categories_of_no_use_are_one_line(tmp_path, content, message):
+    file = tmp_path / "gt.json"
+    file.write_text(json.dumps(content))
+    with pytest.raises(ValueError, match=message) as error:
+        read_categories(file)
+    assert "\n" not in str(error.value)

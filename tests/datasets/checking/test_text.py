@@ -49,3 +49,17 @@ def test_a_set_without_objects_has_no_histogram(tmp_path):
     text = as_text(check_set([root]))
     assert "sizes" not in text
     assert "no picture has an object" in text
+
+
+def test_a_set_whose_categories_have_no_ids_has_a_text(tmp_path):
+    root = write_set(tmp_path / "set")
+    for split in ("train", "val"):
+        data = read_split(root, split)
+        for category in data["categories"]:
+            category["id"] = str(category["id"])
+        for annotation in data["annotations"]:
+            annotation["category_id"] = str(annotation["category_id"])
+        write_split(root, split, data)
+    text = as_text(check_set([root]))
+    assert "with a string as id" in text
+    assert "(a string; ids of COCO files are numbers)" in text
