@@ -17,6 +17,7 @@ LAYERS = (
         "json_files",
         "needs",
         "image_size",
+        "picture_files",
         "optim",
         "learning_rate",
         "lightning_private",
