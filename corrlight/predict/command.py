@@ -170,7 +170,7 @@ def _write(
         f"{read:,} pictures, {writer.num_detections:,} detections, "
         f"{read / max(seconds, 1e-9):.1f} pictures a second, {model.checkpoint}"
     )
-    print(f"{options.out}: {', '.join(_contents(wanted))}")
+    print(f"{options.out}: {', '.join(_contents(folder))}")
     for item in skipped[:_NAMED]:
         print(f"skipped: {item['reason']}", file=sys.stderr)
     if len(skipped) > _NAMED:
@@ -224,9 +224,9 @@ def _pictures(
             skipped.append({"file_name": source.name, "reason": reason})
 
 
-def _contents(wanted: Wanted) -> list[str]:
-    kinds = {"predictions.csv": wanted.csv, "pictures/": wanted.pictures, "crops/": wanted.crops}
-    return [*_FILES, *(name for name, there in kinds.items() if there)]
+def _contents(folder: Path) -> list[str]:
+    more = ("predictions.csv", "pictures/", "crops/", "videos/")
+    return [*_FILES, *(name for name in more if (folder / name).exists())]
 
 
 def _check_out(out: Path, overwrite: bool, sources: Sequence[Source]) -> None:

@@ -130,7 +130,8 @@ def label(
         (x1, y1),
         (x2 - width, y2 - height),
     ):
-        left, top = round(min(max(x, 0), right)), round(min(max(y, 0), bottom))
+        left = 0 if x < 0 else right if x > right else round(x)
+        top = 0 if y < 0 else bottom if y > bottom else round(y)
         place = (left, top, left + width, top + height)
         first = first or place
         if _is_free(place, taken):
