@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageOps
 
-from corrlight.image_size import upright_size
+from corrlight.picture_files import upright_size
 
 __all__ = [
     "CheckImages",

@@ -13,8 +13,7 @@ from pathlib import Path
 from PIL import Image
 
 from corrlight.datasets.records import Ledger, RecordError
-from corrlight.image_size import upright_size
-from corrlight.picture_files import is_picture
+from corrlight.picture_files import is_picture, upright_size
 
 __all__ = ["PictureIndex", "picture_frame", "split_name", "split_of_path", "walk"]
 
