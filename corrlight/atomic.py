@@ -14,6 +14,7 @@ __all__ = [
     "atomic_folder",
     "atomic_path",
     "check_new_folder",
+    "check_writable",
     "write_text",
     "write_text_in_place",
 ]
@@ -77,6 +78,25 @@ def write_text_in_place(path: str | Path, text: str) -> None:
     with path.open("r+b") as file:
         file.write(data)
         file.truncate()
+
+
+def check_writable(path: str | Path, name: str) -> None:
+    """Check that something can be made at ``path``, before work of minutes is done for it.
+
+    Args:
+        path: A file or folder that need not be there, nor the folders around it.
+        name: Of the option that names it.
+
+    Raises:
+        PermissionError: Nothing can be made there.
+    """
+    parent = Path(path).absolute().parent
+    while not parent.exists():
+        parent = parent.parent
+    if not parent.is_dir() or not os.access(parent, os.W_OK | os.X_OK):
+        raise PermissionError(
+            f"Expected `{name}` to be writable, but nothing can be made in {parent}."
+        )
 
 
 def check_new_folder(folder: str | Path, name: str) -> None:

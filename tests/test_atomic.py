@@ -5,7 +5,13 @@ from pathlib import Path
 
 import pytest
 
-from corrlight.atomic import atomic_folder, atomic_path, write_text, write_text_in_place
+from corrlight.atomic import (
+    atomic_folder,
+    atomic_path,
+    check_writable,
+    write_text,
+    write_text_in_place,
+)
 
 
 def test_writes_and_replaces(tmp_path):
@@ -106,3 +112,14 @@ def test_a_text_that_does_not_fit_names_the_file(tmp_path, monkeypatch):
     with pytest.raises(OSError, match=r"No space left on device: .*x\.txt"):
         write_text(tmp_path / "x.txt", "text")
     assert not list(tmp_path.iterdir())
+
+
+def test_what_cannot_be_written_is_known_before(tmp_path, monkeypatch):
+    check_writable(tmp_path / "new" / "folder" / "x.onnx", "--out")
+    assert os.listdir(tmp_path) == []
+    (tmp_path / "text").write_text("")
+    with pytest.raises(PermissionError, match=r"`--out` to be writable.*text\."):
+        check_writable(tmp_path / "text" / "x.onnx", "--out")
+    monkeypatch.setattr(os, "access", lambda *_: False)
+    with pytest.raises(PermissionError, match="nothing can be made in"):
+        check_writable(tmp_path / "x.onnx", "--out")

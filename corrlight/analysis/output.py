@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from corrlight.analysis.comparison import Comparison
 from corrlight.analysis.figures import draw_figures, save_figure
 from corrlight.analysis.report import render_report
+from corrlight.atomic import check_writable
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -36,13 +37,7 @@ def check_output(folder: Path) -> None:
             f"Expected `--out` to be new, empty or an earlier analysis, but {folder} holds "
             "something else."
         )
-    parent = folder.absolute().parent
-    while not parent.exists():
-        parent = parent.parent
-    if not parent.is_dir() or not os.access(parent, os.W_OK | os.X_OK):
-        raise PermissionError(
-            f"Expected `--out` to be writable, but nothing can be made in {parent}."
-        )
+    check_writable(folder, "--out")
 
 
 def write_output(

@@ -80,7 +80,8 @@ class MeasurePanels(pl.Callback):
         }
         tables = {"per_class": _table(result.per_class)}
         if errors and result.errors is not None:
-            costs, view = result.errors()
+            costs, views = result.errors()
+            view = views["boxes"]
             images |= _error_images(costs, view)
             tables["errors"] = ["measure", "value"], [list(cost) for cost in costs.items()]
             tables["confusion"] = _table(view.rows())

@@ -17,7 +17,7 @@ import numpy.typing as npt
 from PIL import Image, ImageOps
 
 from corrlight.data.wide_colors import wide_colors
-from corrlight.image_size import upright_size
+from corrlight.picture_files import upright_size
 
 __all__ = [
     "BadImageError",

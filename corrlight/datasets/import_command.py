@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from corrlight.commands.parsing import Parser, guarded
-from corrlight.datasets.progress import progress
+from corrlight.commands.progress import Progress
 
 if TYPE_CHECKING:
     from corrlight.datasets.assembly import Dataset
@@ -177,8 +177,9 @@ def _import(options: argparse.Namespace) -> None:
         labelled_only=options.labelled_only,
     )
     _check_problems(ledger, options.skip_broken)
-    with progress("writing pictures", sum(map(len, dataset.splits.values()))) as step:
-        write(dataset, options.out, link=options.link, step=step)
+    number = sum(map(len, dataset.splits.values()))
+    with Progress("pictures written", number) as progress:
+        write(dataset, options.out, link=options.link, step=progress.advance)
     for name, text in _summary(options, read, dataset, ledger):
         print(f"{name:<9} {text}" if text else name)
 

@@ -13,14 +13,10 @@ from pathlib import Path
 from PIL import Image
 
 from corrlight.datasets.records import Ledger, RecordError
-from corrlight.image_size import upright_size
+from corrlight.picture_files import is_picture, upright_size
 
-__all__ = ["EXTENSIONS", "PictureIndex", "picture_frame", "split_name", "split_of_path", "walk"]
+__all__ = ["PictureIndex", "picture_frame", "split_name", "split_of_path", "walk"]
 
-EXTENSIONS = frozenset(
-    f".{name}"
-    for name in "jpg jpeg jpe jfif png bmp dib tif tiff webp gif ppm pgm pnm jp2".split()  # noqa: SIM905
-)
 Size = tuple[int, int]
 
 _SPLITS = {
@@ -75,7 +71,7 @@ class PictureIndex:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.paths = [p for p in walk(folder) if p.suffix.lower() in EXTENSIONS]
+        self.paths = [p for p in walk(folder) if is_picture(p.name)]
         self._names: dict[str, list[Path]] = defaultdict(list)
         self._stems: dict[str, list[Path]] = defaultdict(list)
         for path in self.paths:

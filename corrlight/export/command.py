@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from corrlight.arguments import check_at_least
-from corrlight.atomic import atomic_path, write_text
+from corrlight.atomic import atomic_path, check_writable, write_text
 from corrlight.commands.parsing import Parser, guarded
 from corrlight.predict.sources import find_sources
 from corrlight.runs.ending import FAILED
@@ -89,6 +89,7 @@ def _export(options: argparse.Namespace) -> int:
             raise ValueError(f"Expected a new file, but {path} is there; --overwrite replaces it.")
     if out.is_dir():
         raise ValueError(f"Expected `--out` to be a file, but {out} is a folder.")
+    check_writable(out, "--out")
 
     from corrlight.export.card import model_card
     from corrlight.export.check import compare_file

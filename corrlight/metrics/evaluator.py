@@ -45,7 +45,8 @@ class EvaluationResult:
             not ask.
         score_iou: Points of Figure 2.2; on rank 0 only, None elsewhere.
         errors: Makes the costs of each type of error (the values of :class:`ErrorTypes`), and the
-            confusion matrix with the curves; most epochs do not ask. On rank 0 only.
+            confusion matrix with the curves of ``boxes`` and, where there are some, of ``masks``;
+            most epochs do not ask. On rank 0 only, and where there are objects to compare with.
     """
 
     metrics: dict[str, Number]
@@ -53,7 +54,7 @@ class EvaluationResult:
     seconds: dict[str, float] = field(default_factory=dict)
     coco_results: Callable[[], list[dict[str, Any]]] = list
     score_iou: ScoreIouPairs | None = None
-    errors: Callable[[], tuple[Mapping[str, Number], ErrorView]] | None = None
+    errors: Callable[[], tuple[Mapping[str, Number], dict[str, ErrorView]]] | None = None
 
     @property
     def detections(self) -> list[dict[str, Any]]:
@@ -190,12 +191,17 @@ class DetectionEvaluator:
             seconds=measured.seconds,
             coco_results=partial(evaluation.results.to_coco, evaluation.ground_truth),
             score_iou=score_iou_pairs(evaluation),
-            errors=partial(_errors, evaluation),
+            errors=partial(_errors, evaluation, masks) if self.annotated else None,
         )
 
 
-def _errors(evaluation: Evaluation) -> tuple[Mapping[str, Number], ErrorView]:
-    return ErrorTypes()(evaluation).values, error_view(evaluation)
+def _errors(
+    boxes: Evaluation, masks: Evaluation | None
+) -> tuple[Mapping[str, Number], dict[str, ErrorView]]:
+    views = {"boxes": error_view(boxes)}
+    if masks is not None:
+        views["masks"] = error_view(masks)
+    return ErrorTypes()(boxes).values, views
 
 
 def _told(error: Exception) -> Exception:

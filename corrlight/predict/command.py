@@ -15,10 +15,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from corrlight.arguments import check_at_least, check_share
-from corrlight.atomic import atomic_folder
+from corrlight.atomic import atomic_folder, check_writable
 from corrlight.commands.parsing import Parser, guarded
 from corrlight.predict.sources import Source, find_sources
-from corrlight.predict.video import check_av, is_video, read_frames, write_clip
+from corrlight.predict.video import Clip, check_av, is_video, read_frames, write_clip
 from corrlight.runs.ending import FAILED
 
 if TYPE_CHECKING:
@@ -145,9 +145,9 @@ def _write(
 ) -> int:
     """Write all predictions and say what was found; return how many pictures cannot be read."""
     from corrlight import __version__
+    from corrlight.commands.progress import Progress
     from corrlight.predict.model import Unreadable
     from corrlight.predict.output import open_writer
-    from corrlight.predict.progress import Progress
 
     classes = zip(model.category_ids, model.class_names, strict=True)
     info = {"corrlight": __version__, "checkpoint": str(model.checkpoint)}
@@ -156,9 +156,9 @@ def _write(
     with open_writer(folder, wanted, model.class_names) as writer:
         writer.begin(info, [{"id": k, "name": name} for k, name in classes])
         waiting: deque[Source] = deque()
-        clips: dict[str, tuple[Path, str, tuple[int, int], list[tuple[int, Path]]]] = {}
+        clips: dict[str, Clip] = {}
         videos = any(is_video(source.path) for source in sources)
-        with Progress(None if videos else len(sources)) as progress:
+        with Progress("pictures", None if videos else len(sources)) as progress:
             stream = model.stream(_pictures(sources, waiting, skipped), options.batch)
             for found in stream:
                 source = waiting.popleft()
@@ -170,19 +170,19 @@ def _write(
                     if source.frame is not None:
                         height, width = found.prediction.size
                         name = source.name.rpartition("/")[0]
-                        clip = clips.setdefault(name, (source.path, name, (width, height), []))
-                        clip[3].append((source.frame, folder / "pictures" / source.name))
+                        clip = Clip(video=source.path, name=name, size=(width, height))
+                        drawn = (source.frame, folder / "pictures" / source.name)
+                        clips.setdefault(name, clip).pictures.append(drawn)
                 progress.advance()
         writer.end(skipped)
-        for video, name, size, drawn in clips.values():
-            if wanted.pictures:
-                write_clip(video, drawn, size, folder / "videos" / f"{name}.mp4")
+        for clip in clips.values() if wanted.pictures else ():
+            write_clip(clip, folder / "videos" / f"{clip.name}.mp4")
     seconds = time.perf_counter() - started
     print(
         f"{read:,} pictures, {writer.num_detections:,} detections, "
         f"{read / max(seconds, 1e-9):.1f} pictures a second, {model.checkpoint}"
     )
-    print(f"{options.out}: {', '.join(_contents(wanted))}")
+    print(f"{options.out}: {', '.join(_contents(folder))}")
     for item in skipped[:_NAMED]:
         print(f"skipped: {item['reason']}", file=sys.stderr)
     if len(skipped) > _NAMED:
@@ -236,15 +236,16 @@ def _pictures(
             skipped.append({"file_name": source.name, "reason": reason})
 
 
-def _contents(wanted: Wanted) -> list[str]:
-    kinds = {"predictions.csv": wanted.csv, "pictures/": wanted.pictures, "crops/": wanted.crops}
-    return [*_FILES, *(name for name, there in kinds.items() if there)]
+def _contents(folder: Path) -> list[str]:
+    more = ("predictions.csv", "pictures/", "crops/", "videos/")
+    return [*_FILES, *(name for name in more if (folder / name).exists())]
 
 
 def _check_out(out: Path, overwrite: bool, sources: Sequence[Source]) -> None:
-    """Raise ``ValueError`` unless ``out`` may be made, or replaced."""
+    """Raise ``ValueError`` or ``OSError`` unless ``out`` may be made, or replaced."""
     if out.is_symlink() or (out.exists() and not out.is_dir()):
         raise ValueError(f"Expected `--out` to be a folder, but {out} is something else.")
+    check_writable(out, "--out")
     if not out.exists() or not any(out.iterdir()):
         return
     if not overwrite:

@@ -74,7 +74,8 @@ def _of_tensor(picture: Tensor) -> npt.NDArray[Any]:
 
 def as_sample(pixels: npt.NDArray[Any]) -> Sample:
     """Return ``(H, W, 3)`` uint8 pixels as a sample without objects."""
-    image = torch.from_numpy(np.ascontiguousarray(pixels.transpose(2, 0, 1)))
+    # Copied even where the order is right: Pillow's pixels cannot be written to.
+    image = torch.from_numpy(np.array(pixels.transpose(2, 0, 1), order="C"))
     return Sample(
         image=image,
         boxes=torch.zeros(0, 4),

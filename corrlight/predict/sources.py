@@ -8,15 +8,10 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from corrlight.predict.video import VIDEO_SUFFIXES
+from corrlight.picture_files import PICTURE_SUFFIXES, is_picture
+from corrlight.predict.video import VIDEO_SUFFIXES, is_video
 
-__all__ = ["SUFFIXES", "Source", "find_sources"]
-
-# Of a folder or pattern; a file that is named itself may end in anything.
-SUFFIXES = (
-    ".bmp", ".gif", ".jfif", ".jp2", ".jpeg", ".jpg", ".pgm", ".png", ".pnm", ".ppm", ".tif",
-    ".tiff", ".webp",
-)  # fmt: skip
+__all__ = ["Source", "find_sources"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +60,11 @@ def find_sources(named: Sequence[str], listed: Iterable[str] = ()) -> tuple[list
     return unique, others
 
 
+def _is_source(path: Path) -> bool:
+    """Whether a file of a folder or pattern is read; one that is named may be called anything."""
+    return is_picture(path.name) or is_video(path)
+
+
 def _of(text: str, listed: Iterable[str]) -> Iterator[Source | None]:
     if text == "-":
         paths = [Path(line.strip()) for line in listed if line.strip()]
@@ -83,7 +83,7 @@ def _of(text: str, listed: Iterable[str]) -> Iterator[Source | None]:
                 # With `**` its files are matches themselves.
                 if "**" not in text:
                     yield from _of_folder(match)
-            elif match.suffix.lower() in (*SUFFIXES, *VIDEO_SUFFIXES):
+            elif _is_source(match):
                 yield Source(match, match.name)
             else:
                 yield None
@@ -96,7 +96,7 @@ def _of_folder(folder: Path) -> Iterator[Source | None]:
             if name.startswith("."):
                 continue
             path = Path(where, name)
-            if path.suffix.lower() in (*SUFFIXES, *VIDEO_SUFFIXES):
+            if _is_source(path):
                 yield Source(path, path.relative_to(folder).as_posix())
             else:
                 yield None
@@ -112,7 +112,7 @@ def _nothing(text: str) -> str:
     if text == "-":
         return "Expected paths of pictures on standard input, one a line, but got none."
     if text and Path(text).is_dir():
-        suffixes = ", ".join((*SUFFIXES, *VIDEO_SUFFIXES))
+        suffixes = ", ".join((*PICTURE_SUFFIXES, *VIDEO_SUFFIXES))
         return f"Expected a folder with pictures or videos ({suffixes}), but {text} has none."
     if glob.has_magic(text):
         return f"Expected a pattern that pictures match, but none matches '{text}'."

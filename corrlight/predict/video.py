@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-__all__ = ["VIDEO_SUFFIXES", "Frame", "check_av", "is_video", "read_frames", "write_clip"]
+__all__ = ["VIDEO_SUFFIXES", "Clip", "Frame", "check_av", "is_video", "read_frames", "write_clip"]
 
 VIDEO_SUFFIXES = (".avi", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".webm", ".wmv")
 
@@ -30,6 +30,23 @@ class Frame:
     number: int
     seconds: float | None
     pixels: npt.NDArray[Any] | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Clip:
+    """Drawn frames of a video that become a video again.
+
+    Attributes:
+        video: Tells the rate.
+        name: Of the video among the sources.
+        size: Width and height; larger pictures are reduced to it.
+        pictures: Number and picture of every frame; a frame that is missing is a gap.
+    """
+
+    video: Path
+    name: str
+    size: tuple[int, int]
+    pictures: list[tuple[int, Path]] = field(default_factory=list)
 
 
 def is_video(path: Path) -> bool:
@@ -92,32 +109,23 @@ def read_frames(path: Path) -> Iterator[Frame]:
             number += 1
 
 
-def write_clip(
-    video: Path, pictures: Iterable[tuple[int, Path]], size: tuple[int, int], path: Path
-) -> None:
-    """Write drawn frames as a clip of the size and mean rate of their video.
-
-    Args:
-        video: Tells the rate.
-        pictures: Number and picture of every frame; a frame that is missing is a gap.
-        size: Width and height; larger pictures are reduced to it.
-        path: The MP4 file to write.
-    """
+def write_clip(clip: Clip, path: Path) -> None:
+    """Write drawn frames as an MP4 file of the size and mean rate of their video."""
     import av
 
-    with av.open(str(video)) as container:
+    with av.open(str(clip.video)) as container:
         rate = container.streams.video[0].average_rate or Fraction(25)
     codec = "libx264" if "libx264" in av.codecs_available else "mpeg4"
     # H.264 halves the colours' resolution only of even sizes.
-    odd = codec == "libx264" and (size[0] % 2 or size[1] % 2)
+    odd = codec == "libx264" and (clip.size[0] % 2 or clip.size[1] % 2)
     path.parent.mkdir(parents=True, exist_ok=True)
     with av.open(str(path), "w") as made:
         stream = made.add_stream(codec, rate=rate)
-        stream.width, stream.height = size
+        stream.width, stream.height = clip.size
         stream.pix_fmt = "yuv444p" if odd else "yuv420p"
-        for number, file in pictures:
+        for number, file in clip.pictures:
             with Image.open(file) as picture:
-                frame = av.VideoFrame.from_image(picture.convert("RGB").resize(size))
+                frame = av.VideoFrame.from_image(picture.convert("RGB").resize(clip.size))
             frame.pts, frame.time_base = number, 1 / rate
             made.mux(stream.encode(frame))
         made.mux(stream.encode())

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from corrlight.reporting.best_iou import Array
-from corrlight.reporting.names import font_families, plain
+from corrlight.reporting.names import ERROR_TYPES, font_families, plain
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 __all__ = ["confusion_figure", "error_types_figure", "pr_classes_figure"]
 
 _COLORS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000")
-_TYPES = ("classification", "localisation", "both", "duplicate", "background", "missed")
 _SPECIAL = ("false_positive", "false_negative")
 _MOST_CLASSES = 40  # of a matrix: more names cannot be read
 _MOST_COUNTS = 20  # of a matrix with counts in its cells
@@ -36,14 +35,14 @@ def error_types_figure(files: Mapping[str, Mapping[str, Any]], prefix: str = "")
         The figure, or None where nothing is defined.
     """
     costs = {
-        name: {t: values.get(f"{prefix}dAP_{t}") for t in (*_TYPES, *_SPECIAL)}
+        name: {t: values.get(f"{prefix}dAP_{t}") for t in (*ERROR_TYPES, *_SPECIAL)}
         for name, values in files.items()
     }
     if all(v is None for found in costs.values() for v in found.values()):
         return None
     figure, axes = _new(8.0, 3.6, 1, 2, width_ratios=[3, 1.2])
     width = 0.8 / len(files)
-    for axis, types in zip(axes, (_TYPES, _SPECIAL), strict=True):
+    for axis, types in zip(axes, (ERROR_TYPES, _SPECIAL), strict=True):
         for i, (name, found) in enumerate(costs.items()):
             at = np.arange(len(types)) + (i - (len(files) - 1) / 2) * width
             values = [found[t] for t in types]

@@ -12,7 +12,7 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from corrlight.reporting.best_iou import Array
-from corrlight.reporting.outlines import Color, Rectangle, label, outline, painted, rectangle
+from corrlight.reporting.outlines import Color, Rectangle, label, outline, painted, rectangles
 
 __all__ = ["class_color", "draw_labelled"]
 
@@ -74,12 +74,12 @@ def draw_labelled(
     draw = ImageDraw.Draw(picture)
     # Both grow with the picture: it is looked at as a whole.
     letters, line = max(11, max(shown) // 64), max(2, max(shown) // 320)
-    edges = {int(k): rectangle(boxes[k] * factor, shown) for k in order}
-    for k, sides in edges.items():
-        outline(draw, sides, class_color(int(labels[k])), line)
+    edges = rectangles(boxes[order] * factor, shown)
+    found = [(names[k], class_color(k)) for k in labels[order].tolist()]
+    for sides, (_, color) in zip(edges, found, strict=True):
+        outline(draw, sides, color, line)
     taken: list[Rectangle] = []
-    for k in reversed(list(edges)):  # the best scores get the best places
-        name, tail = names[int(labels[k])], f" {scores[k]:.2f}"
-        color = class_color(int(labels[k]))
-        taken.append(label(draw, edges[k], name, color, shown, taken, letters, tail))
+    named = list(zip(edges, found, scores[order].tolist(), strict=True))
+    for sides, (name, color), score in reversed(named):  # the best scores get the best places
+        taken.append(label(picture, sides, name, color, taken, letters, f" {score:.2f}"))
     return picture

@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from functools import cache
 
-__all__ = ["font_families", "font_file", "is_drawable", "plain"]
+__all__ = ["ERROR_TYPES", "font_families", "font_file", "is_drawable", "plain"]
+
+# TIDE's types of errors in the order of tables and figures; measures are ``dAP_<type>``.
+ERROR_TYPES = ("classification", "localisation", "both", "duplicate", "background", "missed")
 
 _DEFAULT = "DejaVu Sans"  # comes with matplotlib: Latin, Greek, Cyrillic and some more
 

@@ -131,7 +131,7 @@ def draw_scene(
         name = _name(names, scene.labels[k])
         score = f"{scene.scores[k]:.2f}"
         text, tail = (name, f" {score}") if name else (score, "")
-        taken.append(label(draw, outlines[k], text, color, shown, taken, tail=tail))
+        taken.append(label(picture, outlines[k], text, color, taken, tail=tail))
     if len(names):
         met = best_same_class_iou(
             scene.gt_boxes, scene.gt_labels, scene.boxes[kept], scene.labels[kept]
@@ -139,7 +139,7 @@ def draw_scene(
         for edges, of_class, iou in zip(objects, scene.gt_labels, met, strict=True):
             if iou < _MET:
                 name = _name(names, of_class)
-                taken.append(label(draw, edges, name, WHITE, shown, taken))
+                taken.append(label(picture, edges, name, WHITE, taken))
     return picture
 
 

@@ -2,20 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from rich.console import Console
 from rich.table import Table
 
+from corrlight.atomic import atomic_path
 from corrlight.reporting.compare import score_iou_panel
+from corrlight.reporting.error_figures import (
+    confusion_figure,
+    error_types_figure,
+    pr_classes_figure,
+)
 from corrlight.reporting.figures import plot_score_iou
+from corrlight.reporting.names import ERROR_TYPES
 from corrlight.reporting.runs import read_run
 from corrlight.reporting.start_notes import start_notes
 from corrlight.reporting.tables import run_table
+from corrlight.runs.folder import RunFolder
 
 if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
     from corrlight.config.compose import ComposedConfig
     from corrlight.engine.prepare import Run
 
@@ -65,9 +76,36 @@ def print_metrics(metrics: Mapping[str, Any], folder: Path | None = None) -> Non
 
 
 def write_figures(folder: Path) -> Path:
-    """Draw the scatter of score against IoU (thesis, Figure 2.2) into the run folder."""
-    panel = score_iou_panel(read_run(folder))
-    return plot_score_iou([panel], folder / "figures" / "score_iou.png")
+    """Draw the scatter of score against IoU (thesis, Figure 2.2) into the run folder.
+
+    Of a run that measures types of errors also ``error_types``, ``confusion_matrix`` and
+    ``pr_classes``, and the two last of masks.
+    """
+    run = read_run(folder)
+    if f"dAP_{ERROR_TYPES[0]}" in run.metrics:
+        for name, figure in _error_figures(RunFolder(folder).read_json("errors.json")):
+            if figure is not None:
+                with atomic_path(folder / "figures" / f"{name}.png") as path:
+                    figure.savefig(path, dpi=150)
+    return plot_score_iou([score_iou_panel(run)], folder / "figures" / "score_iou.png")
+
+
+def _error_figures(content: Mapping[str, Any]) -> Iterator[tuple[str, Figure | None]]:
+    yield "error_types", error_types_figure({"": content["costs"]})
+    for what in ("boxes", "masks"):
+        if what not in content:
+            continue
+        matrix, curves = (content[what][key] for key in ("confusion_matrix", "pr_curves"))
+        prefix = "" if what == "boxes" else "mask_"
+        title = f"score from {matrix['min_score']:g}, IoU from {matrix['min_iou']:g}"
+        names, counts = curves["classes"], np.array(matrix["counts"])
+        yield f"{prefix}confusion_matrix", confusion_figure(counts, names, title)
+        precision = {
+            iou: np.array(found["by_class"], np.float64).T  # null becomes NaN
+            for iou, found in curves["precision"].items()
+        }
+        recall = np.array(curves["recall"])
+        yield f"{prefix}pr_classes", pr_classes_figure(recall, {"": precision}, names)
 
 
 def _correlation(config: Any, choice: str) -> str:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from corrlight.json_files import as_number
 from corrlight.metrics.direction import better_direction
+from corrlight.reporting.names import ERROR_TYPES
 from corrlight.reporting.runs import Run, group_seeds, run_names
 
 if TYPE_CHECKING:
@@ -42,6 +43,7 @@ _FINAL_MEASURES = (
     ("oLRP", "oLRP_Loc", "oLRP_FP", "oLRP_FN"),
     ("beta_img", "beta_img_ranking", "beta_cls"),
     ("AP_lower_cls", "AP_upper_cls", "AP_lower_img", "AP_upper_img"),
+    tuple(f"dAP_{name}" for name in ERROR_TYPES),
     ("mask_AP", "mask_AP50", "mask_AP75", "mask_oLRP", "mask_beta_cls"),
 )
 

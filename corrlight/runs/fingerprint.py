@@ -8,12 +8,9 @@ from collections.abc import Iterable, Iterator
 from functools import lru_cache
 from pathlib import Path
 
-__all__ = ["data_fingerprint", "file_digest", "file_stamp", "picture_list"]
+from corrlight.picture_files import is_picture
 
-# What lies beside pictures and is none: notes, previews of a file manager, caches.
-_PICTURES = (
-    ".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp", ".gif", ".ppm", ".pgm", ".jp2",
-)  # fmt: skip
+__all__ = ["data_fingerprint", "file_digest", "file_stamp", "picture_list"]
 
 
 def data_fingerprint(files: Iterable[Path], folders: Iterable[Path] = ()) -> dict[str, str]:
@@ -47,7 +44,7 @@ def _pictures(folder: Path | str, prefix: str) -> Iterator[tuple[str, int]]:
                 continue
             if entry.is_dir():
                 yield from _pictures(entry.path, f"{prefix}{entry.name}/")
-            elif entry.name.lower().endswith(_PICTURES):
+            elif is_picture(entry.name):
                 try:
                     yield f"{prefix}{entry.name}", entry.stat().st_size
                 except FileNotFoundError:  # A link to nothing: reading it will say so.

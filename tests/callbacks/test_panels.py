@@ -50,7 +50,7 @@ class WithErrors(Evaluated):
         evaluation = Evaluation.from_coco(*by_hand())
         self.evaluation = replace(
             self.evaluation,
-            errors=lambda: (ErrorTypes()(evaluation).values, error_view(evaluation)),
+            errors=lambda: (ErrorTypes()(evaluation).values, {"boxes": error_view(evaluation)}),
         )
 
 

@@ -16,7 +16,7 @@ LAYERS = (
         "distributed",
         "json_files",
         "needs",
-        "image_size",
+        "picture_files",
         "optim",
         "learning_rate",
         "lightning_private",

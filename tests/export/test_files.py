@@ -120,14 +120,14 @@ def test_files_of_any_size_and_batch(tmp_path, detector):
 
 
 @pytest.mark.slow
-def test_torch_export_of_deformable_attention(tmp_path):
-    """Its operators are none of ONNX."""
+@pytest.mark.onnx
+def test_onnx_of_deformable_attention(tmp_path):
     own = shorter("deformable_detr_small", tmp_path)
     network = ExportNetwork(own)
     (tmp_path / "out").mkdir()
-    write_file(network, tmp_path / "out" / "m.pt2", "torch_export", FIXED, STORED)
+    write_file(network, tmp_path / "out" / "m.onnx", "onnx", FIXED, STORED)
     batches = pictures(2, 64, 96).split(1)
-    found = compare_file(opened(tmp_path / "out" / "m.pt2", "torch_export"), network, own, batches)
+    found = compare_file(opened(tmp_path / "out" / "m.onnx", "onnx"), network, own, batches)
     assert found.holds, str(found)
 
 

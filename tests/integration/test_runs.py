@@ -17,6 +17,7 @@ def assert_complete(folder, printed):
     assert {
         "config.yaml", "overrides.yaml", "environment.json", "metrics.json", "metrics.csv",
         "per_class.csv", "detections.json", "score_iou.npz", "checkpoints", "pictures", "figures",
+        "errors.json", "confusion_matrix.csv",
     } <= names  # fmt: skip
     assert (folder / "checkpoints" / "last.ckpt").is_file()
     assert (folder / "checkpoints" / "best.ckpt").is_file()

@@ -59,3 +59,11 @@ def test_a_sample_has_no_objects(pixels):
     assert sample.image.shape == (3, 20, 30)
     assert sample.original_size == (20, 30)
     assert len(sample.boxes) == len(sample.labels) == 0
+
+
+@pytest.mark.filterwarnings("error")
+def test_pixels_that_cannot_be_written_to_are_copied():
+    pixels = np.zeros((1, 1, 3), np.uint8)  # of this size, both orders of axes are one
+    pixels.flags.writeable = False
+    as_sample(pixels).image.add_(1)
+    assert pixels.max() == 0

@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from corrlight.predict import command
 from corrlight.predict.command import main
-from corrlight.predict.video import read_frames
+from corrlight.predict.video import Frame, read_frames
 
 SKIP = "needs the video extra (av)"
 
@@ -92,3 +93,26 @@ def test_without_the_extra_videos_among_pictures_are_left_out(run, tmp_path, mon
     assert "Videos left out: 1. pip install 'corrlight[video]'" in capsys.readouterr().err
     images = json.loads((out / "images.json").read_text())
     assert [image["file_name"] for image in images["images"]] == ["a.png"]
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt(), OSError(28, "No space left on device")])
+def test_a_clip_that_is_not_finished_leaves_nothing(run, tmp_path, monkeypatch, error):
+    """The last file of all: everything else is written by then."""
+    written = []
+
+    def fails(clip, path):
+        written.extend(file for _, file in clip.pictures)
+        assert all(file.is_file() for file in written)
+        raise error
+
+    frames = [Frame(k, k / 10, np.zeros((64, 64, 3), np.uint8)) for k in range(2)]
+    monkeypatch.setattr(command.importlib.util, "find_spec", lambda name: name)
+    monkeypatch.setattr(command, "read_frames", lambda path: iter(frames))
+    monkeypatch.setattr(command, "write_clip", fails)
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "clip.mp4").write_bytes(b"")
+    out = tmp_path / "out"
+    code = main([str(tmp_path / "in"), "--run", str(run), "--out", str(out)])
+    assert code == (130 if isinstance(error, KeyboardInterrupt) else 2)
+    assert len(written) == 2
+    assert [path.name for path in tmp_path.iterdir()] == ["in"]

@@ -29,19 +29,19 @@ def test_an_outline_lies_between_dark_lines():
 
 
 def test_labels_make_room_for_each_other():
-    draw = ImageDraw.Draw(Image.new("RGB", (200, 200)))
+    picture = Image.new("RGB", (200, 200))
     box = (50.0, 50.0, 150.0, 150.0)
     taken = []
     for _ in range(4):
-        taken.append(label(draw, box, "0.50", (255, 255, 255), (200, 200), taken))
+        taken.append(label(picture, box, "0.50", (255, 255, 255), taken))
     for k, a in enumerate(taken):
         for b in taken[k + 1 :]:
             assert a[2] <= b[0] or b[2] <= a[0] or a[3] <= b[1] or b[3] <= a[1]
 
 
 def test_labels_stay_inside_the_picture():
-    draw = ImageDraw.Draw(Image.new("RGB", (60, 30)))
-    place = label(draw, (50, 2, 59, 9), "a long name", (0, 0, 0), (60, 30), [], letters=12)
+    picture = Image.new("RGB", (60, 30))
+    place = label(picture, (50, 2, 59, 9), "a long name", (0, 0, 0), [], letters=12)
     assert place[0] >= 0
     assert place[1] >= 0
 
@@ -60,9 +60,7 @@ def test_a_long_text_ends_in_an_ellipsis_and_its_score_is_whole(width):
 def test_a_label_at_the_border_is_whole():
     picture = Image.new("RGB", (120, 40), WHITE)
     box = (100.0, 20.0, 119.0, 39.0)
-    left, top, right, bottom = label(
-        ImageDraw.Draw(picture), box, "a very long name", (0, 0, 90), (120, 40), [], tail=" 0.91"
-    )
+    left, top, right, bottom = label(picture, box, "a very long name", (0, 0, 90), [], tail=" 0.91")
     assert 0 <= left < right < 120
     assert 0 <= top < bottom < 40
     # Its dark frame is closed on all sides.
@@ -89,3 +87,16 @@ def test_painted_masks_cover_each_other_and_leave_the_rest():
     assert found[0, 0].tolist() == [55, 145, 55]
     assert found[1, 1].tolist() == [145, 55, 55]
     assert (found[:, 2] == 100).all()
+
+
+def test_a_label_is_its_text_in_a_frame():
+    """Kept texts give the same pixels as Pillow writing into the picture itself."""
+    color, text = (40, 200, 90), "square 0.91"
+    picture = Image.new("RGB", (160, 90), (120, 0, 0))
+    place = label(picture, (40, 40, 90, 80), "square", color, [], 13, " 0.91")
+    expected = Image.new("RGB", (160, 90), (120, 0, 0))
+    draw = ImageDraw.Draw(expected)
+    draw.rectangle(place, fill=color, outline=BLACK)
+    left, top, *_ = font(13).getbbox(text)
+    draw.text((place[0] + 3 - left, place[1] + 3 - top), text, fill=BLACK, font=font(13))
+    assert np.array_equal(np.asarray(picture), np.asarray(expected))

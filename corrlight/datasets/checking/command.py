@@ -89,16 +89,17 @@ def _check(options: argparse.Namespace) -> int:
 
 def _fix(options: argparse.Namespace, found: SetCheck) -> int:
     """Write a mended copy, say what was changed and what is left; return the exit code."""
+    from corrlight.commands.progress import Progress
     from corrlight.datasets.checking.check import check_set
     from corrlight.datasets.checking.mended_set import mend_set, write_mended
     from corrlight.datasets.checking.text import problem_lines
-    from corrlight.datasets.progress import progress
     from corrlight.datasets.records import Ledger
 
     ledger = Ledger()
     mended = mend_set(found.splits, ledger)
-    with progress("writing pictures", sum(len(split.paths) for split in mended)) as step:
-        write_mended(mended, options.fix, options.link, step)
+    number = sum(len(split.paths) for split in mended)
+    with Progress("pictures written", number) as progress:
+        write_mended(mended, options.fix, options.link, progress.advance)
     print()
     for title, tallies in (("left out", ledger.left_out), ("changed", ledger.changed)):
         for reason, tally in tallies.items():

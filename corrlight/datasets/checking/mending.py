@@ -18,7 +18,7 @@ from corrlight.coco.types import Array
 from corrlight.coco.values import is_given
 from corrlight.data.images import picture_faults
 from corrlight.datasets.records import Ledger
-from corrlight.image_size import upright_size
+from corrlight.picture_files import upright_size
 
 __all__ = ["Record", "mend_annotations", "mend_categories", "mend_images", "whole_id"]
 

@@ -14,7 +14,7 @@ from corrlight.data.images import FaultKind, PictureFault, picture_faults
 from corrlight.datasets.checking.content import same_content
 from corrlight.datasets.checking.problems import Problem, counted
 from corrlight.datasets.checking.splits import Split
-from corrlight.datasets.pictures import EXTENSIONS
+from corrlight.picture_files import is_picture
 
 __all__ = ["PictureFiles", "look_at_pictures", "shared_pictures"]
 
@@ -126,11 +126,7 @@ def _files(folder: Path) -> list[str]:
         folders[:] = [f for f in folders if not f.startswith(".")]
         begin = os.path.relpath(base, folder).replace(os.sep, "/")
         begin = "" if begin == "." else f"{begin}/"
-        found += [
-            begin + file
-            for file in files
-            if os.path.splitext(file)[1].lower() in EXTENSIONS and not file.startswith(".")
-        ]
+        found += [begin + file for file in files if is_picture(file) and not file.startswith(".")]
     return found
 
 

@@ -24,7 +24,7 @@ from corrlight.datasets.outlines import (
     from_polygon,
     from_turned_box,
 )
-from corrlight.datasets.pictures import EXTENSIONS, PictureIndex, picture_frame, split_of_path
+from corrlight.datasets.pictures import PictureIndex, picture_frame, split_of_path
 from corrlight.datasets.records import (
     Annotation,
     Content,
@@ -37,6 +37,7 @@ from corrlight.datasets.records import (
     pairs,
 )
 from corrlight.json_files import read_json
+from corrlight.picture_files import is_picture
 
 __all__ = ["read_labelstudio"]
 
@@ -113,7 +114,7 @@ def _chosen(task: dict[str, Any], where: str, ledger: Ledger) -> dict[str, Any] 
 
 def _path(data: Any, index: PictureIndex) -> Path:
     texts = [v for v in data.values() if isinstance(v, str)] if isinstance(data, dict) else []
-    names = [name for name in map(_name, texts) if Path(name).suffix.lower() in EXTENSIONS]
+    names = [name for name in map(_name, texts) if is_picture(name)]
     if len(names) != 1:
         raise RecordError(f"data has {len(names)} paths of pictures, not one")
     try:

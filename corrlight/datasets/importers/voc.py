@@ -16,7 +16,6 @@ from xml.etree.ElementTree import Element
 
 from corrlight.datasets.outlines import Shape, from_corners
 from corrlight.datasets.pictures import (
-    EXTENSIONS,
     PictureIndex,
     picture_frame,
     split_of_path,
@@ -32,6 +31,7 @@ from corrlight.datasets.records import (
     number,
 )
 from corrlight.datasets.xml_files import read_xml
+from corrlight.picture_files import is_picture
 
 __all__ = ["read_voc"]
 
@@ -157,7 +157,7 @@ def _lists(source: Path, ledger: Ledger) -> dict[tuple[Path, str], set[str]]:
 
 def _stem(line: str) -> str:
     path = Path(line.strip().replace("\\", "/"))
-    return (path.stem if path.suffix.lower() in EXTENSIONS else path.name).casefold()
+    return (path.stem if is_picture(path.name) else path.name).casefold()
 
 
 def _set_splits(

@@ -17,7 +17,7 @@ from typing import Any
 import yaml
 
 from corrlight.datasets.outlines import Shape, from_corners, from_polygon
-from corrlight.datasets.pictures import EXTENSIONS, PictureIndex, picture_frame, split_of_path, walk
+from corrlight.datasets.pictures import PictureIndex, picture_frame, split_of_path, walk
 from corrlight.datasets.records import (
     Annotation,
     Content,
@@ -27,6 +27,7 @@ from corrlight.datasets.records import (
     RecordError,
     number,
 )
+from corrlight.picture_files import is_picture
 
 __all__ = ["read_yolo"]
 
@@ -193,7 +194,7 @@ def _split_pictures(
             continue
         place = _existing(item, data, root)
         if place.is_dir():
-            yield from (p for p in walk(place) if p.suffix.lower() in EXTENSIONS)
+            yield from (p for p in walk(place) if is_picture(p.name))
             continue
         if place.suffix != ".txt":
             raise ValueError(f"Expected {place} to be a folder or a list of pictures (.txt).")

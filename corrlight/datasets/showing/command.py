@@ -46,8 +46,8 @@ def _show(options: argparse.Namespace) -> int:
     from corrlight.arguments import check_at_least
     from corrlight.atomic import write_text
     from corrlight.coco.annotation_file.table import read_annotations
+    from corrlight.commands.progress import Progress
     from corrlight.datasets.checking.splits import find_splits, folder_for
-    from corrlight.datasets.progress import progress
     from corrlight.datasets.showing.choosing import sections
     from corrlight.datasets.showing.page import show_page
 
@@ -80,8 +80,8 @@ def _show(options: argparse.Namespace) -> int:
     chosen = sections(tables, options.limit, options.seed)
     title = f"Pictures of {' '.join(map(str, options.sources))}"
     number = sum(len(section.views) for section in chosen)
-    with progress("drawing pictures", number) as step:
-        page = show_page(title, tables, folders, chosen, options.size, step)
+    with Progress("pictures drawn", number) as progress:
+        page = show_page(title, tables, folders, chosen, options.size, progress.advance)
     write_text(options.out, page)
     print(f"written  {options.out}: {number:,} pictures, {len(page) / 1e6:.1f} MB")
     return 0

@@ -175,4 +175,4 @@ def _draw_boxes(
     for box, name, color in names:
         x1, y1 = min(max(box[0], 0), picture.width - 1), min(max(box[1], 0), picture.height - 1)
         inside = (x1, y1, max(x1, min(box[2], picture.width)), max(y1, min(box[3], picture.height)))
-        taken.append(label(draw, inside, name, color, picture.size, taken))
+        taken.append(label(picture, inside, name, color, taken))

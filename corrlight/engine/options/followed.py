@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 
+from corrlight.metrics.coco_evaluate import CocoEvaluate
 from corrlight.metrics.evaluator import DetectionEvaluator
 
 __all__ = ["check_followed"]
@@ -25,7 +26,9 @@ def check_followed(name: str, evaluator: DetectionEvaluator) -> None:
             takes.
     """
     split, _, plain = name.partition("/")
-    if name == _USUAL or split != "val" or plain.rpartition("/")[2].startswith("loss"):
+    if name == _USUAL and any(isinstance(m, CocoEvaluate) for m in evaluator.metrics):
+        return  # What names say, without reading annotations.
+    if split != "val" or plain.rpartition("/")[2].startswith("loss"):
         return
     if plain.startswith("mask_") and not evaluator.masks:
         raise ValueError(
@@ -37,6 +40,8 @@ def check_followed(name: str, evaluator: DetectionEvaluator) -> None:
         by_lower = {measure.lower(): measure for measure in taken}
         close = difflib.get_close_matches(plain.lower(), by_lower, n=1, cutoff=0.5)
         hint = f" Did you mean 'val/{by_lower[close[0]]}'?" if close else ""
+        if name == _USUAL:
+            hint = " metric=[default,...] keeps the usual measures."
         raise ValueError(
             f"Expected `optimized_metric` to be a measure that the validation takes (`metric` adds "
             f"some), but got '{name}'.{hint}"

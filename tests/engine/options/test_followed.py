@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from corrlight.engine.options.followed import check_followed
-from corrlight.metrics import DetectionEvaluator
+from corrlight.metrics import DetectionEvaluator, ErrorTypes
 from tests.metrics.coco_oracle import random_dataset, with_masks
 
 
@@ -34,3 +34,9 @@ def test_measures_of_masks_need_masks(annotations):
 def test_a_misspelt_measure_is_one_line_with_the_nearest(annotations, name, near):
     with pytest.raises(ValueError, match=f"but got '{name}'. Did you mean 'val/{near}'"):
         check_followed(name, DetectionEvaluator(*annotations, masks=True))
+
+
+def test_the_usual_measure_is_asked_for_where_the_usual_ones_are_replaced(annotations):
+    """``metric=error_types`` alone: Lightning found out after the first epoch."""
+    with pytest.raises(ValueError, match=r"but got 'val/AP'. metric=\[default,...\] keeps"):
+        check_followed("val/AP", DetectionEvaluator(*annotations, [ErrorTypes()]))

@@ -1,8 +1,8 @@
-from corrlight.predict.progress import Progress
+from corrlight.commands.progress import Progress
 
 
 def test_lines_outside_a_terminal(capsys):
-    with Progress(3, seconds=0) as progress:
+    with Progress("pictures", 3, seconds=0) as progress:
         for _ in range(3):
             progress.advance()
     lines = capsys.readouterr().err.splitlines()
@@ -14,6 +14,6 @@ def test_lines_outside_a_terminal(capsys):
 
 
 def test_nothing_is_said_of_a_short_job(capsys):
-    with Progress(3) as progress:
+    with Progress("pictures", 3) as progress:
         progress.advance()
     assert capsys.readouterr().err == ""

@@ -12,15 +12,16 @@ _BETWEEN_LINES = 30.0
 
 
 class Progress:
-    """Counts pictures on stderr, with pictures a second and the time left.
+    """Counts on stderr, with the number a second and the time left.
 
     Args:
-        total: Pictures in all, or None where nobody knows (videos).
+        what: What is counted, such as "pictures drawn".
+        total: How many in all, or None where nobody knows (videos).
         seconds: Between two lines where stderr is no terminal.
     """
 
-    def __init__(self, total: int | None, seconds: float = _BETWEEN_LINES) -> None:
-        self.total, self.done, self.seconds = total, 0, seconds
+    def __init__(self, what: str, total: int | None, seconds: float = _BETWEEN_LINES) -> None:
+        self.what, self.total, self.done = what, total, 0
         self._started = self._said = time.perf_counter()
         self._bar = sys.stderr.isatty()
         self._between = 0.2 if self._bar else seconds
@@ -33,7 +34,7 @@ class Progress:
             print(f"\r\x1b[K{self.line()}", file=sys.stderr)
 
     def advance(self) -> None:
-        """Count one picture."""
+        """Count one."""
         self.done += 1
         now = time.perf_counter()
         if now - self._said < self._between:
@@ -46,7 +47,7 @@ class Progress:
         """Return the state in words."""
         seconds = max(time.perf_counter() - self._started, 1e-9)
         if self.total is None:
-            return f"{self.done:,} pictures, {self.done / seconds:.1f} a second"
+            return f"{self.done:,} {self.what}, {self.done / seconds:.1f} a second"
         left = (self.total - self.done) * seconds / max(self.done, 1)
-        words = f"{self.done:,} of {self.total:,} pictures, {self.done / seconds:.1f} a second"
+        words = f"{self.done:,} of {self.total:,} {self.what}, {self.done / seconds:.1f} a second"
         return words if self.done == self.total else f"{words}, {left:.0f} s left"
