@@ -404,6 +404,17 @@ class CocoDataModule(pl.LightningDataModule):
             self._annotations[path] = data
         return self._annotations[path]
 
+    def _check_objects(self, split: str, data: CocoAnnotations) -> None:
+        """Refuse training pictures without an object, and warn of validation pictures without."""
+        if split == "test" or (data.usable & ~data.crowd).any():
+            return
+        if split == "train":
+            raise ValueError(
+                f"Expected objects to train on in {data.path}, but all {len(data.labels):,} "
+                f"annotations are crowds (iscrowd 1)."
+            )
+        log.warning("%s: no picture has an object, so AP is undefined", data.path.name)
+
     def _dataset(self, split: str) -> CocoDataset:
         if split == "test" and all(p["test"] == p["val"] for p in (self._images, self._files)):
             split = "val"  # One cache for both.
@@ -421,6 +432,7 @@ class CocoDataModule(pl.LightningDataModule):
         indices = indices[: self._limits[split]]
         if not len(indices):
             raise ValueError(f"Expected images with annotations in {data.path}, but found none.")
+        self._check_objects(split, data)
         names = [data.file_names[k] for k in indices]
         sizes = [(int(h), int(w)) for h, w in data.sizes[indices]]
         problems = image_problems(folder, names, sizes, self._check_images)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from corrlight.coco.geometry import box_use, corners, likely_cause
+from corrlight.coco.geometry import box_use, corners, likely_cause, odd_areas
 from corrlight.coco.types import Array
 
 if TYPE_CHECKING:
@@ -135,6 +135,7 @@ def _check_fit(annotations: AnnotationList, objects: Array, sizes: Array) -> Non
         ("leaving_box", use.leaving, too_many, cause),
         ("narrow_box", use.narrow & ~use.outside, nothing_left, cause),
         ("area_0", use.area_0 & ~use.outside & ~use.narrow, nothing_left, ""),
+        ("odd_area", odd_areas(boxes, areas) & use.usable, False, ""),
     ):
         annotations.fault(
             kind,

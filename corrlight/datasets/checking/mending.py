@@ -12,7 +12,13 @@ from pycocotools import mask as mask_utils
 
 from corrlight.coco.annotation_file.images import is_inside
 from corrlight.coco.annotation_file.table import AnnotationTable, annotation_table
-from corrlight.coco.geometry import box_use, converted, corners, likely_reading
+from corrlight.coco.geometry import (
+    box_use,
+    converted,
+    corners,
+    likely_reading,
+    odd_areas,
+)
 from corrlight.coco.segmentations import encode
 from corrlight.coco.types import Array
 from corrlight.coco.values import is_given
@@ -268,6 +274,7 @@ def _sound(
     edges = table.boxes.copy()
     edges[:, 2:] += edges[:, :2]
     cut: Array = np.clip(edges, 0, limits)
+    odd = ~(table.areas > 0) | odd_areas(table.boxes, table.areas)
     kept: list[Record] = []
     seen: set[tuple[Any, ...]] = set()
     for row, record in enumerate(records):
@@ -291,7 +298,7 @@ def _sound(
             ledger.drop("annotations with the class and box of another", where)
             continue
         seen.add(key)
-        if not table.areas[row] > 0:
+        if odd[row]:
             mended["area"] = _area(mended, sizes[row].tolist(), bool(table.masked[row]))
             ledger.change("areas computed anew", where)
         kept.append(mended)
