@@ -32,12 +32,12 @@ Record = dict[str, Any]
 
 
 def whole_id(value: Any) -> int | None:
-    """Return an id that is a whole number or the text of one, or None."""
+    """Return an id that is a whole number of 64 bits or the text of one, or None."""
     if isinstance(value, str) and value.strip().isascii() and value.strip().isdigit():
-        return int(value)
-    if isinstance(value, float) and value.is_integer():
-        return int(value)
-    return value if type(value) is int else None
+        value = int(value) if len(value) < 30 else None
+    elif isinstance(value, float) and value.is_integer():
+        value = int(value)
+    return value if type(value) is int and abs(value) < 1 << 63 else None
 
 
 def mend_categories(given: Sequence[Any], split: str, ledger: Ledger) -> dict[int, Record]:
@@ -220,6 +220,8 @@ def _referred(
             ledger.change("annotations numbered anew", where)
             identity, following = following, following + 1
         used.add(identity)
+        if any(isinstance(record.get(key), str) for key in ("image_id", "category_id")):
+            ledger.change("references to ids written as text made numbers", where)
         references = {"image_id": image["id"], "category_id": category["id"]}
         yield {**record, "id": identity, **references, "bbox": _box(record, where, ledger)}
 
