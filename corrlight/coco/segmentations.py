@@ -120,7 +120,7 @@ def sound_masks(shapes: Sequence[Segmentation]) -> Array | None:
     """
     sizes = np.zeros((len(shapes), 2), dtype=np.int64)
     polygons = [row for row, shape in enumerate(shapes) if type(shape) is list and shape]
-    lengths = set(map(len, chain.from_iterable(shapes[row] for row in polygons)))  # type: ignore[arg-type, misc]
+    lengths = set(map(len, chain.from_iterable(shapes[row] for row in polygons)))  # type: ignore[misc]
     if any(length % 2 for length in lengths):
         return None
     sizes[polygons] = -1
