@@ -451,4 +451,15 @@ class CocoDataModule(pl.LightningDataModule):
             bit_depth=self._bit_depth,
             on_bad_image=self._on_bad_image,
         )
+        if split != "test":
+            self._warn_of_shared()
         return self._datasets[split]
+
+    def _warn_of_shared(self) -> None:
+        """Warn of pictures in both splits; those of folders of their own are ``data check``'s."""
+        both = [self._datasets[k] for k in ("train", "val") if k in self._datasets]
+        if len(both) == 2 and both[0].image_folder == both[1].image_folder:
+            names = [{d.annotations.file_names[k] for k in d.indices} for d in both]
+            if shared := names[0] & names[1]:
+                text = "%s validation pictures are trained on as well (first: %s)"
+                log.warning(text, f"{len(shared):,}", min(shared))

@@ -107,6 +107,15 @@ def test_crowds_are_no_targets(make_folder):
         assert counts == ([1, 2, 2] if ignore else [-1, -1, -1])
 
 
+def test_validation_on_training_pictures_is_a_warning(make_folder, caplog):
+    root = make_folder()
+    CocoDataModule(root, "train", None, "train", "annotations/train.json").setup("fit")
+    assert "3 validation pictures are trained on as well" in caplog.text
+    caplog.clear()
+    module(root).setup("fit")
+    assert "trained on as well" not in caplog.text
+
+
 def test_landscape_and_portrait_in_batches_of_their_own(make_folder):
     root = make_folder(num_train=6)
 
