@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -31,7 +32,7 @@ def count_unused(
         contents: What the readers returned, one a source.
         ledger: Where they are counted.
     """
-    taken = {p.path.resolve() for content in contents for p in content.pictures}
+    taken = {os.path.abspath(p.path) for content in contents for p in content.pictures}
     files: dict[Path, None] = {}
     for source, content in zip(sources, contents, strict=True):
         whole = images or (source if source.is_dir() else None)
@@ -40,11 +41,17 @@ def count_unused(
             continue
         folders = {p.path.parent for p in content.pictures if p.content is None}
         files |= dict.fromkeys(f for d in sorted(folders) for f in sorted(d.iterdir()))
+    unnamed = []
     for file in files:
         ending = file.suffix.lower()
         if file.name.startswith(".") or file.parent.name.startswith("Segmentation"):
             continue
         if ending in _UNREAD:
             ledger.drop(f"files in a format that is not read ({ending})", file)
-        elif ending in EXTENSIONS and file.resolve() not in taken:
+        elif ending in EXTENSIONS and os.path.abspath(file) not in taken:
+            unnamed.append(file)
+    # Links are followed for what is left alone: for every picture it takes seconds.
+    real = {os.path.realpath(path) for path in taken} if unnamed else set()
+    for file in unnamed:
+        if os.path.realpath(file) not in real:
             ledger.drop("pictures of the source that the annotations do not name", file)

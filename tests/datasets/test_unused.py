@@ -28,6 +28,8 @@ def test_what_is_counted(tmp_path):
         return {reason: tally.count for reason, tally in ledger.left_out.items()}
 
     assert counted([folder], None) == {named: 2, format_: 1}
+    (tmp_path / "link").symlink_to(folder)
+    assert counted([tmp_path / "link"], None) == {named: 2, format_: 1}
     # Beside an annotation file may lie what has nothing to do with it.
     assert counted([tmp_path / "a.json"], None) == {named: 1, format_: 1}
     assert counted([tmp_path / "a.json"], folder / "y") == {named: 1}
