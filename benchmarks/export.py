@@ -20,9 +20,9 @@ import time
 from pathlib import Path
 
 import torch
+from benchmarks.full_size import DETECTORS
 from torch import Tensor, nn
 
-from benchmarks.full_size import DETECTORS
 from corrlight.backbones.norm import FrozenNorm
 from corrlight.config.build import build_module
 from corrlight.config.compose import compose_config, to_container

@@ -19,6 +19,7 @@ __all__ = [
     "leaving",
     "likely_cause",
     "likely_reading",
+    "odd_areas",
 ]
 
 Reading = Literal["fractions", "corners", "centres", "exchanged"]
@@ -29,6 +30,8 @@ _TOLERANCE = 1.0
 _EXPLAINED = 0.99
 # Below so many boxes, a pattern is chance.
 _FEWEST = 3
+# No object has more than its box, give or take a ring of pixels, or so small a share of it.
+_LEAST_AREA, _MOST_AREA, _RING = 1e-3, 2.0, 16.0
 _READINGS: dict[Reading, str] = {
     "fractions": "fractions of the picture's width and height",
     "corners": "corners [x1, y1, x2, y2]",
@@ -83,6 +86,19 @@ def box_use(boxes: Array, sizes: Array, areas: Array) -> BoxUse:
         area_0=area_0,
         leaving=_leaves(boxes.T, limits.T[:2]),
     )
+
+
+def odd_areas(boxes: Array, areas: Array) -> Array:
+    """Return which areas, ``(N,)``, are those of no object in its box: ``(N,)`` bool.
+
+    Args:
+        boxes: ``(N, 4)`` ``x, y, width, height``.
+        areas: ``(N,)``; NaN, where there is none, is not odd.
+    """
+    whole = boxes[:, 2] * boxes[:, 3]
+    with np.errstate(invalid="ignore"):
+        odd: Array = (areas < _LEAST_AREA * whole) | (areas > _MOST_AREA * whole + _RING)
+    return odd
 
 
 def leaving(boxes: Array, image_idx: Array, sizes: Array) -> Array:

@@ -44,7 +44,7 @@ KINDS: dict[str, Kind] = {
     # The file.
     "no_coco": Kind(title="no COCO file"),
     "empty_list": Kind(title="without records", stops=_TRAIN, warns=_NEITHER),
-    "no_object": Kind(title="that are no JSON object"),
+    "no_object": Kind(title="not written as a JSON object"),
     "missing": Kind(title="without a key"),
     # Ids.
     "id": Kind(title="without a whole number as id"),
@@ -103,11 +103,10 @@ KINDS: dict[str, Kind] = {
         warns=_TRAIN,
         in_training="Without the key `area`, width x height is used.",
     ),
-    "all_crowd": Kind(
-        title="with iscrowd 1, no targets",
+    "odd_area": Kind(
+        title="whose area is not that of an object in its bbox",
         stops=_NEITHER,
-        warns=_TRAIN,
-        in_training="Objects that are to be found have iscrowd 0, or no key of that name.",
+        way_out="AP by size goes by `area`, in pixels; without the key, width x height is used.",
     ),
     "repeated_box": Kind(
         title="with the class and box of another one in its image",

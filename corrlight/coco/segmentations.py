@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from itertools import chain
-from typing import Any
+from typing import Annotated, Any
 
+import msgspec
 import numpy as np
 from pycocotools import mask as mask_utils
 
@@ -19,10 +20,22 @@ from corrlight.coco.run_lengths import broken_encodings
 from corrlight.coco.types import Array, Rle
 from corrlight.coco.values import is_given
 
-__all__ = ["check_masks", "check_sizes", "encode", "has_mask"]
+__all__ = [
+    "Segmentation",
+    "check_masks",
+    "check_sizes",
+    "encode",
+    "has_mask",
+    "missing_text",
+    "sound_masks",
+]
 
 # Coordinates beyond this are damaged numbers.
 _MAX_COORDINATE = 1e9
+# What a decoder checks by itself: polygons of six or more numbers in range, or run lengths.
+_Coordinate = Annotated[float, msgspec.Meta(gt=-_MAX_COORDINATE, lt=_MAX_COORDINATE)]
+_Polygon = Annotated[list[_Coordinate], msgspec.Meta(min_length=6)]
+Segmentation = list[_Polygon] | dict[str, Any] | None
 # Kind, rows, expected, text and got: as Records.fault.
 SizeFault = Callable[
     [str, list[int], str | Callable[[int], str], Callable[[int], str], Callable[[int], Any]], None
@@ -60,8 +73,7 @@ def check_masks(records: Records, rows: Sequence[int] | None = None) -> Array:
         if row in known:
             continue
         if not is_given(shape):
-            empty = shape is not None and not isinstance(shape, str)
-            missing[row] = "is empty" if empty else f"is {shape}, neither polygons nor run lengths"
+            missing[row] = missing_text(shape)
         elif _covers_nothing(shape):
             missing[row] = "has a polygon that is not 3 or more pairs of numbers"
         elif (fault := _fault(shape)) is not None:
@@ -94,6 +106,40 @@ def check_masks(records: Records, rows: Sequence[int] | None = None) -> Array:
             lambda row: faults[row][2],
         )
     return sizes
+
+
+def sound_masks(shapes: Sequence[Segmentation]) -> Array | None:
+    """Return what :func:`check_masks` does where nothing is wrong, many times faster.
+
+    Args:
+        shapes: Segmentations that a decoder has checked the type of.
+
+    Returns:
+        ``(N, 2)`` int64, or None if one is broken and :func:`check_masks` has to say how. Rows
+        without a segmentation are (0, 0), and no fault here.
+    """
+    sizes = np.zeros((len(shapes), 2), dtype=np.int64)
+    polygons = [row for row, shape in enumerate(shapes) if type(shape) is list and shape]
+    lengths = set(map(len, chain.from_iterable(shapes[row] for row in polygons)))  # type: ignore[misc]
+    if any(length % 2 for length in lengths):
+        return None
+    sizes[polygons] = -1
+    compressed: list[int] = []
+    for row in [row for row, shape in enumerate(shapes) if type(shape) is dict and shape]:
+        shape: Any = shapes[row]
+        if _fault(shape) is not None:
+            return None
+        sizes[row] = shape["size"]
+        if isinstance(shape["counts"], str):
+            compressed.append(row)
+    texts = [shapes[row]["counts"] for row in compressed]  # type: ignore[index, call-overload]
+    return None if broken_encodings(texts, sizes[compressed].prod(1)).any() else sizes
+
+
+def missing_text(shape: Any) -> str:
+    """Return what is said of a segmentation that there is not."""
+    empty = shape is not None and not isinstance(shape, str)
+    return "is empty" if empty else f"is {shape}, neither polygons nor run lengths"
 
 
 def check_sizes(mask_sizes: Array, image_sizes: Array, fault: SizeFault) -> None:

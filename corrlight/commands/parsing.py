@@ -4,15 +4,22 @@ from __future__ import annotations
 
 import argparse
 import os
+import signal
 import sys
+import threading
 import traceback
-from collections.abc import Callable, Sequence
-from typing import NoReturn
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, NoReturn
 
 from corrlight.atomic import DISK_FULL
 from corrlight.runs.ending import BAD_INPUT, INTERRUPTED
 
 __all__ = ["Parser", "guarded"]
+
+
+# Of a process that SIGTERM ended.
+_TERMINATED = 128 + signal.SIGTERM
 
 
 class Parser(argparse.ArgumentParser):
@@ -41,11 +48,15 @@ def guarded(
             but a summary is lost. Otherwise that is an error like any other of the system.
 
     Returns:
-        That of the command, 2 if it raises ``ValueError`` or ``OSError``, 130 if stopped.
+        That of the command, 2 if it raises ``ValueError`` or ``OSError``, 130 if stopped by Ctrl-C
+        and 143 by SIGTERM, which leaves as little behind.
     """
     try:
-        return command(parse(argv))
+        with _sigterm_unwinds():
+            return command(parse(argv))
     except SystemExit as error:
+        if error.code == _TERMINATED:
+            print("Stopped; nothing was written.", file=sys.stderr)
         return int(error.code or 0)
     except (ValueError, OSError) as error:
         if reader_may_leave and isinstance(error, BrokenPipeError):
@@ -65,3 +76,24 @@ def _words(error: Exception) -> str:
     if isinstance(error, OSError) and error.errno in DISK_FULL:
         return f"{error}. Make room there, or write to another disk."
     return str(error)
+
+
+@contextmanager
+def _sigterm_unwinds() -> Iterator[None]:
+    """Have SIGTERM leave every block as an exception does, unless somebody answers it already.
+
+    By default it ends the process at once, and temporary folders stay.
+    """
+    answered = signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL
+    if answered or threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def stop(number: int, frame: Any) -> NoReturn:
+        raise SystemExit(_TERMINATED)
+
+    signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)

@@ -312,11 +312,6 @@ class CocoDataModule(pl.LightningDataModule):
         splits = {"fit": ("train", "val"), "validate": ("val",), "test": ("test",)}
         for split in splits.get(stage or "", ("train", "val", "test")):
             self._dataset(split)
-        if stage == "fit" and not self._dataset("train").num_targets:
-            raise ValueError(
-                f"Expected an object to learn in {self.train_annotation_file}, but its images "
-                "hold none: crowds (iscrowd 1) and boxes below a pixel are no targets."
-            )
 
     def train_dataloader(self) -> TrainLoader:
         """Return this rank's shuffled training batches, from the trainer's current epoch on."""
@@ -415,6 +410,17 @@ class CocoDataModule(pl.LightningDataModule):
             self._annotations[path] = data
         return self._annotations[path]
 
+    def _check_objects(self, split: str, data: CocoAnnotations) -> None:
+        """Refuse training pictures without an object, and warn of validation pictures without."""
+        if split == "test" or (data.usable & ~data.crowd).any():
+            return
+        if split == "train":
+            raise ValueError(
+                f"Expected objects to train on in {data.path}, but all {len(data.labels):,} "
+                f"annotations are crowds (iscrowd 1)."
+            )
+        log.warning("%s: no picture has an object, so AP is undefined", data.path.name)
+
     def _dataset(self, split: str) -> CocoDataset:
         if split == "test" and all(p["test"] == p["val"] for p in (self._images, self._files)):
             split = "val"  # One cache for both.
@@ -432,6 +438,7 @@ class CocoDataModule(pl.LightningDataModule):
         indices = indices[: self._limits[split]]
         if not len(indices):
             raise ValueError(f"Expected images with annotations in {data.path}, but found none.")
+        self._check_objects(split, data)
         names = [data.file_names[k] for k in indices]
         sizes = [(int(h), int(w)) for h, w in data.sizes[indices]]
         problems = image_problems(folder, names, sizes, self._check_images)
@@ -450,4 +457,15 @@ class CocoDataModule(pl.LightningDataModule):
             bit_depth=self._bit_depth,
             on_bad_image=self._on_bad_image,
         )
+        if split != "test":
+            self._warn_of_shared()
         return self._datasets[split]
+
+    def _warn_of_shared(self) -> None:
+        """Warn of pictures in both splits; those of folders of their own are ``data check``'s."""
+        both = [self._datasets[k] for k in ("train", "val") if k in self._datasets]
+        if len(both) == 2 and both[0].image_folder == both[1].image_folder:
+            names = [{d.annotations.file_names[k] for k in d.indices} for d in both]
+            if shared := names[0] & names[1]:
+                text = "%s validation pictures are trained on as well (first: %s)"
+                log.warning(text, f"{len(shared):,}", min(shared))

@@ -99,15 +99,6 @@ class CocoDataset(Dataset[Sample]):
         return 0 if self._bad is None else int(self._bad.sum())
 
     @property
-    def num_targets(self) -> int:
-        """Objects of all images that are targets in training; crowds and slivers are none."""
-        data = self.annotations
-        wanted = np.zeros(len(data), dtype=bool)
-        wanted[self.indices] = True
-        owned = np.repeat(wanted, np.diff(data.offsets))
-        return int((owned & data.usable & ~data.crowd).sum())
-
-    @property
     def image_ids(self) -> list[int]:
         """The data set's id of every image."""
         return self.annotations.image_ids[self.indices].tolist()

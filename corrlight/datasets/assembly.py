@@ -110,7 +110,7 @@ def _ids(
     kept = [k for k in old if k is not None and k >= lowest]
     if len(kept) == len(old) == len(set(kept)):
         return kept
-    if kept:
+    if any(k is not None for k in old):
         ledger.note(f"{what} are new: the source's repeat or are not positive")
     return list(range(first, first + len(old)))
 

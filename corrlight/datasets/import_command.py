@@ -139,6 +139,7 @@ def _import(options: argparse.Namespace) -> None:
     from corrlight.datasets.importers import READERS
     from corrlight.datasets.records import Ledger, ReadOptions
     from corrlight.datasets.splitting import parse_splits
+    from corrlight.datasets.unused import count_unused
     from corrlight.datasets.writing import write
 
     check_new_folder(options.out, "--out")
@@ -153,9 +154,10 @@ def _import(options: argparse.Namespace) -> None:
         zero_based=options.zero_based,
         ignore_size=options.ignore_size,
     )
-    contents = []
+    contents, sources = [], []
     for text in options.source:
         split, path = _source(text)
+        sources.append(path)
         content = READERS[options.format](path, ledger, reading)
         if split:
             for picture in content.pictures:
@@ -163,6 +165,7 @@ def _import(options: argparse.Namespace) -> None:
         contents.append(content)
     if not options.skip_broken:
         _check_problems(ledger, False)  # Before what follows from them: no objects, no classes.
+    count_unused(sources, options.images, contents, ledger)
     read = _counted(p for content in contents for p in content.pictures)
     dataset = assemble(
         contents,

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from corrlight.coco.geometry import box_use, corners, likely_cause
+from corrlight.coco.geometry import box_use, corners, likely_cause, odd_areas
 
 RNG = np.random.default_rng(0)
 SIZES = np.tile([[60, 90]], (300, 1))  # height, width
@@ -28,6 +28,14 @@ def test_the_sum_is_rounded_once():
     """In float32, 16777216 + 1 + 0.5 would lose the width."""
     box = np.array([[16777215.0, 0, 1.5, 1]])
     assert corners(box)[0, 2] == np.float32(16777216.5)
+
+
+def test_areas_of_no_object_in_its_box():
+    boxes = np.tile([5.0, 5, 20, 10], (7, 1))
+    areas = np.array([200, 157, 1, 0.01, 450, 1e6, np.nan])
+    assert odd_areas(boxes, areas).tolist() == [False, False, False, True, True, True, False]
+    # The pixels that a thin object touches are more than its box.
+    assert not odd_areas(np.array([[0, 0, 1.0, 1.0]]), np.array([9.0])).any()
 
 
 boxes = st.tuples(*[st.floats(-30, 60, width=32)] * 2, *[st.floats(0, 50, width=32)] * 2)

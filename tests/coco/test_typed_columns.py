@@ -7,12 +7,13 @@ import numpy as np
 import pytest
 
 from corrlight.coco import detections
+from corrlight.coco.annotation_file.annotations import AnnotationList
 from corrlight.coco.annotation_file.table import annotation_table, read_annotations
 from corrlight.coco.results import Results
 from corrlight.coco.typed_columns import ints_of
 from corrlight.coco.values import found_at
 from corrlight.metrics import GroundTruth
-from tests.metrics.coco_oracle import random_dataset
+from tests.metrics.coco_oracle import random_dataset, with_masks
 
 GT, DT = random_dataset(np.random.default_rng(1), 6, 3, ties=True, crowds=True)
 TRUTH = GroundTruth.from_coco(GT)
@@ -87,6 +88,49 @@ def test_annotations(tmp_path, monkeypatch, odd, size):
         or size == 1
     )
     assert ours == plain
+
+
+RUNS = {"size": [480, 640], "counts": [480 * 640 - 9, 9]}
+SHAPES = [
+    *(None, [], {}, "", "text", 3, [[]], [[1, 1, 9, 1]], [[1, 1, 9, 1, 9, 9, 4]], [[1, 2, 3] * 2]),
+    *(
+        [[1, 1, 9, 1, 9, 9], [0.5] * 8],
+        [[1, 1, 9, 1, 9, "9"]],
+        [[1, 1, 9, 1, 9, 1e9]],
+        [[True] * 6],
+    ),
+    *([[1, 1, 9, 1, 9, 9], None], RUNS, {**RUNS, "size": [480]}, {**RUNS, "counts": [1, 2]}),
+    *({**RUNS, "counts": "00"}, {**RUNS, "counts": None}, {"size": [480, 640]}, {"counts": [9]}),
+]
+
+
+@pytest.mark.parametrize("size", [1, 1 << 18])
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+def test_masks(tmp_path, monkeypatch, shape, size):
+    monkeypatch.setattr("corrlight.coco.json_pieces._SIZE", size)
+    content = with_masks(GT, [], np.random.default_rng(0))[0]
+    number = len(content["annotations"]) // 2
+    content["annotations"][number]["segmentation"] = shape
+    del content["annotations"][number - 1]["segmentation"]
+    file = tmp_path / "gt.json"
+    file.write_text(json.dumps(content))
+    plain = annotation_table(content, keep_masks=True)
+    ours = read_annotations(file, keep_masks=True)
+    assert ours.segmentations == plain.segmentations
+    np.testing.assert_array_equal(ours.masked, plain.masked)
+    assert {f.kind: f for f in ours.findings} == {f.kind: f for f in plain.findings}
+
+
+def test_sound_and_missing_masks_need_no_plain_objects(tmp_path, monkeypatch):
+    content = with_masks(GT, [], np.random.default_rng(0))[0]
+    content["annotations"][0]["segmentation"] = []
+    file = tmp_path / "gt.json"
+    file.write_text(json.dumps(content))
+    monkeypatch.setattr(AnnotationList, "add", None)
+    table = read_annotations(file, masks=True, sample_masks=3)
+    assert table.masked.sum() == len(table) - 1
+    assert 1 < sum(shape is not None for shape in table.segmentations) <= 3
+    assert table.findings.count("no_mask") == 1
 
 
 def test_too_large_ints_are_no_column():

@@ -1,4 +1,6 @@
 import errno
+import os
+import signal
 
 import pytest
 
@@ -28,6 +30,22 @@ def test_errors_are_one_line_and_a_code(error, code, said, capsys):
     text = capsys.readouterr().err
     assert said in text
     assert text.count("\n") == 1
+
+
+def test_sigterm_unwinds_and_the_handler_is_that_of_before(capsys):
+    unwound = []
+
+    def command(options):
+        try:
+            os.kill(os.getpid(), signal.SIGTERM)
+        finally:
+            unwound.append(True)
+
+    assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+    assert guarded(Parser(prog="x").parse_args, [], command) == 143
+    assert unwound
+    assert capsys.readouterr().err == "Stopped; nothing was written.\n"
+    assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
 
 
 def test_the_command_says_the_code_and_wrong_options_are_2(capsys):

@@ -69,13 +69,6 @@ def test_targets(folder):
     assert np.array_equal(sample.image.numpy(), expected)
 
 
-def test_targets_are_counted(folder):
-    whole = dataset(folder)
-    assert whole.num_targets == len(whole[0].boxes) > 0
-    annotations = load_annotations(folder / "a.json")
-    assert CocoDataset(annotations, folder, indices=[1]).num_targets == 0
-
-
 def test_image_without_annotations(folder):
     sample = dataset(folder, load_masks=True)[1]
     assert sample.boxes.shape == (0, 4)

@@ -9,13 +9,19 @@ import msgspec
 import numpy as np
 
 from corrlight.coco.annotation_file.lists import RecordList, joined
-from corrlight.coco.findings import Findings
-from corrlight.coco.segmentations import check_masks, check_sizes
+from corrlight.coco.findings import Example, Findings, short
+from corrlight.coco.segmentations import (
+    Segmentation,
+    check_masks,
+    check_sizes,
+    missing_text,
+    sound_masks,
+)
 from corrlight.coco.typed_columns import Box, boxes_of, floats_of, ints_of
 from corrlight.coco.types import Array
 from corrlight.coco.values import found_at
 
-__all__ = ["AnnotationList", "AnnotationRecord"]
+__all__ = ["AnnotationList", "AnnotationRecord", "MaskedRecord"]
 
 # Columns of more than one number a row.
 _WIDTHS = {"boxes": 4, "mask_sizes": 2}
@@ -32,6 +38,12 @@ class AnnotationRecord(msgspec.Struct, gc=False):
     bbox: Box
     area: float
     iscrowd: int
+
+
+class MaskedRecord(AnnotationRecord, gc=False):
+    """The same, with its segmentation."""
+
+    segmentation: Segmentation = None
 
 
 class AnnotationList(RecordList):
@@ -65,19 +77,22 @@ class AnnotationList(RecordList):
             columns[key], columns[f"has_{key}"] = records.references(key)
         if self._masks:
             columns["mask_sizes"] = check_masks(records)
-        if self._kept is not None:
-            self._kept += [record.get("segmentation") for record in records.content]
-        elif self._sample:
-            for row in range(-first % self._step, len(records), self._step):
-                self._sampled[first + row] = records.content[row].get("segmentation")
-            while len(self._sampled) > self._sample:
-                self._step *= 2
-                self._sampled = {k: v for k, v in self._sampled.items() if not k % self._step}
+        self._keep([record.get("segmentation") for record in records.content], first)
         for kind, key in _OPTIONAL.items():
             rows = [row for row, record in enumerate(records.content) if record.get(key) is None]
             records.fault(kind, rows, f"`{key}` in", lambda row: "", lambda row: "none")
         for name, column in columns.items():
             self._pieces.setdefault(name, []).append(column)
+
+    def _keep(self, shapes: Sequence[Any], first: int) -> None:
+        if self._kept is not None:
+            self._kept += shapes
+        elif self._sample:
+            for row in range(-first % self._step, len(shapes), self._step):
+                self._sampled[first + row] = shapes[row]
+            while len(self._sampled) > self._sample:
+                self._step *= 2
+                self._sampled = {k: v for k, v in self._sampled.items() if not k % self._step}
 
     @property
     def segmentations(self) -> list[Any] | None:
@@ -99,21 +114,30 @@ class AnnotationList(RecordList):
         runs: Array = (of_masks > 0).all(1) & (~known | (of_masks == sizes).all(1))
         return polygons | runs
 
-    def add_typed(self, records: Sequence[AnnotationRecord]) -> bool:
-        """Take the next annotations if nothing is wrong with one and no masks are wanted.
+    def add_typed(self, records: Sequence[AnnotationRecord], first: int) -> bool:
+        """Take the next annotations if nothing is wrong with one but that masks are missing.
 
         Args:
-            records: The annotations, at least one.
+            records: The annotations, at least one; ``MaskedRecord`` where masks are wanted.
+            first: Place of the first of them in the list.
 
         Returns:
             False if :meth:`add` has to take them.
         """
-        if self._masks or self._kept is not None or self._sample:
-            return False
         numbers = [ints_of(records, name) for name in ("id", "image_id", "category_id", "iscrowd")]
         boxes = boxes_of(records)
         if any(n is None for n in numbers) or boxes[:, 2:].min() < 0:
             return False
+        shapes: list[Segmentation] = []
+        sizes: Array | None = None
+        if self._masks or self._kept is not None or self._sample:
+            if not isinstance(records[0], MaskedRecord):
+                return False
+            shapes = [record.segmentation for record in records]  # type: ignore[attr-defined]
+        if self._masks:
+            sizes = sound_masks(shapes)
+            if sizes is None:
+                return False
         ids, image_ids, category_ids, crowd = (np.asarray(n) for n in numbers)
         if crowd.min() < 0 or crowd.max() > 1:
             return False
@@ -130,9 +154,36 @@ class AnnotationList(RecordList):
             "category_id": category_ids,
             "has_category_id": every,
         }
+        if sizes is not None:
+            columns["mask_sizes"] = sizes
+            self._report_missing(records, shapes, sizes, first)
+        self._keep(shapes, first)
         for name, column in columns.items():
             self._pieces.setdefault(name, []).append(column)
         return True
+
+    def _report_missing(
+        self,
+        records: Sequence[AnnotationRecord],
+        shapes: Sequence[Segmentation],
+        sizes: Array,
+        first: int,
+    ) -> None:
+        rows = np.flatnonzero(sizes[:, 0] == 0)
+        if not len(rows):
+            return
+
+        def example(number: int) -> Example:
+            shape = shapes[number - first]
+            return Example(
+                row=number,
+                name=f"annotation {records[number - first].id}",
+                text=f"segmentation {missing_text(shape)}",
+                expected="a segmentation in",
+                got=short(shape),
+            )
+
+        self.findings.add("no_mask", self.noun, (first + rows).tolist(), example)
 
     def column(self, name: str) -> Array:
         """Return a column of all pieces.

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from corrlight.coco.geometry import box_use, corners, likely_cause
+from corrlight.coco.geometry import box_use, corners, likely_cause, odd_areas
 from corrlight.coco.types import Array
 
 if TYPE_CHECKING:
@@ -76,15 +76,6 @@ def check_boxes(annotations: AnnotationList, sizes: Array) -> Array:
         lambda row: _plain(areas[row].item()),
     )
     crowd = annotations.column("crowd").astype(bool)
-    if len(crowd) and crowd.all():
-        annotations.fault(
-            "all_crowd",
-            np.arange(len(crowd)).tolist(),
-            "an object with iscrowd 0 beside",
-            lambda row: f"bbox {box(row)}",
-            box,
-            share=1.0,
-        )
     _check_fit(annotations, known & ~crowd, sizes)
     return ~sound | outside
 
@@ -145,6 +136,7 @@ def _check_fit(annotations: AnnotationList, objects: Array, sizes: Array) -> Non
         ("leaving_box", use.leaving, too_many, cause),
         ("narrow_box", use.narrow & ~use.outside, nothing_left, cause),
         ("area_0", use.area_0 & ~use.outside & ~use.narrow, nothing_left, ""),
+        ("odd_area", odd_areas(boxes, areas) & use.usable, False, ""),
     ):
         annotations.fault(
             kind,

@@ -14,7 +14,11 @@ from typing import Any
 
 import numpy as np
 
-from corrlight.coco.annotation_file.annotations import AnnotationList, AnnotationRecord
+from corrlight.coco.annotation_file.annotations import (
+    AnnotationList,
+    AnnotationRecord,
+    MaskedRecord,
+)
 from corrlight.coco.annotation_file.boxes import check_boxes, check_repeated
 from corrlight.coco.annotation_file.categories import CategoryList
 from corrlight.coco.annotation_file.images import ImageList
@@ -99,7 +103,9 @@ def read_annotations(
     Raises:
         JsonFileError: If the file cannot be read or parsed.
     """
-    pieces = object_pieces(path, _KIND, _LISTS)
+    wanted = masks or keep_masks or sample_masks > 0
+    lists = {**_LISTS, "annotations": MaskedRecord} if wanted else _LISTS
+    pieces = object_pieces(path, _KIND, lists)
     with paused_collector():
         findings = Findings()
         annotations = AnnotationList(findings, masks or keep_masks, keep_masks, sample_masks)
@@ -146,7 +152,7 @@ def _table(
             seen.add(key)
         else:
             seen.add(key)
-            if not (piece.records and annotations.add_typed(piece.records)):
+            if not (piece.records and annotations.add_typed(piece.records, piece.first)):
                 lists[key].add(piece.content, piece.first)
     for key in (k for k in lists if k not in seen):
         _report_list(findings, key, f"the key {key!r} is missing", "none")

@@ -12,6 +12,7 @@ from corrlight.coco.annotation_file.table import AnnotationTable
 from corrlight.coco.types import Array
 from corrlight.config.compose import compose_config
 from corrlight.data.fitting.anchor_fit import UNFIT, anchor_fit, anchor_shapes, best_scale
+from corrlight.data.fitting.input_size import LONG
 from corrlight.datasets.checking.problems import Problem
 from corrlight.datasets.checking.statistics import input_object_sizes
 
@@ -72,6 +73,14 @@ def anchor_problem(
     edges = anchors[0].prod(1) ** 0.5
     factor = best_scale(sizes, *anchors)
     after = anchor_fit(sizes, anchors[0] * factor, anchors[1]).unfit
+    way_out = f"detector.net.anchor_scale=auto (yolact: anchor_sizes=auto) leaves {after:.0%}."
+    if factor == 1:
+        way_out = ""
+    if after is not None and after >= UNFIT:
+        # Anchors are not all: a level is too coarse for objects much smaller than its stride.
+        larger = anchor_fit(2 * sizes, anchors[0] * best_scale(2 * sizes, *anchors), anchors[1])
+        longest = side or min(int(table.sizes.max()), LONG)
+        way_out += f" With data.size={2 * longest} as well it is {larger.unfit:.0%}."
     text = (
         f"no anchor of {detector} ({edges.min():.0f} to {edges.max():.0f} pixels) fits "
         f"{fit.unfit:.0%} of the objects"
@@ -82,7 +91,5 @@ def anchor_problem(
         where=where,
         count=round(fit.unfit * num_objects),
         text=text,
-        way_out=f"detector.net.anchor_scale=auto (yolact: anchor_sizes=auto) leaves {after:.0%}."
-        if factor != 1
-        else "",
+        way_out=way_out.strip(),
     )

@@ -114,8 +114,8 @@ def _check_split(split: Split, found: SetCheck, decode: bool) -> Split:
     else:
         found.files[split.name], problems = look_at_pictures(split, table, decode)
         found.problems += problems
-    if len(table.image_ids) and not len(table):
-        found.problems.append(_nothing(split))
+    if len(table.image_ids) and table.crowd.all():
+        found.problems.append(_nothing(split, crowds=len(table)))
     # Segmentations are of no more use; a large set has room for one split's.
     found.tables[split.name] = replace(table, segmentations=None)
     return split
@@ -131,10 +131,15 @@ def _unseen(split: Split) -> Problem:
     )
 
 
-def _nothing(split: Split) -> Problem:
+def _nothing(split: Split, crowds: int) -> Problem:
     return Problem(
         kind="no_objects",
         level="error" if split.name == "train" else "warning",
         where=split.name,
-        text="no picture has an object",
+        text="all annotations are crowds, there is no object"
+        if crowds
+        else "no picture has an object",
+        way_out="iscrowd is 1 of groups that are neither trained on nor counted as missed."
+        if crowds
+        else "",
     )

@@ -12,7 +12,13 @@ from pycocotools import mask as mask_utils
 
 from corrlight.coco.annotation_file.images import is_inside
 from corrlight.coco.annotation_file.table import AnnotationTable, annotation_table
-from corrlight.coco.geometry import box_use, converted, corners, likely_reading
+from corrlight.coco.geometry import (
+    box_use,
+    converted,
+    corners,
+    likely_reading,
+    odd_areas,
+)
 from corrlight.coco.segmentations import encode
 from corrlight.coco.types import Array
 from corrlight.coco.values import is_given
@@ -26,12 +32,12 @@ Record = dict[str, Any]
 
 
 def whole_id(value: Any) -> int | None:
-    """Return an id that is a whole number or the text of one, or None."""
+    """Return an id that is a whole number of 64 bits or the text of one, or None."""
     if isinstance(value, str) and value.strip().isascii() and value.strip().isdigit():
-        return int(value)
-    if isinstance(value, float) and value.is_integer():
-        return int(value)
-    return value if type(value) is int else None
+        value = int(value) if len(value) < 30 else None
+    elif isinstance(value, float) and value.is_integer():
+        value = int(value)
+    return value if type(value) is int and abs(value) < 1 << 63 else None
 
 
 def mend_categories(given: Sequence[Any], split: str, ledger: Ledger) -> dict[int, Record]:
@@ -214,6 +220,8 @@ def _referred(
             ledger.change("annotations numbered anew", where)
             identity, following = following, following + 1
         used.add(identity)
+        if any(isinstance(record.get(key), str) for key in ("image_id", "category_id")):
+            ledger.change("references to ids written as text made numbers", where)
         references = {"image_id": image["id"], "category_id": category["id"]}
         yield {**record, "id": identity, **references, "bbox": _box(record, where, ledger)}
 
@@ -268,6 +276,7 @@ def _sound(
     edges = table.boxes.copy()
     edges[:, 2:] += edges[:, :2]
     cut: Array = np.clip(edges, 0, limits)
+    odd = ~(table.areas > 0) | odd_areas(table.boxes, table.areas)
     kept: list[Record] = []
     seen: set[tuple[Any, ...]] = set()
     for row, record in enumerate(records):
@@ -291,7 +300,7 @@ def _sound(
             ledger.drop("annotations with the class and box of another", where)
             continue
         seen.add(key)
-        if not table.areas[row] > 0:
+        if odd[row]:
             mended["area"] = _area(mended, sizes[row].tolist(), bool(table.masked[row]))
             ledger.change("areas computed anew", where)
         kept.append(mended)

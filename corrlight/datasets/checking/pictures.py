@@ -19,8 +19,8 @@ from corrlight.picture_files import is_picture
 __all__ = ["PictureFiles", "look_at_pictures", "shared_pictures"]
 
 _KINDS: dict[FaultKind, tuple[str, str, str]] = {
-    "missing": ("missing_picture", "that is not there", ""),
-    "damaged": ("damaged_picture", "that is damaged or cut off", ""),
+    "missing": ("missing_picture", "missing from the folder", ""),
+    "damaged": ("damaged_picture", "damaged or cut off", ""),
     "size": (
         "picture_size",
         "of another size than annotated",

@@ -30,6 +30,7 @@ FIXED = {
     "negative_area": "computed anew",
     "no_area": "computed",
     "area_0": "computed anew",
+    "odd_area": "computed anew",
     "no_box": "taken from the masks, or left out",
     "box_number": "read as numbers, or left out",
     "huge_box": "left out",

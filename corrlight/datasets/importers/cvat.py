@@ -22,7 +22,7 @@ from corrlight.datasets.outlines import (
     from_turned_box,
     pasted,
 )
-from corrlight.datasets.pictures import PictureIndex, picture_frame, split_of_path, walk
+from corrlight.datasets.pictures import PictureIndex, picture_frame, split_of_path
 from corrlight.datasets.records import (
     Annotation,
     Content,
@@ -80,9 +80,6 @@ def read_cvat(source: Path, ledger: Ledger, options: ReadOptions) -> Content:
                 where = f"{file}: image {name!r}, {shape.tag} {k}"
                 with ledger.record(where):
                     pictures[path].annotations += _annotation(shape, size, where, ledger)
-    unread = len([p for p in walk(index.folder) if p in set(index.paths) - pictures.keys()])
-    if unread:
-        ledger.drop("pictures that the annotations do not name", index.folder, unread)
     classes = [(e.findtext("name") or "").strip() for e in root.findall("meta//labels/label")]
     # The parts of a skeleton are labels with a parent.
     parents = [e.findtext("parent") for e in root.findall("meta//labels/label")]

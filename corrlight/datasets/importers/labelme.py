@@ -106,6 +106,8 @@ def _picture(
         where = f"{file}: shape {k}"
         with ledger.record(where):
             label = entry(item, "label", str)
+            if not label.strip():
+                raise RecordError("label is empty")
             shape = _shape(item, size, where, ledger)
             if shape is None:
                 continue

@@ -144,7 +144,9 @@ def _regions(results: Any, where: str, ledger: Ledger) -> Iterator[tuple[dict[st
         value, kind = result.get("value"), str(result.get("type", ""))
         found = value.get(kind) if isinstance(value, dict) else None
         if kind.endswith("labels") and isinstance(found, list):
-            labels.setdefault(result.get("id", k), []).extend(map(str, found))
+            labels.setdefault(result.get("id", k), []).extend(
+                name for name in map(str, found) if name.strip()
+            )
     done = set()
     for k, result in enumerate(results):
         key, kind = result.get("id", k), str(result.get("type", ""))

@@ -120,6 +120,7 @@ def _object(element: Element, where: str, ledger: Ledger, zero_based: bool) -> l
         text = (element.findtext(key) or "").strip()
         if text in ("0", "1"):
             extra[key] = int(text)
+    ledger.drop("second boxes of an object", where, len(element.findall("bndbox")) - 1)
     for key in ("part", "polygon"):
         ledger.drop(f"<{key}> of an object", where, len(element.findall(key)))
     if corners[:2] == corners[2:]:

@@ -47,6 +47,9 @@ def read_yolo(source: Path, ledger: Ledger, options: ReadOptions) -> Content:
     data = _parsed(config) if config is not None else {}
     names = _names(data.get("names"), config) if data else _listed_names(source, options)
     keypoints = _keypoint_numbers(data)
+    number_of_names = str(data.get("nc", len(names))).strip()
+    if number_of_names != str(len(names)):
+        ledger.note(f"nc is {number_of_names} in {config}, but {len(names)} classes have names")
     index = PictureIndex(options.images or root)
     found: dict[Path, set[str]] = {}
     for split in ("train", "val", "test") if data else ():
@@ -65,6 +68,8 @@ def read_yolo(source: Path, ledger: Ledger, options: ReadOptions) -> Content:
             file = _label_file(path) or stems.get(path.stem)
             if file is not None:
                 picture.labelled = True
+                if file in read:
+                    ledger.change("pictures with the labels of another of their name", path)
                 read.add(file)
                 picture.annotations = list(_lines(file, size, names, keypoints, ledger))
             pictures.append(picture)
@@ -154,7 +159,7 @@ def _names(names: Any, config: Path | None) -> dict[int, str]:
     if (
         not isinstance(items, dict)
         or not items
-        or not all(isinstance(n, str) for n in items.values())
+        or not all(isinstance(n, str) and n.strip() for n in items.values())
     ):
         raise ValueError(f"Expected `names` in {config} to be a list or mapping of class names.")
     try:

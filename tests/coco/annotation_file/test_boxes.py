@@ -89,16 +89,6 @@ def test_crowds_do_not_count():
     _, findings = checked(boxes, iscrowd=[1] * 9 + [0])
     assert "leaving_box" not in findings
     assert "leaving_box" not in checked([], size=(30, 40))[1]
-    assert "all_crowd" not in findings
-
-
-def test_crowds_alone_are_said():
-    _, findings = checked([[10, 10, 5, 5], [30, 20, 15, 15]], iscrowd=[1, 1])
-    finding = findings["all_crowd"]
-    assert finding.said().startswith("2 annotations (100 %) with iscrowd 1, no targets (first: ")
-    assert "iscrowd 0" in finding.way_out("train")
-    assert (finding.level("train"), finding.level("measure")) == ("warning", "note")
-    assert "all_crowd" not in checked([])[1]
 
 
 def test_narrow_boxes_and_areas_of_0_stop_a_training_only_if_nothing_else_is_there():

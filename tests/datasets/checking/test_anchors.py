@@ -40,3 +40,13 @@ def test_small_objects_are_a_warning_and_large_ones_are_not():
     assert (small.level, small.count) == ("warning", 12)
     assert "leaves 0%" in small.way_out
     assert anchor_problem(table, "atss_small", 128, "train").level == "note"
+
+
+def test_where_anchors_do_not_help_larger_pictures_are_named():
+    data = content(1, 4)
+    for record in data["annotations"]:
+        record["bbox"] = [4, 6, 5, 5]
+    tiny = anchor_problem(annotation_table(data), "atss_small", None, "train")
+    assert "leaves 100%. With data.size=128 as well it is 0%." in tiny.way_out
+    given = anchor_problem(annotation_table(data), "atss_small", 32, "train")
+    assert "data.size=64 as well it is 100%." in given.way_out

@@ -12,7 +12,8 @@ from tests.datasets.checking.small_set import read_split, write_set, write_split
 # Nothing is there to be mended, or what is missing is a decision of the user.
 BEYOND = {
     "file_is_a_list", "no_images", "no_annotations", "no_categories", "images_by_name",
-    "no_classes", "cut_file", "no_objects", "no_pictures", "no_validation",
+    "no_classes", "cut_file", "no_objects", "no_pictures", "no_validation", "annotations_null",
+    "empty_file", "utf_16", "images_twice", "crowds_alone",
 }  # fmt: skip
 
 

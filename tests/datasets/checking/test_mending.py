@@ -18,6 +18,8 @@ from tests.datasets.checking.small_set import BOXES, HEIGHT, WIDTH, content, pol
         (7, 7),
         ("007", 7),
         (7.0, 7),
+        (1 << 63, None),
+        ("9" * 5000, None),
         (True, None),
         ("x", None),
         (None, None),

@@ -103,6 +103,7 @@ def test_picture_inside_of_the_file(tmp_path):
         (shape("p", [[0, 0], [1, 1]], "cube"), "shape_type is 'cube'"),
         (shape("p", [[0, 0], [1, 1]], "mask", mask="AAAA"), "mask is no picture"),
         ({"points": []}, "label is missing"),
+        (shape(" ", [[0, 0], [1, 1]], "rectangle"), "label is empty"),
         (3, "label is missing"),
     ],
 )

@@ -72,3 +72,13 @@ def test_a_sound_set_has_no_problem_and_trains_without_a_warning(tmp_path, caplo
     with caplog.at_level(logging.WARNING):
         assert ready(root).num_train_images == 4
     assert not caplog.records
+
+
+def test_validation_without_objects_is_a_warning_before_the_start(tmp_path, caplog):
+    root = write_set(tmp_path / "set")
+    write_split(root, "val", {**read_split(root, "val"), "annotations": []})
+    found = {p.kind: p.level for p in check_set([root]).problems}
+    assert found["no_objects"] == "warning"
+    with caplog.at_level(logging.WARNING):
+        setup(root)
+    assert "val.json: no picture has an object, so AP is undefined" in caplog.messages

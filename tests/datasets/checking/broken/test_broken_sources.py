@@ -35,6 +35,10 @@ VOC = {
         {"objects": OBJECT.replace(">3<", ">300<").replace(">12<", ">330<")},
         "outside of their picture",
     ),
+    "two_boxes": (
+        {"objects": OBJECT.replace("</object>", "<bndbox/></object>")},
+        "1 second boxes of an object",
+    ),
     "other_size": ({"size": SIZE.replace("40", "50")}, "annotated as 50x30"),
     "size_of_0": ({"size": SIZE.replace("40", "0").replace("30", "0")}, "sizes of 0"),
     "cut_off": ({"tail": ""}, "a.xml"),
@@ -68,6 +72,28 @@ def test_yolo(tmp_path, line, said, capsys):
     run("import", "yolo", yolo(tmp_path / "in", line), "--out", tmp_path / "out")
     captured = capsys.readouterr()
     assert said in captured.out + captured.err
+
+
+@pytest.mark.parametrize(
+    ("names", "said"),
+    [
+        ("nc: 3\nnames: [cat, dog]", "nc is 3 in"),
+        ("names: ['', dog]", "a list or mapping of class names"),
+        ("nc: 2", "Expected class names"),
+    ],
+)
+def test_yolo_names(tmp_path, names, said, capsys):
+    source = yolo(tmp_path / "in", "0 0.5 0.5 0.2 0.2", names)
+    run("import", "yolo", source, "--out", tmp_path / "out")
+    captured = capsys.readouterr()
+    assert said in captured.out + captured.err
+
+
+def test_yolo_pictures_of_one_name_share_their_labels_with_a_word(tmp_path, capsys):
+    source = yolo(tmp_path / "in", "0 0.5 0.5 0.2 0.2")
+    picture(source / "images" / "train" / "a.png")
+    assert run("import", "yolo", source, "--out", tmp_path / "out") == 0
+    assert "1 pictures with the labels of another of their name" in capsys.readouterr().out
 
 
 def test_yolo_lines_of_five_and_of_more_numbers_are_boxes_and_polygons(tmp_path, capsys):
