@@ -85,7 +85,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         for item in items:
             if "onnx" in item.keywords:
                 item.add_marker(skip)
-    if torch.__version__ < (2, 8):
+    if torch.__version__ < "2.8":
         skip = pytest.mark.skip(reason="ONNX files need torch 2.8")
         for item in items:
             if "onnx" in item.keywords:

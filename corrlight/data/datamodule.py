@@ -417,7 +417,7 @@ class CocoDataModule(pl.LightningDataModule):
         if split == "train":
             raise ValueError(
                 f"Expected objects to train on in {data.path}, but all {len(data.labels):,} "
-                f"annotations are crowds (iscrowd 1)."
+                "annotations are crowds (iscrowd 1)."
             )
         log.warning("%s: no picture has an object, so AP is undefined", data.path.name)
 
@@ -432,9 +432,8 @@ class CocoDataModule(pl.LightningDataModule):
             indices = np.flatnonzero(np.diff(data.offsets))
             if len(indices) < len(data):
                 without = len(data) - len(indices)
-                log.info(
-                    "%s: %s images without annotations left out", data.path.name, f"{without:,}"
-                )
+                text = "%s: %s images without annotations left out"
+                log.info(text, data.path.name, f"{without:,}")
         indices = indices[: self._limits[split]]
         if not len(indices):
             raise ValueError(f"Expected images with annotations in {data.path}, but found none.")

@@ -6,8 +6,9 @@ import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from corrlight.datasets.pictures import EXTENSIONS, walk
+from corrlight.datasets.pictures import walk
 from corrlight.datasets.records import Content, Ledger
+from corrlight.picture_files import is_picture
 
 __all__ = ["count_unused"]
 
@@ -48,7 +49,7 @@ def count_unused(
             continue
         if ending in _UNREAD:
             ledger.drop(f"files in a format that is not read ({ending})", file)
-        elif ending in EXTENSIONS and os.path.abspath(file) not in taken:
+        elif is_picture(file.name) and os.path.abspath(file) not in taken:
             unnamed.append(file)
     # Links are followed for what is left alone: for every picture it takes seconds.
     real = {os.path.realpath(path) for path in taken} if unnamed else set()

@@ -38,7 +38,7 @@ _PACKAGES = ("onnx", "onnxscript", "onnxruntime")
 # What the exporters raise; those of ONNX are no RuntimeError.
 _EXPORT_ERRORS = (RuntimeError, TypeError, NotImplementedError, torch.onnx.OnnxExporterError)
 # In torch 2.6 the exporter cannot write what follows plain NMS; 2.8 was the next one tried.
-ONNX_TORCH = (2, 8)
+ONNX_TORCH = "2.8"
 # Sides of a picture that a file of any size takes, in multiples of the size divisor.
 _SMALLEST, _LARGEST = 2, 128
 
@@ -74,7 +74,7 @@ def check_packages(file_format: Format) -> None:
         )
     if file_format == "onnx" and torch.__version__ < ONNX_TORCH:
         raise ValueError(
-            f"Expected torch {'.'.join(map(str, ONNX_TORCH))} or newer for ONNX, whose exporter "
+            f"Expected torch {ONNX_TORCH} or newer for ONNX, whose exporter "
             f"knows every operator of a detector, but got {torch.__version__}. "
             "`--format torch_export` takes any."
         )

@@ -1,6 +1,6 @@
 """Data sets with every type of error, drawn from a seed; needs NumPy and pycocotools alone.
 
-Within tidecv's limit of 100 detections an image. ``benchmarks/tidecv_errors.py`` measures them with
+Within tidecv's limit of 100 detections an image. ``benchmarks/tidecv/errors.py`` measures them with
 tidecv and writes ``tidecv.json``, from which the tests take what is right.
 """
 

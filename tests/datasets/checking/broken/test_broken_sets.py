@@ -80,5 +80,5 @@ def test_validation_without_objects_is_a_warning_before_the_start(tmp_path, capl
     found = {p.kind: p.level for p in check_set([root]).problems}
     assert found["no_objects"] == "warning"
     with caplog.at_level(logging.WARNING):
-        setup(root)
+        ready(root)
     assert "val.json: no picture has an object, so AP is undefined" in caplog.messages

@@ -1,9 +1,9 @@
 """What tidecv 1.0.1 says of the data sets of ``tests/metrics/errors/cases.py``.
 
     pip install tidecv==1.0.1          # in an environment of its own; corrlight is not needed
-    python benchmarks/tidecv_errors.py                    # compare with the kept numbers
-    python benchmarks/tidecv_errors.py --write            # write them anew
-    python benchmarks/tidecv_errors.py --files G D [--masks]   # any two files
+    python benchmarks/tidecv/errors.py                    # compare with the kept numbers
+    python benchmarks/tidecv/errors.py --write            # write them anew
+    python benchmarks/tidecv/errors.py --files G D [--masks]   # any two files
 
 The numbers are kept in ``tests/metrics/errors/tidecv.json``: AP times 100 at IoU 0.5, what each
 type of error costs, and how many there are.
@@ -19,7 +19,7 @@ from typing import Any
 
 from tidecv import TIDE, Data, functions
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 KEPT = ROOT / "tests" / "metrics" / "errors" / "tidecv.json"
 
 
