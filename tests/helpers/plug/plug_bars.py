@@ -43,15 +43,19 @@ def as_made(model: Any) -> Any:
     return model
 
 
-def stepped(case: Any, steps: int, **options: Any) -> tuple[Any, Any, list[float]]:
-    """Return a detector after some steps on shapes with the loss, its handle and its totals."""
+def stepped(
+    case: Any, steps: int, *, drawn: bool = False, **options: Any
+) -> tuple[Any, Any, list[float]]:
+    """Return a detector after some steps with the loss, its handle and its totals."""
     model = made(case)
     handle = correlate(case.attached(model), **options)
     optimizer = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=1e-3)
     totals = []
     for step in range(steps):
         torch.manual_seed(7)
-        total, _ = case.step(model, case.drawn(step % NUM_BATCHES))
+        total, _ = case.step(
+            model, case.drawn(step % NUM_BATCHES) if drawn else case.batch("mixed")
+        )
         optimizer.zero_grad()
         total.backward()
         optimizer.step()
@@ -79,7 +83,7 @@ def check_totals(case: Any) -> None:
 
 def check_trains(case: Any) -> None:
     """Thirty steps make the total smaller, and the detector leaves as it came."""
-    model, handle, totals = stepped(case, 30)
+    model, handle, totals = stepped(case, 30, drawn=True)
     assert sum(totals[-NUM_BATCHES:]) < sum(totals[:NUM_BATCHES])
     assert all(map(torch.isfinite, map(torch.tensor, totals)))
     handle.remove()
