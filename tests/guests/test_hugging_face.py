@@ -142,7 +142,9 @@ def test_a_model_of_words_is_refused():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["hf_rt_detr_v2", "hf_d_fine", "hf_deformable_detr"])
+@pytest.mark.parametrize(
+    "name", ["hf_rt_detr_v2", "hf_d_fine", "hf_deformable_detr", "hf_conditional_detr"]
+)
 def test_full_files_build(name):
     module = build_module(compose_config([f"detector={name}", "data.num_classes=80"]).config)
     assert 25e6 < sum(p.numel() for p in module.parameters()) < 60e6

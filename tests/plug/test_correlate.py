@@ -1,12 +1,18 @@
 """One call for all libraries."""
 
+import ast
+from pathlib import Path
+
 import pytest
 import torch
 from torch import nn
 
+import corrlight
 from corrlight.plug import Correlation, correlate
 from corrlight.plug.correlate import library_of, unwrapped
 from tests.helpers.plug.torchvision_zoo import TORCHVISION_ZOO
+
+PACKAGE = Path(corrlight.__file__).parent
 
 
 def retinanet():
@@ -57,3 +63,29 @@ def test_options_are_checked_before_the_detector_changes(options, name):
     with pytest.raises(ValueError, match=f"^Expected `{name}` "):
         correlate(model, **options)
     assert "compute_loss" not in vars(model.head)
+
+
+def imported_by(file):
+    """Names of modules that the import of a file imports."""
+    skipped = set()
+    tree = ast.parse(file.read_text(encoding="utf-8"))
+    for node in ast.walk(tree):
+        checking = isinstance(node, ast.If) and "TYPE_CHECKING" in ast.dump(node.test)
+        if checking or isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            skipped |= {id(inner) for inner in ast.walk(node)}
+    for node in ast.walk(tree):
+        if id(node) not in skipped and isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        if id(node) not in skipped and isinstance(node, ast.ImportFrom):
+            yield node.module
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def test_nothing_imports_a_library_that_may_be_missing():
+    own = {"corrlight.plug.transformers", "corrlight.plug.callback"}
+    for file in sorted(PACKAGE.rglob("*.py")):
+        found = set(imported_by(file))
+        name = ".".join(file.relative_to(PACKAGE.parent).with_suffix("").parts)
+        libraries = {module.partition(".")[0] for module in found}
+        assert not libraries & {"transformers", "rfdetr", "accelerate"} or name in own, name
+        assert not found & own, f"{name} imports {found & own}"

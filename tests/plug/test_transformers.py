@@ -14,60 +14,23 @@ pytestmark = pytest.mark.hf
 
 # Without the library the tests are skipped by their marker; their names are those of the newest.
 if importlib.util.find_spec("transformers") is not None:
-    from tests.helpers.plug.hf_zoo import HF_ZOO, NUM_CLASSES, hf_batch
+    import transformers
+
+    from tests.helpers.plug.hf_case import DENOISING, HuggingFaceCase
+    from tests.helpers.plug.hf_zoo import HF_ZOO
 else:
-    HF_ZOO, NUM_CLASSES, hf_batch = {"DFine": None, "RTDetrV2": None, "LwDetr": None}, 4, None
-
-QUERIES = {"layers": "last"}
-FAMILIES = ("RTDetr", "RTDetrV2", "DFine", "Deimv2")
-
-
-class Case:
-    num_classes = NUM_CLASSES
-    box_heads = r"bbox|enc_out.*coord|ref_point_head|reg_conf_none"
-    one_positive = QUERIES
-
-    def __init__(self, name):
-        self.name, self.make = name, HF_ZOO[name]
-        self.max_layers = 3
-        self.steps_to_learn = 30
-        self.options = (QUERIES, {"group_by": "image"})
-        self.foreign = ({"scores": "class"},)
-        if name in FAMILIES:
-            self.options = (*self.options, {"denoising": True})
-        else:
-            self.foreign = (*self.foreign, {"denoising": True})
-        if name in ("LwDetr", "RfDetr"):
-            self.one_positive = {**QUERIES, "group_queries": "first"}
-            self.options = (*self.options, {"group_queries": "first"})
-        else:
-            self.foreign = (*self.foreign, {"group_queries": "first"})
-
-    def attached(self, model):
-        return model
-
-    def batch(self, kind):
-        return hf_batch(kind)
-
-    def step(self, model, batch):
-        images, labels = batch
-        output = model(pixel_values=images, labels=labels)
-        return output.loss, output.loss_dict.get("loss_correlation")
-
-    validate = step
+    HF_ZOO, DENOISING = {"DFine": None, "RTDetrV2": None, "LwDetr": None}, ("DFine", "RTDetrV2")
 
 
 @pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
 @pytest.mark.parametrize("name", HF_ZOO)
 def test_bar(name, check):
-    check(Case(name))
+    check(HuggingFaceCase(name))
 
 
-@pytest.mark.parametrize("name", [n for n in HF_ZOO if n in FAMILIES or n == "LwDetr"])
+@pytest.mark.parametrize("name", [n for n in HF_ZOO if n in DENOISING or n == "LwDetr"])
 def test_no_second_matching_and_no_second_forward_pass(name):
-    import transformers
-
-    case = Case(name)
+    case = HuggingFaceCase(name)
     model = made(case)
     calls: list[str] = []
 
@@ -87,6 +50,45 @@ def test_no_second_matching_and_no_second_forward_pass(name):
         hook.remove()
     handle.remove()
     # Up to 4.57 the last layer is matched with its denoising queries, and has to be again.
-    again = name in FAMILIES and int(transformers.__version__.partition(".")[0]) < 5
+    again = name in DENOISING and int(transformers.__version__.partition(".")[0]) < 5
     assert len(calls) == len(without) + again
     assert any(kind.endswith("HungarianMatcher") for kind in without)
+
+
+def test_a_subclass_that_would_train_with_another_loss_is_refused():
+    """transformers looks the loss up by the name of the class."""
+    model = made(HuggingFaceCase("RTDetrV2"))
+    mine = type("CellsForObjectDetection", (type(model),), {})(model.config)
+    with pytest.raises(ValueError, match=r"takes another loss: set `model\.loss_type = ") as error:
+        correlate(mine)
+    assert transformers.__version__ in str(error.value)
+    mine.loss_type = "RTDetrV2ForObjectDetection"
+    assert correlate(mine).library == f"transformers {transformers.__version__}"
+
+
+def test_a_forward_pass_that_asks_for_no_loss_function_is_refused(monkeypatch):
+    model = made(HuggingFaceCase("RTDetrV2"))
+    monkeypatch.setattr(type(model), "forward", lambda self, pixel_values, labels=None: None)
+    match = rf"call `self\.loss_function`, but in transformers {transformers.__version__}"
+    with pytest.raises(ValueError, match=match):
+        correlate(model)
+
+
+def without_matcher(logits, labels, device, pred_boxes, config, **kwargs):
+    return logits.sum(), {}, None
+
+
+@pytest.mark.parametrize(
+    ("loss", "reason"),
+    [
+        (lambda outputs, targets: outputs, "takes outputs, targets"),
+        (without_matcher, "uses no HungarianMatcher"),
+    ],
+)
+def test_a_loss_that_matches_otherwise_is_refused(loss, reason):
+    model = made(HuggingFaceCase("RTDetrV2"))
+    model.loss_function = loss
+    with pytest.raises(ValueError, match=rf"{transformers.__version__} {reason}") as error:
+        correlate(model)
+    assert "\n" not in str(error.value)
+    assert model.loss_function is loss

@@ -123,6 +123,7 @@ def _groups(name: str, backbone: Any) -> nn.Module:
         projector_in_channels=[32],
         projector_out_channels=32,
         projector_scale_factors=[1.0],
+        dropout=0.0,
     )
 
 
