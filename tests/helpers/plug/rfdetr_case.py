@@ -51,6 +51,7 @@ class Queries(nn.Module):
 class RFDetrCase:
     num_classes = NUM_CLASSES
     box_heads = r"bbox_embed"
+    pickles = True
     max_layers = LAYERS
     options = ({"layers": "last"}, {"group_by": "image"}, {"group_queries": "first"})
     foreign = ({"scores": "class"}, {"denoising": True})

@@ -16,6 +16,7 @@ __all__ = ["TorchvisionCase"]
 class TorchvisionCase:
     options: tuple[dict[str, Any], ...] = ({"group_by": "level"}, {"group_by": "image"})
     num_classes = NUM_CLASSES
+    pickles = True
     max_layers = 1
     one_positive: dict[str, Any] = {"group_by": "batch"}  # noqa: RUF012
     box_heads = r"regression_head|bbox_pred|rpn\.head"
