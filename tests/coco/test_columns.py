@@ -84,7 +84,7 @@ def test_references_become_places():
     assert records.places("image_id", np.array([10, 20, 30])).tolist() == [2, 0, -1, -1, 2, -1]
     assert found(findings) == {"missing": (1, [5]), "unknown_image_id": (2, [3, 2])}
     assert [line.partition(": ")[2] for line in findings["unknown_image_id"].lines] == [
-        "unknown image_id 11", "unknown image_id '10' (a string; ids of COCO files are numbers)",
+        "unknown image_id '10' (a string; ids of COCO files are numbers)", "unknown image_id 11",
     ]  # fmt: skip
     with pytest.raises(ValueError, match=r"but got '10' \(a string; ids of COCO files are numb"):
         Records([content[3]], "detection").places("image_id", np.array([10]))
