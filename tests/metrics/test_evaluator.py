@@ -218,11 +218,11 @@ def _run_rank(rank, world, folder, fail):
     except ValueError as error:
         out = {"error": str(error)}
     (folder / f"{world}_{rank}_{fail}.json").write_text(json.dumps(out))
-    dist.destroy_process_group()
 
 
 def in_processes(world, folder, fail):
-    # Forked: the children need no second import of torch, and run no parallel code.
+    # Forked: the children need no second import of torch, and run no parallel code. They end
+    # without destroying their group, which can wait for ever there (torch 2.6).
     mp.start_processes(_run_rank, (world, folder, int(fail)), nprocs=world, start_method="fork")
 
 
@@ -256,7 +256,6 @@ def _run_failing_rank(rank, world, folder):
         except Exception as caught:
             raised.append([type(caught).__name__, str(caught)])
     (folder / f"failing_{rank}.json").write_text(json.dumps(raised))
-    dist.destroy_process_group()
 
 
 def test_a_failure_of_any_kind_reaches_every_rank(case, tmp_path: Path):
