@@ -20,6 +20,7 @@ from corrlight.ops.switch import fast_ops
 
 __all__ = [
     "FORMATS",
+    "ONNX_TORCH",
     "Format",
     "Shape",
     "check_packages",
