@@ -61,6 +61,10 @@ def _options(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--names", nargs="+", default=[], metavar="NAME", help="names of the files")
     parser.add_argument("--no-masks", action="store_true", help="leave masks out")
     parser.add_argument(
+        "--skip-unknown", action="store_true",
+        help="leave out, with a count, what is of an image or category that --gt does not have",
+    )  # fmt: skip
+    parser.add_argument(
         "--mask-areas", action="store_true",
         help="AP by size of masks: their areas, as in runs, instead of their boxes' as pycocotools",
     )  # fmt: skip
@@ -169,8 +173,8 @@ def _ground_truth(
 
     task = progress.add_task(f"reading {options.gt.name}", total=1)
     masks = None if not options.no_masks and any(map(_has_masks, files)) else False
-    with _without_masks(options):
-        ground_truth = GroundTruth.load(options.gt, masks=masks)
+    with _ways_out(options):
+        ground_truth = GroundTruth.load(options.gt, masks=masks, skip_unknown=options.skip_unknown)
     progress.advance(task)
     notes = []
     if ground_truth.num_areas_filled:
@@ -216,12 +220,13 @@ def _one_file(
 
     task = progress.add_task(name, total=1.0)
     try:
-        with _without_masks(options):
+        with _ways_out(options):
             analysis = analyze_results(
                 name,
                 path,
                 ground_truth,
                 masks=not options.no_masks,
+                skip_unknown=options.skip_unknown,
                 # The numbers of a run folder are those that its own metrics.json has.
                 mask_areas=options.mask_areas or options.dt[number].is_dir(),
                 max_detections=options.max_detections,
@@ -244,12 +249,16 @@ def _one_file(
 
 
 @contextmanager
-def _without_masks(options: argparse.Namespace) -> Iterator[None]:
-    """Name the way on to an error of a mask that boxes do not need."""
-    from corrlight.coco.findings import MaskError
+def _ways_out(options: argparse.Namespace) -> Iterator[None]:
+    """Name the way on to an error of a mask that boxes do not need, or of an unknown id."""
+    from corrlight.coco.findings import MaskError, UnknownIdError
 
     try:
         yield
+    except UnknownIdError as error:
+        if options.skip_unknown:
+            raise
+        raise ValueError(f"{error} --skip-unknown leaves such records out.") from error
     except MaskError as error:
         if options.no_masks:
             raise

@@ -137,6 +137,7 @@ def analyze_results(
     ground_truth: GroundTruth,
     *,
     masks: bool = True,
+    skip_unknown: bool = False,
     mask_areas: bool = False,
     max_detections: int | None = None,
     raw: RawDump | None = None,
@@ -154,6 +155,8 @@ def analyze_results(
         path: A COCO results file.
         ground_truth: The objects; masks are measured only if it has them.
         masks: Whether to measure masks where all detections have one.
+        skip_unknown: Whether to leave out detections of images and categories that the ground truth
+            does not have.
         mask_areas: Whether the size of a mask is its area also where the first detection has a box,
             whose width times height pycocotools takes then.
         max_detections: Adds AP at this limit of detections of an image and class.
@@ -175,6 +178,7 @@ def analyze_results(
         ground_truth,
         None if masks and ground_truth.masks is not None else False,
         lambda share: progress(0.5 * share, reading),
+        skip_unknown,
     )
     if mask_areas and _sized_by_boxes(results):
         results = replace(results, areas=None)
@@ -217,6 +221,11 @@ def _about(path: Path, results: Results, masks: bool, ground_truth: GroundTruth)
     if not len(results):
         return [f"{path} holds no detections: AP is 0"]
     notes = []
+    if len(results.unknown):
+        notes.append(
+            f"{path}: {len(results.unknown):,} detections are of images or categories that the "
+            f"annotations do not have, and left out (first: detection number {results.unknown[0]})"
+        )
     without = results.without_mask
     if masks and len(without) == len(results) and results.empty_masks:
         notes.append(

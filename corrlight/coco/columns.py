@@ -239,13 +239,18 @@ class Records:
             self._unknown(key, wrong, given)
         return array, good
 
-    def places(self, key: str, known: Array) -> Array:
+    def places(self, key: str, known: Array, skip_unknown: bool = False) -> Array:
         """Return ``(N,)`` int64 places in ``known`` of the ids that records refer to.
 
         Args:
             key: Name of the value.
             known: Ascending ids.
+            skip_unknown: Whether the place of an unknown id is -1, and no fault.
         """
+        if skip_unknown:
+            given = self.values(key)
+            array, good = whole_numbers(given)
+            return np.where(good, found_at(known, array), -1)
         array, good = self.references(key)
         places = np.where(good, found_at(known, array), -1)
         self._unknown(key, _rows(good & (places < 0)), array.tolist())

@@ -37,18 +37,21 @@ class DetectionPiece:
     """Some detections of a file, in its order.
 
     Attributes:
+        known: ``(N,)`` bool: which of the records count; the others are of images or categories
+            that are not in the ground truth. Columns of D have only those that count.
         image_idx: ``(D,)`` row of the ground truth's ``image_ids``.
         labels: ``(D,)`` classes in ``[0, C)``.
         boxes: ``(D, 4)`` float64 boxes ``x, y, width, height``; of detections without one the
             extent of the mask.
         scores: ``(D,)`` float64.
-        masked: ``(D,)`` bool: which of them have a mask.
+        masked: ``(N,)`` bool: which of the records have a mask.
         masks: D run-length encodings, or None if they are not wanted or not all have one.
         areas: ``(D,)`` float64 pixels of the mask where ``by_mask`` holds, else width times height.
         by_mask: Whether the first detection of the file has a mask and no box.
         empty_masks: Whether one has the key of a mask, with an empty value.
     """
 
+    known: Array
     image_idx: Array
     labels: Array
     boxes: Array
@@ -66,6 +69,7 @@ def read_detections(
     masks: bool | None,
     before: DetectionPiece | None = None,
     first: int = 0,
+    skip_unknown: bool = False,
 ) -> DetectionPiece:
     """Check some detections of a file.
 
@@ -75,28 +79,32 @@ def read_detections(
         masks: Whether masks are wanted; None if all have one.
         before: The detections before them in the file.
         first: Number of the first of them in the file.
+        skip_unknown: Whether to leave out what is of an unknown image or category.
 
     Raises:
         MaskError: If a mask is broken without which the file can be read.
+        UnknownIdError: If (without ``skip_unknown``) one is of an unknown image or category.
         ValueError: If anything else is wrong with one; it names the record's number.
     """
     records = Records(content, "detection", first)
     by_id = np.argsort(ground_truth.category_ids)
-    image_idx = records.places("image_id", ground_truth.image_ids)
-    labels = by_id[records.places("category_id", ground_truth.category_ids[by_id])]
+    image_idx = records.places("image_id", ground_truth.image_ids, skip_unknown)
+    category_idx = records.places("category_id", ground_truth.category_ids[by_id], skip_unknown)
+    labels = by_id[category_idx] if len(by_id) else category_idx
+    known = (image_idx >= 0) & (category_idx >= 0)
     scores = records.numbers("score", "score")
     masked = np.fromiter(map(has_mask, records.content), bool, len(records))
     boxed = np.fromiter((is_given(r.get("bbox")) for r in records.content), bool, len(records))
     alone = masked & ~boxed
     boxes = records.boxes(optional=alone)
     by_mask = bool(alone[:1].any()) if before is None else before.by_mask
-    wanted = masks is True or (masks is None and bool(masked.all()))
-    needed = by_mask or bool(alone.any())
+    wanted = masks is True or (masks is None and bool(masked[known].all()))
+    needed = by_mask or bool(alone[known].any())
     encoded: dict[int, Rle] = {}
     if wanted or needed:
-        rows = np.arange(len(records)) if masks is True else np.flatnonzero(masked)
+        rows = np.flatnonzero(known if masks is True else known & masked)
         encoded = _encoded(records, rows.tolist(), ground_truth.sizes[image_idx], needed)
-    for row in np.flatnonzero(alone).tolist():
+    for row in np.flatnonzero(known & alone).tolist():
         boxes[row] = mask_utils.toBbox(encoded[row])
     areas = boxes[:, 2] * boxes[:, 3]
     if by_mask:
@@ -104,13 +112,14 @@ def read_detections(
             # One by one: pycocotools 2.0.11 fails for a list of more than 255 with NumPy 2.
             areas[row] = mask_utils.area(mask)
     return DetectionPiece(
-        image_idx=image_idx,
-        labels=labels,
-        boxes=boxes,
-        scores=scores,
+        known=known,
+        image_idx=image_idx[known],
+        labels=labels[known],
+        boxes=boxes[known],
+        scores=scores[known],
         masked=masked,
         masks=list(encoded.values()) if wanted else None,
-        areas=areas,
+        areas=areas[known],
         by_mask=by_mask,
         empty_masks=any(
             "segmentation" in records.content[k] for k in np.flatnonzero(~masked).tolist()
@@ -143,6 +152,7 @@ def typed_detections(
     if image_idx.min() < 0 or category_idx.min() < 0 or boxes[:, 2:].min() < 0:
         return None
     return DetectionPiece(
+        known=np.ones(len(records), dtype=bool),
         image_idx=image_idx,
         labels=by_id[category_idx],
         boxes=boxes,

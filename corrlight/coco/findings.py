@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
-from corrlight.coco.kinds import KINDS, Purpose
+from corrlight.coco.kinds import KINDS, UNKNOWN, Purpose
 
 __all__ = [
     "KEPT",
@@ -21,6 +21,7 @@ __all__ = [
     "Findings",
     "Level",
     "MaskError",
+    "UnknownIdError",
     "plural",
     "short",
     "summarize",
@@ -50,6 +51,10 @@ class CocoFormatError(ValueError):
 
 class MaskError(ValueError):
     """A mask that cannot be used; without masks, the file can."""
+
+
+class UnknownIdError(ValueError):
+    """A record of an image or category that is not there; without it, the file can be read."""
 
 
 def summarize(
@@ -168,7 +173,9 @@ class Finding:
         more = f" (and in {self.count - 1:,} more)" if self.count > 1 else ""
         way_out = self.way_out("measure")
         end = f" {way_out}" if way_out else ""
-        kind = MaskError if KINDS[self.kind].of_masks else ValueError
+        kind: type[ValueError] = MaskError if KINDS[self.kind].of_masks else ValueError
+        if self.kind in UNKNOWN:
+            kind = UnknownIdError
         return kind(f"Expected {first.expected}{place}{got}{more}.{end}")
 
 

@@ -12,6 +12,7 @@ import numpy as np
 
 from corrlight.coco.annotation_file.table import AnnotationTable, annotation_table, read_annotations
 from corrlight.coco.findings import Findings
+from corrlight.coco.kinds import UNKNOWN
 from corrlight.coco.segmentations import encode
 from corrlight.coco.types import Array, Rle
 
@@ -97,6 +98,7 @@ class GroundTruth:
         category_ids: Sequence[int] | None = None,
         masks: bool | None = False,
         annotated: bool = True,
+        skip_unknown: bool = False,
     ) -> Self:
         """Read a COCO annotation file; see :meth:`from_coco`.
 
@@ -105,9 +107,10 @@ class GroundTruth:
             category_ids: Category of every label.
             masks: Also read the segmentations.
             annotated: False for a file that may lack ``annotations`` (COCO's test-dev).
+            skip_unknown: See :meth:`from_coco`.
         """
         table = read_annotations(annotations, keep_masks=masks is not False, annotated=annotated)
-        return cls._of(table, category_ids, masks)
+        return cls._of(table, category_ids, masks, skip_unknown)
 
     @classmethod
     def from_coco(
@@ -115,8 +118,11 @@ class GroundTruth:
         content: Mapping[str, Any],
         category_ids: Sequence[int] | None = None,
         masks: bool | None = False,
+        skip_unknown: bool = False,
     ) -> Self:
         """Build the columns from a COCO dictionary.
+
+        An annotation with a mask and no ``bbox`` has the extent of the mask as its box.
 
         Args:
             content: ``images``, ``annotations`` and ``categories``; ``area`` and ``iscrowd`` of an
@@ -125,14 +131,18 @@ class GroundTruth:
                 Default: all categories, ascending.
             masks: Also read the segmentations (polygons need the images' height and width). None
                 reads them if every annotation has one; how many have none is in ``findings``.
+            skip_unknown: Leave out annotations of images and categories that are not in the file,
+                as pycocotools does; how many is in ``findings``.
 
         Raises:
             MaskError: If (with ``masks``) a segmentation is broken or not one of its image.
-            ValueError: If a key is missing, an id is unknown or comes twice, or a number is not
-                finite; it names the record.
+            UnknownIdError: If (without ``skip_unknown``) an annotation is of an unknown image or
+                category, or if all of them are.
+            ValueError: If a key is missing, an id comes twice, or a number is not finite; it names
+                the record.
         """
         table = annotation_table(content, keep_masks=masks is not False)
-        return cls._of(table, category_ids, masks)
+        return cls._of(table, category_ids, masks, skip_unknown)
 
     @classmethod
     def _of(
@@ -140,11 +150,15 @@ class GroundTruth:
         table: AnnotationTable,
         category_ids: Sequence[int] | None,
         masks: bool | None,
+        skip_unknown: bool,
     ) -> Self:
         findings = table.findings
+        known = (table.image_idx >= 0) & (table.category_idx >= 0)
+        # Of a file whose annotations are all unknown, nothing would be left.
+        skipped = UNKNOWN if skip_unknown and (known.any() or not len(known)) else ()
         # One annotation without a mask leaves all masks out, broken ones as well.
         left_out = masks is None and ("no_mask" in findings or not len(table))
-        findings.raise_first("measure", _OF_MASKS if left_out else ())
+        findings.raise_first("measure", (*skipped, *(_OF_MASKS if left_out else ())))
         if masks and "no_mask" in findings:
             raise findings["no_mask"].error()
         names = dict(zip(table.category_ids.tolist(), table.names, strict=True))
@@ -163,7 +177,7 @@ class GroundTruth:
         label_of = np.array([label.get(c, -1) for c in names], dtype=np.int64)
         labels = label_of[table.category_idx] if len(table) else table.category_idx
         order = np.lexsort((image_idx, labels))  # stable: keeps the order of the file
-        order = order[labels[order] >= 0]
+        order = order[(known & (labels >= 0))[order]]
         filled = np.isnan(table.areas)
         boxes = table.boxes
         encoded = None

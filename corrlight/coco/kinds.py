@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-__all__ = ["INVALID_BOXES", "KINDS", "Kind", "Purpose"]
+__all__ = ["INVALID_BOXES", "KINDS", "UNKNOWN", "Kind", "Purpose"]
 
 # What an annotation file is read for: to be measured against, or to be trained on.
 Purpose = Literal["measure", "train"]
@@ -38,6 +38,11 @@ class Kind:
 
 _IDS = "Ids of COCO files are numbers: write them, and the keys that refer to them, without quotes."
 _DROP = "`data.invalid_boxes=drop` leaves such annotations out of training."
+_FIX = (
+    "`corrlight data check FILE --fix OUT` takes it from the mask; `data.invalid_boxes=drop` "
+    "leaves such annotations out of training."
+)
+_UNKNOWN = "`corrlight data check FILE --fix OUT` leaves them out."
 _XYWH = "Boxes are [x, y, width, height] in pixels."
 
 KINDS: dict[str, Kind] = {
@@ -51,8 +56,10 @@ KINDS: dict[str, Kind] = {
     "string_id": Kind(title="with a string as id", way_out=_IDS),
     "repeated_id": Kind(title="with the id of another"),
     "no_id": Kind(title="without id", stops=_NEITHER, warns=_TRAIN),
-    "unknown_image_id": Kind(title="of an image that is not in the file"),
-    "unknown_category_id": Kind(title="of a category that is not in the file"),
+    "unknown_image_id": Kind(title="of an image that is not in the file", in_training=_UNKNOWN),
+    "unknown_category_id": Kind(
+        title="of a category that is not in the file", in_training=_UNKNOWN
+    ),
     # Images.
     "size": Kind(title="whose height and width are no whole numbers"),
     "no_size": Kind(title="without height and width", stops=_TRAIN, warns=_NEITHER),
@@ -76,6 +83,9 @@ KINDS: dict[str, Kind] = {
     "negative_area": Kind(title="with a negative area", stops=_TRAIN),
     "no_area": Kind(title="without area: width x height is used", stops=_NEITHER),
     "no_box": Kind(title="without a bbox", in_training=_DROP),
+    "mask_box": Kind(
+        title="without a bbox: the extent of the mask is used", stops=_TRAIN, in_training=_FIX
+    ),
     "box_number": Kind(title="with a bbox that is not of finite numbers", in_training=_DROP),
     "huge_box": Kind(
         title="with a bbox that is not of finite numbers", stops=_TRAIN, in_training=_DROP
@@ -121,8 +131,10 @@ KINDS: dict[str, Kind] = {
     "polygon_size": Kind(title="with polygons in an image without height and width", of_masks=True),
 }
 
+# What refers to what is not in the file; a measurement may leave it out (``skip_unknown``).
+UNKNOWN = ("unknown_image_id", "unknown_category_id")
 # A training may leave these annotations out (`data.invalid_boxes`).
 INVALID_BOXES = (
-    *("no_box", "box_number", "huge_box", "negative_box"),
-    *("empty_box", "outside_box"),
+    *("no_box", "mask_box", "box_number", "huge_box"),
+    *("negative_box", "empty_box", "outside_box"),
 )

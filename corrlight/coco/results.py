@@ -16,6 +16,7 @@ from corrlight.coco.detections import (
     read_detections,
     typed_detections,
 )
+from corrlight.coco.findings import UnknownIdError
 from corrlight.coco.ground_truth import GroundTruth
 from corrlight.coco.json_pieces import list_pieces
 from corrlight.coco.types import Array, ImageRecord, Rle
@@ -96,6 +97,8 @@ class Results:
         areas: ``(D,)`` float64 sizes in pixels, of boxes and of masks alike; None means what
             each is itself, width times height or the area of the mask.
         without_mask: Places of the detections of a file that have no mask.
+        unknown: Places of those that are left out: of images or categories that are not in the
+            ground truth.
         empty_masks: Whether any of these has the key of one, with an empty value.
     """
 
@@ -106,6 +109,7 @@ class Results:
     masks: tuple[Rle, ...] | None = None
     areas: Array | None = None
     without_mask: Array = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
+    unknown: Array = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
     empty_masks: bool = False
 
     def __len__(self) -> int:
@@ -145,6 +149,7 @@ class Results:
         ground_truth: GroundTruth,
         masks: bool | None = False,
         progress: Callable[[float], None] | None = None,
+        skip_unknown: bool = False,
     ) -> Self:
         """Read a COCO results file piece by piece; see :meth:`from_coco`.
 
@@ -153,6 +158,7 @@ class Results:
             ground_truth: What the ids refer to.
             masks: Also read ``segmentation``.
             progress: Called with the share of the file that has been read.
+            skip_unknown: See :meth:`from_coco`.
         """
         pieces: list[DetectionPiece] = []
         for piece in list_pieces(results, "detection", DetectionRecord, progress):
@@ -161,7 +167,10 @@ class Results:
             if piece.records is not None and masks is not True:
                 typed = typed_detections(piece.records, ground_truth, before)
             pieces.append(
-                typed or read_detections(piece.content, ground_truth, masks, before, piece.first)
+                typed
+                or read_detections(
+                    piece.content, ground_truth, masks, before, piece.first, skip_unknown
+                )
             )
         return cls._of(pieces, masks)
 
@@ -171,6 +180,7 @@ class Results:
         content: Sequence[Mapping[str, Any]],
         ground_truth: GroundTruth,
         masks: bool | None = False,
+        skip_unknown: bool = False,
     ) -> Self:
         """Build the columns from a COCO results list (an empty one is allowed).
 
@@ -184,19 +194,29 @@ class Results:
             ground_truth: What the ids refer to.
             masks: Also read ``segmentation``. None reads it where every detection has one, by its
                 value: null and an empty list are none.
+            skip_unknown: Leave out detections of images and categories that are not in the ground
+                truth; ``unknown`` says which. pycocotools does so with categories.
 
         Raises:
             MaskError: If a mask is broken or has not its image's size, and is not needed for a box.
-            ValueError: Naming the record's number, if a key is missing, an id is unknown or a
-                number is not finite.
+            UnknownIdError: If (without ``skip_unknown``) one is of an unknown image or category, or
+                if all are.
+            ValueError: Naming the record's number, if a key is missing or a number is not finite.
         """
-        return cls._of([read_detections(content, ground_truth, masks)], masks)
+        piece = read_detections(content, ground_truth, masks, skip_unknown=skip_unknown)
+        return cls._of([piece], masks)
 
     @classmethod
     def _of(cls, pieces: Sequence[DetectionPiece], masks: bool | None) -> Self:
-        masked = np.concatenate([p.masked for p in pieces]) if pieces else np.zeros(0, dtype=bool)
+        known = _joined([p.known for p in pieces]).astype(bool)
+        if len(known) and not known.any():
+            raise UnknownIdError(
+                f"Expected detections of images and categories of the annotations, but got "
+                f"{len(known):,} of others."
+            )
+        without_mask = known & ~_joined([p.masked for p in pieces]).astype(bool)
         encoded = None
-        if masks is not False and masked.all() and (masks or len(masked)):
+        if masks is not False and not without_mask.any() and (masks or len(known)):
             encoded = tuple(chain.from_iterable(p.masks for p in pieces if p.masks is not None))
         by_mask = bool(pieces) and pieces[0].by_mask
         return cls(
@@ -206,7 +226,8 @@ class Results:
             scores=_joined([p.scores for p in pieces]),
             masks=encoded,
             areas=_joined([p.areas for p in pieces]) if encoded or by_mask else None,
-            without_mask=np.flatnonzero(~masked),
+            without_mask=np.flatnonzero(without_mask),
+            unknown=np.flatnonzero(~known),
             empty_masks=any(p.empty_masks for p in pieces),
         )
 

@@ -15,7 +15,7 @@ import numpy as np
 from pycocotools import mask as mask_utils
 
 from corrlight.coco.columns import Records
-from corrlight.coco.findings import short
+from corrlight.coco.findings import Findings, short
 from corrlight.coco.run_lengths import broken_encodings
 from corrlight.coco.types import Array, Rle
 from corrlight.coco.values import is_given
@@ -25,6 +25,7 @@ __all__ = [
     "check_masks",
     "check_sizes",
     "encode",
+    "extent",
     "has_mask",
     "missing_text",
     "sound_masks",
@@ -189,6 +190,24 @@ def encode(shape: Any, height: int, width: int) -> Rle:
     elif isinstance(shape["counts"], list):
         rle = mask_utils.frPyObjects(shape, *shape["size"])
     return rle
+
+
+def extent(shape: Any, height: int, width: int) -> list[float] | None:
+    """Return the box ``x, y, width, height`` of a segmentation as read, or None if it is broken.
+
+    Args:
+        shape: Polygons or run lengths, unchecked.
+        height: Of the image in pixels, 0 if unknown: run lengths bring their own, polygons do not.
+        width: Of the image.
+    """
+    findings = Findings()
+    records = Records([{"segmentation": shape}], "annotation", 0, findings)
+    own = check_masks(records)[0].tolist()
+    image = [height, width]
+    fits = min(image) > 0 if own[0] < 0 else 0 in image or own == image
+    if len(findings) or not fits:
+        return None
+    return [float(v) for v in mask_utils.toBbox(encode(shape, height, width))]
 
 
 def _covers_nothing(shape: Any) -> bool:

@@ -122,7 +122,9 @@ CASES = {
     "gt categories no list": (truth(categories={"2": "cat"}), "a list `categories`"),
     "gt image unknown": (record("annotations", image_id=9), "image_id in annotation number 1"),
     "gt category unknown": (record("annotations", category_id=9), "category_id in annotation"),
-    "gt box missing": (record("annotations", bbox=...), "`bbox` in annotation number 1"),
+    "gt box missing": (
+        record("annotations", bbox=..., segmentation=...), "`bbox` in annotation number 1",
+    ),
     "gt box nan": (record("annotations", bbox=[1, 2, math.nan, 4]), "bbox in annotation number 1"),
     "gt box negative": (record("annotations", bbox=[9, 9, 3, -4]), "negative size in annotation"),
     "gt area a string": (record("annotations", area="9"), "area of annotation number 1"),

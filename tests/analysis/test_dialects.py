@@ -18,6 +18,10 @@ FLAGS = {
     "int": int, "float": float, "bool": bool, "null": lambda crowd: 1 if crowd else None,
 }  # fmt: skip
 IDS = {"from 0": (0, int), "huge": (2**62, int), "negative": (-3, int), "float": (0, float)}
+# Share of the annotations with a mask that have no box.
+UNBOXED = {"none": 0.0, "some": 0.3, "all": 1.0}
+# Share of records of an image or class that the annotations do not have.
+UNKNOWN = {"none": 0.0, "some": 0.2}
 AREAS = {"none": None, "box": 1.0, "mask": 0.6, "edge": 1024.0}
 # Keys of a detection: of the first one, of the others.
 RESULTS = {
@@ -69,6 +73,7 @@ def detection(rng, keys, image, category, box, ties):
 def drawn(rng):
     """Return a ground truth and results, and how they are written."""
     choices = {"flags": FLAGS, "ids": IDS, "areas": AREAS, "results": RESULTS}
+    choices |= {"unboxed": UNBOXED, "unknown": UNKNOWN}
     how = {name: str(rng.choice(list(of))) for name, of in choices.items()}
     start, number = IDS[how["ids"]]
     masks, ties = rng.random() < 0.7, rng.random() < 0.4
@@ -95,12 +100,20 @@ def drawn(rng):
                 parts = [polygon(rng, box)]
                 whole = compressed(parts, image["height"], image["width"])
                 made["segmentation"] = [parts, whole, run_lengths(whole)][int(rng.integers(3))]
+                if rng.random() < UNBOXED[how["unboxed"]]:
+                    del made["bbox"]
+            if rng.random() < UNKNOWN[how["unknown"]]:
+                key, other = [("image_id", -77), ("category_id", 77)][int(rng.integers(2))]
+                objects.append(made | {"id": number(start + len(objects)), key: other})
+                made["id"] = number(start + len(objects))
             objects.append(made)
             for _ in range(int(rng.integers(0, 4))):
                 moved = np.array(box) + rng.normal(0, 0.1, 4) * [*sides, *sides]
                 keys = RESULTS[how["results"]][bool(found)]
                 moved[2:] = np.abs(moved[2:])
                 found.append(detection(rng, keys, image, category, moved.tolist(), ties))
+                if rng.random() < UNKNOWN[how["unknown"]]:
+                    found.append(found[-1] | {"category_id": 77})
     rng.shuffle(images)
     return {"images": images, "annotations": objects, "categories": categories}, found, how
 
@@ -110,6 +123,15 @@ def completed(gt, dt):
     gt, dt = copy.deepcopy(gt), copy.deepcopy(dt)
     for k, made in enumerate(gt["annotations"]):
         made.update(id=k + 1, iscrowd=int(made["iscrowd"] or 0))
+        if "bbox" not in made:
+            # The size of an image that is not there: of a mask of the same object that is.
+            image = next((i for i in gt["images"] if i["id"] == made["image_id"]), gt["images"][0])
+            whole = made["segmentation"]
+            if isinstance(whole, list):
+                whole = compressed(whole, image["height"], image["width"])
+            elif isinstance(whole["counts"], list):
+                whole = mask_utils.frPyObjects(whole, *whole["size"])
+            made["bbox"] = mask_utils.toBbox(whole).tolist()
         made.setdefault("area", made["bbox"][2] * made["bbox"][3])
     boxes_first = bool(dt and dt[0].get("bbox"))
     for made in dt:
@@ -136,7 +158,14 @@ def test_numbers_are_those_of_pycocotools(tmp_path, monkeypatch, capsys, seed):
     for name, content in (("gt", gt), ("dt", dt)):
         (tmp_path / f"{name}.json").write_text(json.dumps(content))
     files = ["--gt", str(tmp_path / "gt.json"), "--dt", str(tmp_path / "dt.json")]
+    if how["unknown"] != "none":
+        assert main(files) == 2, how
+        assert "--skip-unknown leaves such records out." in capsys.readouterr().err
+        files.append("--skip-unknown")
     assert main([*files, "--out", str(tmp_path / "out")]) == 0, (how, capsys.readouterr().err)
+    said = capsys.readouterr().err
+    masks_alone = [made for made in gt["annotations"] if "bbox" not in made]
+    assert ("without a bbox: the extent of the mask is used" in said) == bool(masks_alone), how
     found = json.loads((tmp_path / "out" / "metrics.json").read_text())
     gt, dt, masked = completed(gt, dt)
     assert dt

@@ -2,6 +2,7 @@ import json
 
 import pytest
 
+from corrlight.coco.findings import UnknownIdError
 from corrlight.metrics import GroundTruth
 
 CONTENT = {
@@ -81,3 +82,18 @@ def test_unknown_category_and_no_dictionary(tmp_path):
     file.write_text("[]")
     with pytest.raises(ValueError, match="but got a list"):
         GroundTruth.load(file)
+
+
+def test_what_is_unknown_may_be_left_out_but_not_everything():
+    content = json.loads(json.dumps(CONTENT))
+    content["annotations"].append({**content["annotations"][0], "id": 77, "image_id": 99})
+    content["annotations"].append({**content["annotations"][0], "id": 78, "category_id": 99})
+    with pytest.raises(UnknownIdError, match="known image_id in annotation number 3"):
+        GroundTruth.from_coco(content)
+    known = GroundTruth.from_coco(content, skip_unknown=True)
+    whole = GroundTruth.from_coco(CONTENT)
+    assert known.boxes.tolist() == whole.boxes.tolist()
+    assert known.rows.tolist() == whole.rows.tolist()
+    assert known.findings.count("unknown_image_id", "unknown_category_id") == 2
+    with pytest.raises(UnknownIdError, match="and in 2 more"):
+        GroundTruth.from_coco({**CONTENT, "images": [{"id": 99}]}, skip_unknown=True)

@@ -4,6 +4,7 @@ import math
 import numpy as np
 import pytest
 
+from corrlight.coco.findings import UnknownIdError
 from corrlight.metrics import Evaluation, GroundTruth, Results
 from tests.metrics.coco_oracle import random_dataset, with_masks
 
@@ -38,6 +39,19 @@ def test_errors_name_the_record(change, message):
     content = [d | (change if i == 2 else {}) for i, d in enumerate(DT)]
     with pytest.raises(ValueError, match=message):
         Results.from_coco(content, TRUTH)
+
+
+def test_what_is_unknown_may_be_left_out_but_not_everything():
+    unknown = [DT[0] | {"image_id": -5}, DT[1] | {"category_id": 999, "bbox": DT[1]["bbox"]}]
+    content = [DT[0], unknown[0], *DT[1:], unknown[1]]
+    with pytest.raises(UnknownIdError, match="image_id in detection number 1, but got -5"):
+        Results.from_coco(content, TRUTH)
+    results = Results.from_coco(content, TRUTH, skip_unknown=True)
+    assert results.to_coco(TRUTH) == Results.from_coco(DT, TRUTH).to_coco(TRUTH)
+    assert results.unknown.tolist() == [1, len(content) - 1]
+    assert results.without_mask.tolist() == [0, *range(2, len(content) - 1)]
+    with pytest.raises(UnknownIdError, match="but got 2 of others"):
+        Results.from_coco(unknown, TRUTH, skip_unknown=True)
 
 
 def test_masks():

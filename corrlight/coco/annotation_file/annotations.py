@@ -14,12 +14,14 @@ from corrlight.coco.segmentations import (
     Segmentation,
     check_masks,
     check_sizes,
+    extent,
+    has_mask,
     missing_text,
     sound_masks,
 )
 from corrlight.coco.typed_columns import Box, boxes_of, floats_of, ints_of
 from corrlight.coco.types import Array
-from corrlight.coco.values import found_at
+from corrlight.coco.values import found_at, is_given
 
 __all__ = ["AnnotationList", "AnnotationRecord", "MaskedRecord"]
 
@@ -62,13 +64,24 @@ class AnnotationList(RecordList):
         self._masks = masks
         self._sample, self._step = sample, 1
         self._sampled: dict[int, Any] = {}
+        # Segmentations of annotations that have one and no box, by row.
+        self._unboxed: dict[int, Any] = {}
         self._pieces: dict[str, list[Array]] = {}
 
     def add(self, piece: Sequence[Any], first: int) -> None:
         """Take the next annotations."""
         records = self.records(piece, first, optional_id=True)
+        unboxed = np.fromiter(
+            (not is_given(r.get("bbox")) and has_mask(r) for r in records.content),
+            bool,
+            len(records),
+        )
+        self._unboxed |= {
+            first + row: records.content[row]["segmentation"]
+            for row in np.flatnonzero(unboxed).tolist()
+        }
         columns = {
-            "boxes": records.boxes(),
+            "boxes": records.boxes(optional=unboxed),
             "areas": records.numbers("area", "area", np.nan, "a finite number >= 0"),
             "crowd": records.flags("iscrowd", "iscrowd"),
             "crowd_given": np.array([r.get("iscrowd") is not None for r in records.content], bool),
@@ -216,12 +229,39 @@ class AnnotationList(RecordList):
             )
         return np.where(found, order[places] if len(order) else -1, -1)
 
-    def finish(self, sizes: Array) -> None:
+    def finish(self, sizes: Array, placed: Array) -> Array:
         """Report ids that come again, and masks that do not fit their images.
+
+        Annotations with a mask and no box get the extent of the mask as their box.
 
         Args:
             sizes: ``(A, 2)`` height and width of the images, 0 where unknown.
+            placed: ``(A,)`` bool: annotations of images that there are; of the others, nothing is
+                said here.
+
+        Returns:
+            ``(A,)`` bool: annotations whose box is that of their mask.
         """
         self.report_repeated(self.repeated())
         if self._masks:
-            check_sizes(self.column("mask_sizes").astype(np.int64), sizes, self.fault)
+            mask_sizes = self.column("mask_sizes").astype(np.int64)
+            check_sizes(np.where(placed[:, None], mask_sizes, 0), sizes, self.fault)
+        by_mask = np.zeros(len(self.ids), dtype=bool)
+        if not self._unboxed:
+            return by_mask
+        boxes = self.column("boxes")
+        for row, shape in self._unboxed.items():
+            box = extent(shape, *sizes[row].tolist())
+            if box is not None:
+                boxes[row], by_mask[row] = box, True
+        self._pieces["boxes"] = [boxes]
+        for kind, rows in (
+            ("mask_box", np.flatnonzero(by_mask).tolist()),
+            ("no_box", [row for row in self._unboxed if placed[row] and not by_mask[row]]),
+        ):
+            self.fault(
+                *(kind, rows, "a bbox in"),
+                lambda row: "bbox None is not [x, y, width, height]",
+                lambda row: "none",
+            )
+        return by_mask

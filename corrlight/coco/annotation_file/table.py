@@ -49,7 +49,8 @@ class AnnotationTable:
         ids: ``(A,)`` int64 ids of the annotations; 0 where there is none.
         image_idx: ``(A,)`` int64 place of the image; -1 without one.
         category_idx: ``(A,)`` int64 place of the category; -1 without one.
-        boxes: ``(A, 4)`` float64 boxes ``x, y, width, height``; NaN where there is none.
+        boxes: ``(A, 4)`` float64 boxes ``x, y, width, height``; the extent of the mask where there
+            is only that (kind ``mask_box``), NaN where there is none.
         areas: ``(A,)`` float64 areas; NaN where the file does not say.
         crowd: ``(A,)`` bool.
         crowd_given: ``(A,)`` bool: whether the file says so.
@@ -174,8 +175,8 @@ def _columns(
     sizes = images.sizes
     # The last row stands for annotations without an image.
     of_images = np.concatenate([sizes, np.zeros((1, 2), np.int64)])[image_idx]
-    annotations.finish(of_images)
-    invalid = check_boxes(annotations, of_images)
+    by_mask = annotations.finish(of_images, image_idx >= 0)
+    invalid = check_boxes(annotations, of_images) | by_mask
     check_repeated(annotations, image_idx, category_idx)
     return AnnotationTable(
         image_ids=images.ids,

@@ -240,13 +240,6 @@ def _box(record: Record, where: str, ledger: Ledger) -> Any:
             return box
         ledger.change("boxes written as text made numbers", where)
         return numbers
-    if box is None and isinstance(record.get("segmentation"), list):
-        parts = [p for p in record["segmentation"] if isinstance(p, list) and len(p) >= 6]
-        values = [v for part in parts for v in part]
-        if parts and all(type(v) in (int, float) for v in values):
-            x, y = ([v for part in parts for v in part[k::2]] for k in (0, 1))
-            ledger.change("missing boxes taken from the mask", where)
-            return [min(x), min(y), max(x) - min(x), max(y) - min(y)]
     return box
 
 
@@ -281,10 +274,13 @@ def _sound(
     seen: set[tuple[Any, ...]] = set()
     for row, record in enumerate(records):
         where = f"{split}: annotation {record['id']}"
-        if table.invalid[row]:
+        mended = dict(record)
+        if not is_given(record.get("bbox")) and (table.boxes[row, 2:] > 0).all():
+            mended["bbox"] = table.boxes[row].tolist()
+            ledger.change("missing boxes taken from the mask", where)
+        elif table.invalid[row]:
             ledger.drop("annotations without a box in their image", where)
             continue
-        mended = dict(record)
         if leaving[row]:
             x1, y1, x2, y2 = cut[row].tolist()
             mended["bbox"] = [x1, y1, x2 - x1, y2 - y1]

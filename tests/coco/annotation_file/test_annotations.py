@@ -68,7 +68,7 @@ def test_segmentations_are_kept_as_they_are_and_checked_at_the_end():
     listed = filled(*records, masks=True, keep=True)
     assert listed.segmentations == [runs, polygon, None]
     assert kinds(listed) == {"no_mask": 1}
-    listed.finish(np.array([[6, 5], [0, 0], [6, 5]]))
+    listed.finish(np.array([[6, 5], [0, 0], [6, 5]]), np.ones(3, dtype=bool))
     assert kinds(listed) == {"no_mask": 1, "mask_size": 1, "polygon_size": 1}
     assert filled(*records).segmentations is None
     assert kinds(filled(*records)) == {}
@@ -77,5 +77,22 @@ def test_segmentations_are_kept_as_they_are_and_checked_at_the_end():
 def test_ids_that_come_again_are_reported_at_the_end():
     listed = filled(GOOD, {**GOOD, "id": 2}, GOOD)
     assert kinds(listed) == {}
-    listed.finish(np.ones((3, 2)))
+    listed.finish(np.ones((3, 2)), np.ones(3, dtype=bool))
     assert kinds(listed) == {"repeated_id": 1}
+
+
+def test_a_mask_without_a_box_gives_the_box_where_it_is_sound():
+    polygon, runs = [[1, 1, 4, 1, 4, 4]], {"size": [5, 6], "counts": [5, 2, 23]}
+    shapes = [polygon, runs, {**runs, "size": [6, 5]}, {**runs, "counts": [7]}, polygon, polygon]
+    records = [{**GOOD, "id": k, "segmentation": s} for k, s in enumerate(shapes)]
+    for record in records[:-1]:
+        del record["bbox"]
+    listed = filled(*records)
+    sizes = np.array([[5, 6]] * 4 + [[0, 0]] + [[5, 6]])
+    # The fourth one is broken, the third not its image's, the fifth of an image that is not there.
+    by_mask = listed.finish(sizes, np.array([True, True, True, True, False, True]))
+    assert by_mask.tolist() == [True, True, False, False, False, False]
+    assert listed.column("boxes")[1].tolist() == [1, 0, 1, 2]
+    assert listed.column("boxes")[5].tolist() == GOOD["bbox"]
+    assert np.isnan(listed.column("boxes")[2:5]).all()
+    assert kinds(listed) == {"mask_box": 2, "no_box": 2}

@@ -1,3 +1,5 @@
+from itertools import groupby
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -103,10 +105,18 @@ def test_some_odd_boxes_do_not_turn_the_others():
 def test_a_missing_box_is_that_of_the_mask_and_an_area_its_pixels():
     def change(records):
         records[0]["segmentation"] = polygon(records[0].pop("bbox"))
+        del records[2]["bbox"]
+        rows = [0] * (HEIGHT * WIDTH)
+        for column in range(7, 12):
+            rows[column * HEIGHT + 5 : column * HEIGHT + 9] = [1] * 4
+        lengths = [len(list(run)) for _, run in groupby(rows)]
+        records[2]["segmentation"] = {"size": [HEIGHT, WIDTH], "counts": lengths}
         records[1].update(segmentation=[[30, 20, 58, 20, 30, 42]], area=None)
 
-    found, _ = mended(change)
+    found, ledger = mended(change)
     assert found[0]["bbox"] == list(BOXES[0])
+    assert found[2]["bbox"] == [7, 5, 5, 4]
+    assert ledger.changed["missing boxes taken from the mask"].count == 2
     assert found[1]["area"] == pytest.approx(28 * 22 / 2, rel=0.1)
 
 
