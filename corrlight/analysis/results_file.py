@@ -221,10 +221,11 @@ def _about(path: Path, results: Results, masks: bool, ground_truth: GroundTruth)
     if not len(results):
         return [f"{path} holds no detections: AP is 0"]
     notes = []
-    if len(results.unknown):
+    if num_unknown := len(results.unknown):
         notes.append(
-            f"{path}: {len(results.unknown):,} detections are of images or categories that the "
-            f"annotations do not have, and left out (first: detection number {results.unknown[0]})"
+            f"{path}: {num_unknown:,} of {num_unknown + len(results):,} detections are left "
+            "out, of images or categories that the annotations do not have (first: "
+            f"detection number {results.unknown[0]})"
         )
     without = results.without_mask
     if masks and len(without) == len(results) and results.empty_masks:

@@ -38,11 +38,8 @@ class Kind:
 
 _IDS = "Ids of COCO files are numbers: write them, and the keys that refer to them, without quotes."
 _DROP = "`data.invalid_boxes=drop` leaves such annotations out of training."
-_FIX = (
-    "`corrlight data check FILE --fix OUT` takes it from the mask; `data.invalid_boxes=drop` "
-    "leaves such annotations out of training."
-)
-_UNKNOWN = "`corrlight data check FILE --fix OUT` leaves them out."
+_FIX = f"{_DROP} `corrlight data check ROOT --fix OUT` takes it from the mask."
+_UNKNOWN = "`corrlight data check ROOT --fix OUT` leaves them out."
 _XYWH = "Boxes are [x, y, width, height] in pixels."
 
 KINDS: dict[str, Kind] = {

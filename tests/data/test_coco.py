@@ -184,7 +184,7 @@ def test_all_problems_are_counted_and_the_first_shown(tmp_path):
     with pytest.raises(CocoFormatError) as caught:
         load_annotations(write(tmp_path, data))
     shown = "; ".join(f"annotation {k}: unknown image_id 99" for k in range(1, 6))
-    way_out = "`corrlight data check FILE --fix OUT` leaves them out."
+    way_out = "`corrlight data check ROOT --fix OUT` leaves them out."
     assert str(caught.value).endswith(f"but found 8 problems: {shown}; and 3 more. {way_out}")
     assert len(caught.value.problems) == 8
     assert "\n" not in str(caught.value)

@@ -255,13 +255,17 @@ class AnnotationList(RecordList):
             if box is not None:
                 boxes[row], by_mask[row] = box, True
         self._pieces["boxes"] = [boxes]
-        for kind, rows in (
-            ("mask_box", np.flatnonzero(by_mask).tolist()),
-            ("no_box", [row for row in self._unboxed if placed[row] and not by_mask[row]]),
+        for kind, rows, text in (
+            ("mask_box", np.flatnonzero(by_mask).tolist(), "no bbox"),
+            (
+                "no_box",
+                [row for row in self._unboxed if placed[row] and not by_mask[row]],
+                "no bbox, and a mask that gives none",
+            ),
         ):
             self.fault(
                 *(kind, rows, "a bbox in"),
-                lambda row: "bbox None is not [x, y, width, height]",
+                lambda row, text=text: text,  # type: ignore[misc]
                 lambda row: "none",
             )
         return by_mask

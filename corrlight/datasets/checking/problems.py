@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -77,8 +78,11 @@ class Problem:
     @property
     def ways_out(self) -> str:
         """The way out, and what ``--fix`` does about it."""
-        fixed = f"--fix OUT: they are {FIXED[self.kind]}." if self.kind in FIXED else ""
-        return " ".join(filter(None, (self.way_out, fixed)))
+        if self.kind not in FIXED:
+            return self.way_out
+        # A training names the command that is running here.
+        others = [s for s in re.split(r"(?<=\.) ", self.way_out) if s and "--fix OUT" not in s]
+        return " ".join((*others, f"--fix OUT: they are {FIXED[self.kind]}."))
 
 
 def of_finding(finding: Finding, where: str) -> Problem:
