@@ -54,7 +54,8 @@ def print_run(run: Run, composed: ComposedConfig) -> None:
     rate = f"{module.lr:g}"
     if module.lr != schedule.lr:
         rate += f" ({schedule.lr:g} at batch {schedule.reference_batch_size}, scaled linearly)"
-    table.add_row("schedule", f"{trainer.max_epochs} epochs, batch {batch}, learning rate {rate}")
+    epochs = "1 epoch" if trainer.max_epochs == 1 else f"{trainer.max_epochs} epochs"
+    table.add_row("schedule", f"{epochs}, batch {batch}, learning rate {rate}")
     device = f"{trainer.num_devices} x {type(trainer.accelerator).__name__}"
     table.add_row("device", f"{device}, {config.trainer.precision}, seed {config.seed}")
     if run.transfer is not None:
