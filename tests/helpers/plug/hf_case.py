@@ -56,10 +56,10 @@ class HuggingFaceCase:
             labels.append({"class_labels": classes, "boxes": xyxy_to_cxcywh(boxes) / SIDE})
         return torch.stack(images), labels
 
-    def part(self, batch: Any, image: int) -> Any:
-        """Return a batch of one image of another."""
-        images, labels = batch
-        return images[image : image + 1], labels[image : image + 1]
+    def joined(self, *batches: Any) -> Any:
+        """Return a batch of the images of others."""
+        images, labels = zip(*batches, strict=True)
+        return torch.cat(images), [one for part in labels for one in part]
 
     def reloaded(self, model: Any) -> Any:
         """Return the detector from the folder that this one was saved in."""

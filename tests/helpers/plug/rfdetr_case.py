@@ -86,10 +86,10 @@ class RFDetrCase:
             targets.append({"labels": classes, "boxes": xyxy_to_cxcywh(boxes) / 64})
         return torch.stack(features), targets
 
-    def part(self, batch: Any, image: int) -> Any:
-        """Return a batch of one image of another."""
-        features, targets = batch
-        return features[image : image + 1], targets[image : image + 1]
+    def joined(self, *batches: Any) -> Any:
+        """Return a batch of the images of others."""
+        features, targets = zip(*batches, strict=True)
+        return torch.cat(features), [one for part in targets for one in part]
 
     def reloaded(self, model: Any) -> Any:
         """Return another detector with the state dict of this one."""

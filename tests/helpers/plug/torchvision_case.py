@@ -67,10 +67,10 @@ class TorchvisionCase:
             targets.append({"boxes": boxes, "labels": classes + 1})
         return self._with_masks(images, targets)
 
-    def part(self, batch: Any, image: int) -> Any:
-        """Return a batch of one image of another."""
-        images, targets = batch
-        return images[image : image + 1], targets[image : image + 1]
+    def joined(self, *batches: Any) -> Any:
+        """Return a batch of the images of others."""
+        images, targets = zip(*batches, strict=True)
+        return [i for part in images for i in part], [t for part in targets for t in part]
 
     def _with_masks(self, images: Any, targets: Any) -> Any:
         if self.name == "mask_rcnn":

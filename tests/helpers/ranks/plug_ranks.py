@@ -90,16 +90,21 @@ def marker(name: str) -> str | None:
     return "rfdetr" if name == "rfdetr" else "hf"
 
 
-def _of_detector(name: str, image: int | None) -> dict[str, torch.Tensor]:
-    """Return a step of one of two images of shapes, or of both on a single process."""
+def _of_detector(name: str, rank: int | None) -> dict[str, torch.Tensor]:
+    """Return a step of one of two batches of shapes, or of both on a single process.
+
+    A rank has two images: of a single one the gradient of PyTorch's batch normalisation on the CPU
+    is wrong where the next layer flattens it (2.8 to 2.15), as RT-DETR and its kin do.
+    """
     case = DETECTORS[name]
     model = made(case)
-    handle = correlate(case.attached(model), 1.0, sync=image is not None)
+    handle = correlate(case.attached(model), 1.0, sync=rank is not None)
     step: nn.Module = _Step(case, model)
-    batch = case.drawn(0)
-    if image is not None:
+    if rank is None:
+        batch = case.joined(case.drawn(0), case.drawn(1))
+    else:
         step = DistributedDataParallel(step, find_unused_parameters=True)
-        batch = case.part(batch, image)
+        batch = case.drawn(rank)
     _, term = step(batch)
     term.backward()
     grads = [p.new_zeros(p.shape) if p.grad is None else p.grad for p in model.parameters()]
@@ -117,7 +122,7 @@ def _of_detector(name: str, image: int | None) -> dict[str, torch.Tensor]:
 
 
 def detector_together(name: str) -> dict[str, torch.Tensor]:
-    """Return what one process computes of both images."""
+    """Return what one process computes of both batches."""
     return _of_detector(name, None)
 
 
