@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import importlib.util
 import json
 import logging
@@ -72,7 +73,8 @@ def _named(model: str, num_classes: int, overrides: dict[str, Any]) -> Any:
         )
     default = AutoConfig.for_model(model)
     _check_options(model, default, overrides)
-    wanted = dict(overrides)
+    # transformers 4.50 takes entries out of a `backbone_config`.
+    wanted = copy.deepcopy(overrides)
     if hasattr(default, "use_pretrained_backbone"):
         # That would be a download.
         wanted.setdefault("use_pretrained_backbone", False)

@@ -29,7 +29,12 @@ SOFTMAX = ("Detr", "TableTransformer", "Yolos")
 def saved(name, folder):
     """Write a small detector of 4 classes with random weights."""
     torch.manual_seed(0)
-    HF_ZOO[name]().save_pretrained(folder)
+    model = HF_ZOO[name]()
+    try:
+        model.save_pretrained(folder)
+    except RuntimeError:
+        # Shared weights, which 4.50 writes in its old format alone.
+        model.save_pretrained(folder, safe_serialization=False)
 
 
 def module_of(name, folder, *options):
@@ -146,6 +151,8 @@ def test_a_model_of_words_is_refused():
     "name", ["hf_rt_detr_v2", "hf_d_fine", "hf_deformable_detr", "hf_conditional_detr"]
 )
 def test_full_files_build(name):
+    if name == "hf_d_fine" and "DFine" not in HF_ZOO:
+        pytest.skip("this version of transformers has no D-FINE")
     module = build_module(compose_config([f"detector={name}", "data.num_classes=80"]).config)
     assert 25e6 < sum(p.numel() for p in module.parameters()) < 60e6
 
