@@ -59,7 +59,12 @@ def main(argv: Sequence[str] | None = None) -> int:
                 )
         if flags.config_dir and not Path(flags.config_dir).is_dir():
             raise ValueError(f"Expected `--config-dir` to be a folder, but got {flags.config_dir}.")
-        if flags.help or flags.hydra_help or flags.cfg or flags.info or flags.shell_completion:
+        if flags.help:
+            from corrlight.config.help import help_text
+
+            print(help_text(overrides, resolve=flags.resolve))
+            return 0
+        if flags.hydra_help or flags.cfg or flags.info or flags.shell_completion:
             return _through_hydra(arguments, overrides)
         return _sweep(overrides) if flags.multirun else _one(overrides)
 
@@ -268,7 +273,7 @@ def _given(overrides: Sequence[str]) -> _Given:
 
 
 def _through_hydra(arguments: list[str], overrides: Sequence[str]) -> int:
-    """Let Hydra handle the flags that only show something (--help, --cfg, --info, ...).
+    """Let Hydra handle the flags that only show something (--hydra-help, --cfg, --info, ...).
 
     Raises:
         ConfigError: A file configures Hydra's logging, which would open what it names.

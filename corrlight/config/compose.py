@@ -27,6 +27,7 @@ __all__ = [
     "EmptyChoiceError",
     "check_allowed",
     "check_logging",
+    "check_logging_of",
     "compose_config",
     "compose_full",
     "config_dir",
@@ -155,6 +156,11 @@ def check_logging(overrides: Sequence[str]) -> None:
         full = compose_full(overrides)
     except ConfigError:
         return  # Hydra says what is wrong, and shows nothing.
+    check_logging_of(full)
+
+
+def check_logging_of(full: DictConfig) -> None:
+    """Raise :class:`ConfigError` if a composed configuration has Hydra log."""
     for name in ("hydra_logging", "job_logging"):
         unwanted = set(full.hydra.get(name) or {}) & {"handlers", "formatters", "filters"}
         if unwanted:
