@@ -20,7 +20,7 @@ from corrlight.losses.correlation import (
 from corrlight.plug.handle import Correlation
 from corrlight.plug.options import GroupQueries, Layers, Options, Scores
 
-__all__ = ["correlate"]
+__all__ = ["correlate", "correlation_of"]
 
 LIBRARIES = ("rfdetr", "torchvision", "transformers")
 
@@ -100,6 +100,23 @@ def correlate(
     # Named when it is needed: none of the libraries is one of ours.
     handle.seam = import_module(f"corrlight.plug.{library}").attach(inner, handle, options)
     return handle
+
+
+def correlation_of(model: nn.Module) -> Correlation | None:
+    """Return the handle of the loss in a detector, None without one.
+
+    A copy (``copy.deepcopy``, an average of weights) or a detector from a pickle has the loss with
+    a handle of its own, which nobody holds yet.
+
+    Args:
+        model: As for :func:`correlate`.
+
+    Raises:
+        ValueError: The detector is of no known kind.
+    """
+    inner = unwrapped(model)
+    found: Correlation | None = import_module(f"corrlight.plug.{library_of(inner)}").find(inner)
+    return found
 
 
 def unwrapped(model: Any) -> Any:

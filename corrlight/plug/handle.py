@@ -17,7 +17,7 @@ from corrlight.metrics.functional import image_correlation
 from corrlight.plug.records import PositiveRecords
 from corrlight.structures import Positives
 
-__all__ = ["Correlation", "Seam"]
+__all__ = ["Correlation", "Seam", "second"]
 
 _log = logging.getLogger(__name__)
 
@@ -182,6 +182,14 @@ class Correlation:
     def __repr__(self) -> str:
         state = f"in {self.library}" if self.seam is not None else "removed"
         return f"{type(self).__name__}({self.loss!r}, {state})"
+
+
+def second() -> ValueError:
+    """Return the error of a detector that has the loss already."""
+    return ValueError(
+        "Expected `model` without Correlation Loss, but it has one already: call `remove()` of its "
+        "handle, corrlight.plug.correlation_of(model), first."
+    )
 
 
 def _detached(positives: Positives) -> Positives:

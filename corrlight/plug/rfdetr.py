@@ -13,13 +13,13 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from corrlight.plug.handle import Correlation
+from corrlight.plug.handle import Correlation, second
 from corrlight.plug.options import Options
 from corrlight.plug.override import Override
 from corrlight.plug.positives import Indices, check_labels, image_ids, query_positives
 from corrlight.structures import Positives
 
-__all__ = ["attach"]
+__all__ = ["attach", "find"]
 
 Targets = Sequence[Mapping[str, Any]]
 
@@ -38,6 +38,13 @@ def attach(model: Any, handle: Correlation, options: Options) -> CriterionSeam:
     return CriterionSeam(criterion, handle, options)
 
 
+def find(model: Any) -> Correlation | None:
+    """Return the handle of the loss in a criterion, None without one."""
+    method = vars(getattr(model, "criterion", model)).get("_get_matched_targets")
+    seam = getattr(method, "__self__", None)
+    return seam.handle if isinstance(seam, CriterionSeam) else None
+
+
 class CriterionSeam:
     """Correlation Loss among the terms of a criterion.
 
@@ -52,10 +59,7 @@ class CriterionSeam:
         self.criterion, self.handle, self.options = criterion, handle, options
         options.check(name, layers=True, group_queries=getattr(criterion, "group_detr", 1) > 1)
         if _TERM in criterion.weight_dict:
-            raise ValueError(
-                "Expected `model` without Correlation Loss, but it has one already: call "
-                "`remove()` of its handle first."
-            )
+            raise second()
         if getattr(criterion, "num_keypoints_per_class", None):
             raise ValueError(
                 "Expected a detection or segmentation model of rfdetr, but got one of keypoints, "

@@ -19,13 +19,13 @@ from torchvision.models.detection.generalized_rcnn import GeneralizedRCNN
 from torchvision.models.detection.ssd import SSD
 from torchvision.ops import box_iou
 
-from corrlight.plug.handle import Correlation
+from corrlight.plug.handle import Correlation, second
 from corrlight.plug.options import Options
 from corrlight.plug.override import Override
 from corrlight.plug.positives import check_labels, image_ids, make_positives, scores_of
 from corrlight.structures import Activation, Positives
 
-__all__ = ["attach", "dense_losses"]
+__all__ = ["attach", "dense_losses", "find"]
 
 Targets = Sequence[Mapping[str, Any]]
 
@@ -44,13 +44,28 @@ def attach(model: nn.Module, handle: Correlation, options: Options) -> DenseSeam
     )
 
 
+def find(model: nn.Module) -> Correlation | None:
+    """Return the handle of the loss in a detector, None without one."""
+    dense = model if isinstance(model, SSD) else getattr(model, "head", None)
+    for owner, name in (
+        (dense, "compute_loss"),
+        (getattr(model, "roi_heads", None), "select_training_samples"),
+    ):
+        seam = None if owner is None else _seam_in(owner, name)
+        if seam is not None:
+            return seam.handle
+    return None
+
+
+def _seam_in(owner: object, name: str) -> DenseSeam | RoiSeam | None:
+    seam = getattr(vars(owner).get(name), "__self__", None)
+    return seam if isinstance(seam, DenseSeam | RoiSeam) else None
+
+
 def _check_seam(owner: object, name: str, parameters: set[str], handle: Correlation) -> None:
     """Check that a method is there, takes what it is expected to, and has no loss of ours yet."""
-    if isinstance(getattr(vars(owner).get(name), "__self__", None), DenseSeam | RoiSeam):
-        raise ValueError(
-            "Expected `model` without Correlation Loss, but it has one already: call `remove()` of "
-            "its handle first."
-        )
+    if _seam_in(owner, name) is not None:
+        raise second()
     method = getattr(owner, name, None)
     found = set(inspect.signature(method).parameters) if callable(method) else set()
     if not parameters <= found:

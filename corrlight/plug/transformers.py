@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 from transformers.loss.loss_utils import LOSS_MAPPING
 
-from corrlight.plug.handle import Correlation
+from corrlight.plug.handle import Correlation, second
 from corrlight.plug.matcher_calls import (
     MATCHER,
     EnoughError,
@@ -37,7 +37,7 @@ from corrlight.plug.positives import (
 )
 from corrlight.structures import Activation, Positives
 
-__all__ = ["attach"]
+__all__ = ["attach", "find"]
 
 # Detectors of text: their columns are words.
 _OPEN_VOCABULARY = ("GroundingDino", "OmDet", "OwlVit", "Owlv2")
@@ -58,6 +58,12 @@ def attach(model: nn.Module, handle: Correlation, options: Options) -> LossSeam:
             "corrlight.losses.correlation_loss takes plain tensors."
         )
     return LossSeam(model, handle, options)
+
+
+def find(model: nn.Module) -> Correlation | None:
+    """Return the handle of the loss in a detector, None without one."""
+    seam = vars(model).get("_loss_function")
+    return seam.handle if isinstance(seam, LossSeam) else None
 
 
 def _base(model: nn.Module) -> str:
@@ -85,11 +91,8 @@ class LossSeam:
             denoising=getattr(config, "num_denoising", 0) > 0,
             group_queries=getattr(config, "group_detr", 1) > 1,
         )
-        if isinstance(vars(model).get("_loss_function"), LossSeam):
-            raise ValueError(
-                "Expected `model` without Correlation Loss, but it has one already: call "
-                "`remove()` of its handle first."
-            )
+        if find(model) is not None:
+            raise second()
         self.model, self.handle, self.options = model, handle, options
         self._earlier = vars(model).get("_loss_function")
         _check_name(model, handle.library)

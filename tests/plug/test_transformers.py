@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 
 import pytest
+import torch
 from torch.nn.modules.module import register_module_forward_hook
 
 from corrlight.plug import correlate
@@ -92,3 +93,45 @@ def test_a_loss_that_matches_otherwise_is_refused(loss, reason):
         correlate(model)
     assert "\n" not in str(error.value)
     assert model.loss_function is loss
+
+
+def test_the_trainer_averages_accumulated_steps_and_evaluates(tmp_path):
+    """Without any callback, and with labels that no Trainer can count."""
+    case = HuggingFaceCase("Detr")
+    images, labels = case.drawn(0)
+    rows = [{"pixel_values": i, "labels": v} for i, v in zip(images, labels, strict=True)]
+    expected, model = made(case), made(case)
+    correlate(expected, 0.5)
+    for row in rows:
+        (case.step(expected, (row["pixel_values"][None], [row["labels"]]))[0] / 2).backward()
+    handle = correlate(model, 0.5)
+    before = {name: p.detach().clone() for name, p in model.named_parameters()}
+    trainer = transformers.Trainer(
+        model=model,
+        args=transformers.TrainingArguments(
+            output_dir=str(tmp_path), max_steps=1, gradient_accumulation_steps=2,
+            per_device_train_batch_size=1, max_grad_norm=0.0, lr_scheduler_type="constant",
+            remove_unused_columns=False, label_names=["labels"], prediction_loss_only=True,
+            save_strategy="no", report_to=[], use_cpu=True,
+        ),
+        data_collator=lambda items: {
+            "pixel_values": torch.stack([item["pixel_values"] for item in items]),
+            "labels": [item["labels"] for item in items],
+        },
+        train_dataset=rows,
+        eval_dataset=rows,
+        optimizers=(torch.optim.SGD(model.parameters(), lr=0.01), None),
+    )  # fmt: skip
+    trainer.train()
+    wanted = dict(expected.named_parameters())
+    assert all(
+        torch.allclose(p, before[n] - 0.01 * wanted[n].grad, atol=1e-6)
+        for n, p in model.named_parameters()
+        if wanted[n].grad is not None
+    )
+    found = trainer.evaluate()
+    assert len(handle.validation) == 2
+    handle.remove()
+    assert trainer.evaluate()["eval_loss"] == pytest.approx(
+        found["eval_loss"] - 0.5 * handle.value.item(), rel=1e-4
+    )

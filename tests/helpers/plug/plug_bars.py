@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 import torch
 
-from corrlight.plug import correlate
+from corrlight.plug import correlate, correlation_of
 from tests.helpers.plug.drawn import NUM_BATCHES
 
 
@@ -163,6 +163,14 @@ def check_saves(case: Any) -> None:
     for other in (copy.deepcopy(model), *copies):
         total, again = seeded(case, other)
         assert (again == 0) == (total != expected)
+        # A copy has a handle of its own, and leaves without the loss.
+        own = correlation_of(case.attached(other))
+        assert own is not handle
+        assert own.value is not None
+        own.remove()
+        assert correlation_of(case.attached(other)) is None
+        assert seeded(case, other)[1] is None
+    assert correlation_of(case.attached(model)) is handle
     assert handle.value.item() == pytest.approx(term.item() / 0.2, rel=1e-5)
     total, nothing = seeded(case, as_made(case.reloaded(model)))
     assert nothing is None
