@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from corrlight.json_files import read_json
 
@@ -57,8 +57,23 @@ def make_model(
             f"folder), but got {model!r} and {checkpoint!r}."
         )
     if checkpoint is not None:
-        return _loaded(Path(checkpoint), num_classes, dict(overrides), one_to_one)
-    return _from_config(_named(str(model), num_classes, dict(overrides)), one_to_one)
+        made = _loaded(Path(checkpoint), num_classes, dict(overrides), one_to_one)
+    else:
+        made = _from_config(_named(str(model), num_classes, dict(overrides)), one_to_one)
+    for module in made.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.register_forward_hook(_in_order)
+    return made
+
+
+def _in_order(norm: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+    """Bring the gradient of one normalised image into the order of its numbers.
+
+    RT-DETR and its kin flatten it to tokens, and PyTorch's backward of batch normalisation on the
+    CPU (2.8 to 2.15) reads the gradient of a single image that comes from there in a wrong order.
+    """
+    if len(output) == 1 and output.requires_grad and output.device.type == "cpu":
+        output.register_hook(Tensor.contiguous)
 
 
 def _named(model: str, num_classes: int, overrides: dict[str, Any]) -> Any:

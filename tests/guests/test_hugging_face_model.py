@@ -138,3 +138,33 @@ def test_groups_of_queries_leave_the_first(tmp_path):
     # What it detects is the same: inference takes the first group.
     torch.testing.assert_close(ours.logits, theirs.logits)
     torch.testing.assert_close(ours.pred_boxes, theirs.pred_boxes)
+
+
+def gradients(model, images):
+    """Return those of the first input projection, which is flattened to tokens."""
+    model.train()
+    for module in model.modules():
+        if isinstance(module, torch.nn.Dropout):
+            module.p = 0.0
+    model.zero_grad()
+    found = {}
+    handle = model.model.encoder_input_proj[2].register_forward_hook(
+        lambda module, inputs, output: found.update(maps=output)
+    )
+    model(images)
+    handle.remove()
+    tokens = found["maps"].flatten(2).transpose(1, 2)
+    (tokens * torch.arange(tokens[0].numel()).view_as(tokens[0]) / tokens[0].numel()).mean(
+        0
+    ).sum().backward()
+    return [p.grad.clone() for p in model.model.encoder_input_proj[2].parameters()]
+
+
+def test_one_image_has_the_gradient_of_itself_twice():
+    model = made("rt_detr_v2", **SMALL)
+    image = torch.rand(1, 3, 96, 96)
+    for one, twice in zip(
+        gradients(model, image), gradients(model, image.repeat(2, 1, 1, 1)), strict=True
+    ):
+        assert twice.abs().max() > 0
+        torch.testing.assert_close(one, twice, rtol=1e-4, atol=1e-5)
