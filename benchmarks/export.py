@@ -28,10 +28,10 @@ from corrlight.backbones.norm import FrozenNorm
 from corrlight.config.build import build_module
 from corrlight.config.compose import compose_config, to_container
 from corrlight.data.collate import Collate
-from corrlight.export.check import Agreement, compare_raw, whole_images
+from corrlight.export.check import whole_images
 from corrlight.export.command import main as export
 from corrlight.export.files import plain_ops
-from corrlight.export.network import ExportNetwork
+from corrlight.export.rounding import own_rounding
 from corrlight.predict.load import load
 from corrlight.runs.folder import RunFolder
 from corrlight.structures import Batch
@@ -48,8 +48,9 @@ def write_run(path: Path, detector: str, size: int) -> None:
     torch.manual_seed(0)
     names, ids = [f"class {k}" for k in range(CLASSES)], list(range(1, CLASSES + 1))
     module = build_module(config, category_ids=ids, class_names=names)
-    data = config.data
-    calm(module.detector, Collate(list(data.mean), list(data.std)), size)
+    # PAA ranks by roots: of more pairs than a file takes (10,000), some would have no vote in it.
+    data, prior = config.data, -8.0 if detector == "paa" else -6.0
+    calm(module.detector, Collate(list(data.mean), list(data.std)), size, prior)
     folder = RunFolder(path)
     folder.create()
     folder.write_yaml("config.yaml", to_container(config))
@@ -57,12 +58,12 @@ def write_run(path: Path, detector: str, size: int) -> None:
     torch.save({**content, "epoch": 0}, path / "checkpoints" / "last.ckpt")
 
 
-def calm(detector: nn.Module, collate: Collate, size: int) -> None:
+def calm(detector: nn.Module, collate: Collate, size: int, prior: float) -> None:
     """Give layers the spread that those of a trained detector have, on one picture of noise.
 
     Statistics of normalisations become the picture's. Layers outside of the backbone give values of
     a standard deviation of 1 (layer-sequential unit variance; Mishkin and Matas, 2016, without the
-    orthogonal start), those that make boxes 0.1, classifiers 1.5 around -6, and
+    orthogonal start), those that make boxes 0.1, classifiers 1.5 around `prior`, and
     residual branches, which start at nothing, 0.2.
     """
     observed: set[nn.Module] = set()
@@ -104,7 +105,7 @@ def calm(detector: nn.Module, collate: Collate, size: int) -> None:
         elif isinstance(part, nn.Conv2d | nn.Linear) and not name.startswith("backbone."):
             names = name.split(".")
             if {"classifier", "cls"} & {*names}:
-                spread, center = 1.5, -6.0
+                spread, center = 1.5, prior
             else:
                 spread, center = 0.1 if names[-1] in ("regressor", "reg") else 1.0, 0.0
             handles.append(part.register_forward_hook(scale(spread, center)))
@@ -119,19 +120,6 @@ def smooth_noise(size: int) -> Tensor:
     """Return a picture like those that ``corrlight export`` compares on where there are no data."""
     small = torch.rand(1, 3, 8, 8) * 255
     return nn.functional.interpolate(small, size=(size, size), mode="bilinear")
-
-
-def rounding(run: Path, size: int) -> Agreement:
-    """Return how far the detector itself, in float32, is from itself in float64."""
-    model = load(run, "cpu")
-    images = smooth_noise(size)
-    with plain_ops():
-        normalized = (images - model.collate.mean) / model.collate.std
-        single = model.detector(Batch(images=normalized, targets=whole_images(images)))[-1]
-        network = ExportNetwork(model, raw=True).double()
-        return compare_raw(
-            network(images.double()), network.output_names, single, tuple(images.shape)
-        )
 
 
 def main() -> None:
@@ -151,7 +139,7 @@ def main() -> None:
         with tempfile.TemporaryDirectory() as name:
             run, file = Path(name, "run"), Path(name, f"model.{options.format}")
             write_run(run, detector, options.size)
-            own = rounding(run, options.size)
+            own = own_rounding(load(run, "cpu"), [smooth_noise(options.size)])
             said, errors, started = io.StringIO(), io.StringIO(), time.process_time()
             with contextlib.redirect_stdout(said), contextlib.redirect_stderr(errors):
                 code = export([str(run), "--format", options.format, "--out", str(file), *more])

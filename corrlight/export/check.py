@@ -18,18 +18,27 @@ from corrlight.predict.model import Model
 from corrlight.structures import Batch, Detections, Predictions, Targets
 
 __all__ = [
-    "BOX_TOLERANCE",
-    "SCORE_TOLERANCE",
     "Agreement",
+    "Tolerances",
     "compare_file",
     "compare_raw",
     "whole_images",
 ]
 
-# Pixels, and shares.
-BOX_TOLERANCE, SCORE_TOLERANCE = 1e-3, 1e-5
-# Share of a mask's pixels that may be on the other side of the threshold.
-_MASK_TOLERANCE = 1e-3
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tolerances:
+    """What a file and its detector may differ by.
+
+    Attributes:
+        boxes: Pixels of a corner.
+        scores: Shares.
+        masks: Share of a mask's pixels that may be on the other side of the threshold.
+    """
+
+    boxes: float = 1e-3
+    scores: float = 1e-5
+    masks: float = 1e-3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,6 +54,7 @@ class Agreement:
         unmatched: Detections that only one of both has.
         ties: Detections that only one of both has because scores are nearly equal
             (:func:`corrlight.export.ties.near_ties`).
+        tolerances: What was taken as equal.
     """
 
     pictures: int = 0
@@ -54,14 +64,15 @@ class Agreement:
     masks: float = 0.0
     unmatched: int = 0
     ties: int = 0
+    tolerances: Tolerances = Tolerances()
 
     @property
     def holds(self) -> bool:
         """Whether all differences are within the tolerances."""
         return (
-            self.boxes <= BOX_TOLERANCE
-            and self.scores <= SCORE_TOLERANCE
-            and self.masks <= _MASK_TOLERANCE
+            self.boxes <= self.tolerances.boxes
+            and self.scores <= self.tolerances.scores
+            and self.masks <= self.tolerances.masks
             and not self.unmatched
         )
 
@@ -82,6 +93,7 @@ class Agreement:
             masks=max(self.masks, other.masks),
             unmatched=self.unmatched + other.unmatched,
             ties=self.ties + other.ties,
+            tolerances=self.tolerances,
         )
 
 
@@ -90,6 +102,7 @@ def compare_file(
     network: ExportNetwork,
     model: Model,
     batches: Sequence[Tensor],
+    tolerances: Tolerances = Tolerances(),
 ) -> Agreement:
     """Return how far a file differs from its detector with the run's own post-processor.
 
@@ -100,8 +113,9 @@ def compare_file(
         network: What it was written from.
         model: The run.
         batches: ``(B, 3, H, W)`` pictures each, 0 to 255.
+        tolerances: What is taken as equal.
     """
-    total = Agreement()
+    total = Agreement(tolerances=tolerances)
     for images in batches:
         outputs = [output.detach() for output in run(images)]
         normalized = (images - model.collate.mean) / model.collate.std
@@ -115,21 +129,28 @@ def compare_file(
                 continue
             found = model.postprocessor(expected, batch.valid_sizes)
         for k, own in enumerate(found):
-            explained = partial(_tied, model.postprocessor, expected, batch, k)
+            explained = partial(_tied, model.postprocessor, expected, batch, k, tolerances)
             rows = [output[k] for output in outputs]
-            total = total.joined(_one(*rows, expected=own, explained=explained))
+            total = total.joined(
+                _one(*rows, expected=own, explained=explained, tolerances=tolerances)
+            )
     return total
 
 
 def _tied(
-    postprocessor: object, predictions: Predictions, batch: Batch, image: int, *sides: Any
+    postprocessor: object,
+    predictions: Predictions,
+    batch: Batch,
+    image: int,
+    tolerances: Tolerances,
+    *sides: Any,
 ) -> Tensor:
     """Return which of one side's detections near ties explain; without NMS there are none."""
     if not isinstance(postprocessor, NMSPostprocessor):
         return torch.zeros_like(sides[2][0])
     with plain_ops():
         candidates = postprocessor.candidates(predictions, batch.valid_sizes)[image]
-    return near_ties(postprocessor, candidates, *sides, (BOX_TOLERANCE, SCORE_TOLERANCE))
+    return near_ties(postprocessor, candidates, *sides, (tolerances.boxes, tolerances.scores))
 
 
 def whole_images(images: Tensor) -> tuple[Targets, ...]:
@@ -187,6 +208,7 @@ def _one(
     *,
     expected: Detections,
     explained: Callable[..., Tensor] | None = None,
+    tolerances: Tolerances = Tolerances(),
 ) -> Agreement:
     """Compare the detections of a picture as sets: equal scores have no order.
 
@@ -202,7 +224,7 @@ def _one(
     for k in range(len(expected)):
         distance = (file.boxes - expected.boxes[k]).abs().amax(1)
         same = free & (file.labels == expected.labels[k])
-        same &= (file.scores - expected.scores[k]).abs() <= 10 * SCORE_TOLERANCE
+        same &= (file.scores - expected.scores[k]).abs() <= 10 * tolerances.scores
         distance = torch.where(same, distance, torch.inf)
         if not same.any() or distance.min() > 1:
             alone[k] = True
@@ -220,13 +242,20 @@ def _one(
         left = only[0]
         if len(other) == room > 0:
             # Where an equal score is the last that a list has room for, either may be in it.
-            left = left & (own.scores > other.scores[-1] + SCORE_TOLERANCE)
+            left = left & (own.scores > other.scores[-1] + tolerances.scores)
         if left.any() and explained is not None:
             tied = left & explained(own, other, only)
             ties += int(tied.sum())
             left = left & ~tied
         unmatched += int(left.sum())
-    return Agreement(pictures=1, rows=len(expected), unmatched=unmatched, ties=ties, **largest)
+    return Agreement(
+        pictures=1,
+        rows=len(expected),
+        unmatched=unmatched,
+        ties=ties,
+        tolerances=tolerances,
+        **largest,
+    )
 
 
 def _mask_difference(mask: Tensor, rle: dict[str, object]) -> float:

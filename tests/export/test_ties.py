@@ -50,7 +50,7 @@ def test_either_of_two_equal_ones_may_be_kept_and_what_follows_differs():
 
 def test_what_nms_does_is_within_these_rules():
     generator = torch.Generator().manual_seed(0)
-    corners = torch.rand(300, 2, generator=generator) * 40
+    corners = torch.rand(300, 2, generator=generator) * 20
     boxes = torch.cat([corners, corners + 8 + torch.rand(300, 2, generator=generator) * 8], 1)
     scores = (torch.rand(300, generator=generator) * 8).round() / 8  # many are equal
     labels = torch.arange(300) % 3
