@@ -148,12 +148,15 @@ def main() -> None:
                 print(f"| {detector} | {' '.join(errors.getvalue().split())} | {own} |", flush=True)
                 continue
             text = said.getvalue()
-            found = re.search(r"([\d,]+) rows: boxes (\S+) px, scores ([^,\s]+)", text)
+            found = re.search(r"([\d,]+) rows: boxes (\S+) px, scores ([^,;\s]+)", text)
             masks = re.search(r"masks (\S+) of", text)
             assert found is not None, text
+            ties = re.search(r"(\d+) on one side by equal", text)
             share = masks.group(1) if masks else "-"
             megabytes = file.stat().st_size / 1e6
-            cells = [f"{megabytes:.0f} MB", *found.groups(), share]
+            rows, boxes, scores = found.groups()
+            rows += f" ({ties.group(1)} by ties)" if ties else ""
+            cells = [f"{megabytes:.0f} MB", rows, boxes, scores, share]
             cells += [f"{own.boxes:.1e} px, {own.scores:.1e}", f"{seconds:.0f}"]
             print(f"| {detector} | {' | '.join(cells)} |", flush=True)
 
