@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -143,14 +142,17 @@ def _tied(
     batch: Batch,
     image: int,
     tolerances: Tolerances,
-    *sides: Any,
+    own: Detections,
+    other: Detections,
+    only: tuple[Tensor, Tensor],
 ) -> Tensor:
     """Return which of one side's detections near ties explain; without NMS there are none."""
     if not isinstance(postprocessor, NMSPostprocessor):
-        return torch.zeros_like(sides[2][0])
+        return torch.zeros_like(only[0])
     with plain_ops():
         candidates = postprocessor.candidates(predictions, batch.valid_sizes)[image]
-    return near_ties(postprocessor, candidates, *sides, (tolerances.boxes, tolerances.scores))
+    limits = (tolerances.boxes, tolerances.scores)
+    return near_ties(postprocessor, candidates, own, other, only, limits)
 
 
 def whole_images(images: Tensor) -> tuple[Targets, ...]:

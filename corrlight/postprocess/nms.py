@@ -219,10 +219,10 @@ class NMSPostprocessor:
         boxes, scores, labels = candidates.boxes, candidates.scores, candidates.labels
         if self.voting_sigma is None:
             return boxes[keep]
-        detections, candidates = _same_label(labels[keep], labels)
-        own = boxes[candidates]
+        detections, voters = _same_label(labels[keep], labels)
+        own = boxes[voters]
         ious = paired_iou(boxes[keep][detections], own)
-        weights = scores[candidates] * torch.exp(-((1 - ious) ** 2) / self.voting_sigma)
+        weights = scores[voters] * torch.exp(-((1 - ious) ** 2) / self.voting_sigma)
         weights *= ious > _MIN_VOTING_IOU
         total = weights.new_zeros(len(keep), 1).index_add_(0, detections, weights[:, None])
         voted = boxes.new_zeros(len(keep), 4).index_add_(0, detections, weights[:, None] * own)
