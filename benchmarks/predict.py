@@ -90,8 +90,9 @@ def main() -> None:
         }
         ratios: dict[str, list[tuple[float, float]]] = {kind: [] for kind in kinds}
         for k in range(options.rounds):
-            bare = bare_loop(options.run, paths, options.batch)
             for kind, more in kinds.items():
+                # Beside each command its own: a machine is not equally busy for minutes.
+                bare = bare_loop(options.run, paths, options.batch)
                 out = Path(name, f"{kind}{k}")
                 batch = ["--batch", str(options.batch), *more]
                 speed = whole_command(options.run, pictures, out, options.count, *batch)

@@ -4,21 +4,40 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor
 
 from corrlight.export.files import plain_ops
 from corrlight.export.network import ExportNetwork
+from corrlight.export.ties import near_ties
+from corrlight.postprocess.nms import NMSPostprocessor
 from corrlight.predict.model import Model
 from corrlight.structures import Batch, Detections, Predictions, Targets
 
-__all__ = ["BOX_TOLERANCE", "SCORE_TOLERANCE", "Agreement", "compare_file"]
+__all__ = [
+    "Agreement",
+    "Tolerances",
+    "compare_file",
+    "compare_raw",
+    "whole_images",
+]
 
-# Pixels, and shares.
-BOX_TOLERANCE, SCORE_TOLERANCE = 1e-3, 1e-5
-# Share of a mask's pixels that may be on the other side of the threshold.
-_MASK_TOLERANCE = 1e-3
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tolerances:
+    """What a file and its detector may differ by.
+
+    Attributes:
+        boxes: Pixels of a corner.
+        scores: Shares.
+        masks: Share of a mask's pixels that may be on the other side of the threshold.
+    """
+
+    boxes: float = 1e-3
+    scores: float = 1e-5
+    masks: float = 1e-3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,6 +51,9 @@ class Agreement:
         scores: Largest difference of a score.
         masks: Largest share of a mask's pixels that differ.
         unmatched: Detections that only one of both has.
+        ties: Detections that only one of both has because scores are nearly equal
+            (:func:`corrlight.export.ties.near_ties`).
+        tolerances: What was taken as equal.
     """
 
     pictures: int = 0
@@ -40,14 +62,16 @@ class Agreement:
     scores: float = 0.0
     masks: float = 0.0
     unmatched: int = 0
+    ties: int = 0
+    tolerances: Tolerances = Tolerances()
 
     @property
     def holds(self) -> bool:
         """Whether all differences are within the tolerances."""
         return (
-            self.boxes <= BOX_TOLERANCE
-            and self.scores <= SCORE_TOLERANCE
-            and self.masks <= _MASK_TOLERANCE
+            self.boxes <= self.tolerances.boxes
+            and self.scores <= self.tolerances.scores
+            and self.masks <= self.tolerances.masks
             and not self.unmatched
         )
 
@@ -55,7 +79,8 @@ class Agreement:
         kind = f"{self.pictures} pictures, {self.rows:,} rows"
         masks = f", masks {self.masks:.1e} of their pixels" if self.masks else ""
         only = f", {self.unmatched} detections only on one side" if self.unmatched else ""
-        return f"{kind}: boxes {self.boxes:.1e} px, scores {self.scores:.1e}{masks}{only}"
+        ties = f", {self.ties} on one side by equal scores" if self.ties else ""
+        return f"{kind}: boxes {self.boxes:.1e} px, scores {self.scores:.1e}{masks}{only}{ties}"
 
     def joined(self, other: Agreement) -> Agreement:
         """Return the larger differences of both, over all pictures."""
@@ -66,6 +91,8 @@ class Agreement:
             scores=max(self.scores, other.scores),
             masks=max(self.masks, other.masks),
             unmatched=self.unmatched + other.unmatched,
+            ties=self.ties + other.ties,
+            tolerances=self.tolerances,
         )
 
 
@@ -74,6 +101,7 @@ def compare_file(
     network: ExportNetwork,
     model: Model,
     batches: Sequence[Tensor],
+    tolerances: Tolerances = Tolerances(),
 ) -> Agreement:
     """Return how far a file differs from its detector with the run's own post-processor.
 
@@ -84,24 +112,51 @@ def compare_file(
         network: What it was written from.
         model: The run.
         batches: ``(B, 3, H, W)`` pictures each, 0 to 255.
+        tolerances: What is taken as equal.
     """
-    total = Agreement()
+    total = Agreement(tolerances=tolerances)
     for images in batches:
         outputs = [output.detach() for output in run(images)]
         normalized = (images - model.collate.mean) / model.collate.std
-        batch = Batch(images=normalized, targets=_whole(images))
+        batch = Batch(images=normalized, targets=whole_images(images))
         with plain_ops():
             expected = model.detector(batch)[-1]
             if network.raw:
-                total = total.joined(_raw(outputs, network.output_names, expected, images.shape))
+                total = total.joined(
+                    compare_raw(outputs, network.output_names, expected, images.shape)
+                )
                 continue
             found = model.postprocessor(expected, batch.valid_sizes)
         for k, own in enumerate(found):
-            total = total.joined(_one(*(output[k] for output in outputs), expected=own))
+            explained = partial(_tied, model.postprocessor, expected, batch, k, tolerances)
+            rows = [output[k] for output in outputs]
+            total = total.joined(
+                _one(*rows, expected=own, explained=explained, tolerances=tolerances)
+            )
     return total
 
 
-def _whole(images: Tensor) -> tuple[Targets, ...]:
+def _tied(
+    postprocessor: object,
+    predictions: Predictions,
+    batch: Batch,
+    image: int,
+    tolerances: Tolerances,
+    own: Detections,
+    other: Detections,
+    only: tuple[Tensor, Tensor],
+) -> Tensor:
+    """Return which of one side's detections near ties explain; without NMS there are none."""
+    if not isinstance(postprocessor, NMSPostprocessor):
+        return torch.zeros_like(only[0])
+    with plain_ops():
+        candidates = postprocessor.candidates(predictions, batch.valid_sizes)[image]
+    limits = (tolerances.boxes, tolerances.scores)
+    return near_ties(postprocessor, candidates, own, other, only, limits)
+
+
+def whole_images(images: Tensor) -> tuple[Targets, ...]:
+    """Return targets that say of ``(B, 3, H, W)`` images that nothing in them is filling."""
     size = (images.shape[2], images.shape[3])
     target = Targets(
         boxes=images.new_zeros(0, 4),
@@ -114,10 +169,17 @@ def _whole(images: Tensor) -> tuple[Targets, ...]:
     return (target,) * len(images)
 
 
-def _raw(
+def compare_raw(
     outputs: Sequence[Tensor], names: Sequence[str], expected: Predictions, shape: Sequence[int]
 ) -> Agreement:
-    """Compare scores after the activation, and boxes as far as they lie in the picture."""
+    """Return how far raw outputs differ: scores activated, boxes as far as they are in the picture.
+
+    Args:
+        outputs: What a network of ``raw=True`` gives.
+        names: Its ``output_names``.
+        expected: What the detector gives.
+        shape: Of the images, ``(B, 3, H, W)``.
+    """
     got = dict(zip(names, outputs, strict=True))
     limit = torch.tensor([shape[3], shape[2]] * 2)
 
@@ -147,35 +209,55 @@ def _one(
     masks: Tensor | None = None,
     *,
     expected: Detections,
+    explained: Callable[..., Tensor] | None = None,
+    tolerances: Tolerances = Tolerances(),
 ) -> Agreement:
-    """Compare the detections of a picture as sets: equal scores have no order."""
-    kept = labels >= 0
-    rows = kept.nonzero().squeeze(1)
-    boxes, scores, labels = boxes[kept], scores[kept], labels[kept]
-    free = torch.ones(len(boxes), dtype=torch.bool)
+    """Compare the detections of a picture as sets: equal scores have no order.
+
+    ``explained`` says of one side's detections, the other's, and which of both are alone, which of
+    the first may be.
+    """
+    room = len(labels)
+    rows = (labels >= 0).nonzero().squeeze(1)
+    file = Detections(boxes=boxes[rows], scores=scores[rows], labels=labels[rows], pred_idx=rows)
+    free = torch.ones(len(file), dtype=torch.bool)
+    alone = torch.zeros(len(expected), dtype=torch.bool)
     largest = {"boxes": 0.0, "scores": 0.0, "masks": 0.0}
-    unmatched = 0
-    # Where an equal score is the last that a list has room for, either may be in it.
-    last = min(scores[-1:].tolist() + expected.scores[-1:].tolist(), default=0.0)
-    margin = last + SCORE_TOLERANCE
     for k in range(len(expected)):
-        distance = (boxes - expected.boxes[k]).abs().amax(1)
-        same = free & (labels == expected.labels[k])
-        same &= (scores - expected.scores[k]).abs() <= 10 * SCORE_TOLERANCE
+        distance = (file.boxes - expected.boxes[k]).abs().amax(1)
+        same = free & (file.labels == expected.labels[k])
+        same &= (file.scores - expected.scores[k]).abs() <= 10 * tolerances.scores
         distance = torch.where(same, distance, torch.inf)
         if not same.any() or distance.min() > 1:
-            unmatched += int(expected.scores[k] > margin)
+            alone[k] = True
             continue
         j = int(distance.argmin())
         free[j] = False
         largest["boxes"] = max(largest["boxes"], float(distance[j]))
-        difference = float((scores[j] - expected.scores[k]).abs())
+        difference = float((file.scores[j] - expected.scores[k]).abs())
         largest["scores"] = max(largest["scores"], difference)
         if masks is not None and expected.masks is not None:
             share = _mask_difference(masks[rows[j]], expected.masks[k])
             largest["masks"] = max(largest["masks"], share)
-    unmatched += int((scores[free] > margin).sum())
-    return Agreement(pictures=1, rows=len(expected), unmatched=unmatched, **largest)
+    ties = unmatched = 0
+    for own, other, only in ((expected, file, (alone, free)), (file, expected, (free, alone))):
+        left = only[0]
+        if len(other) == room > 0:
+            # Where an equal score is the last that a list has room for, either may be in it.
+            left = left & (own.scores > other.scores[-1] + tolerances.scores)
+        if left.any() and explained is not None:
+            tied = left & explained(own, other, only)
+            ties += int(tied.sum())
+            left = left & ~tied
+        unmatched += int(left.sum())
+    return Agreement(
+        pictures=1,
+        rows=len(expected),
+        unmatched=unmatched,
+        ties=ties,
+        tolerances=tolerances,
+        **largest,
+    )
 
 
 def _mask_difference(mask: Tensor, rle: dict[str, object]) -> float:

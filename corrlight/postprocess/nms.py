@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Literal
 
 import torch
@@ -97,11 +97,40 @@ class NMSPostprocessor:
             image_sizes: Height and width of each image's content.
             score_override: Class scores to be replaced before threshold and quality factor.
         """
+        found = []
+        for own in self._candidates(predictions, image_sizes, score_override):
+            keep = self._suppress(own.boxes, own.scores, own.labels)[: self.max_detections]
+            found.append(
+                Detections(
+                    boxes=self.voted_boxes(own, keep),
+                    scores=own.scores[keep],
+                    labels=own.labels[keep],
+                    pred_idx=own.pred_idx[keep],
+                )
+            )
+        return found
+
+    @torch.no_grad()
+    def candidates(
+        self, predictions: Predictions, image_sizes: Sequence[tuple[int, int]]
+    ) -> list[Detections]:
+        """Return what is suppressed and cut to the detections of every image, in no order.
+
+        Args:
+            predictions: The last stage.
+            image_sizes: Height and width of each image's content.
+        """
+        return list(self._candidates(predictions, image_sizes, None))
+
+    def _candidates(
+        self,
+        predictions: Predictions,
+        image_sizes: Sequence[tuple[int, int]],
+        override: ScoreOverride | None,
+    ) -> Iterator[Detections]:
         level_ends = predictions.level_idx.bincount().cumsum(0).tolist()
-        return [
-            self._one_image(predictions, b, size, level_ends, score_override)
-            for b, size in enumerate(image_sizes)
-        ]
+        for b, size in enumerate(image_sizes):
+            yield self._one_image(predictions, b, size, level_ends, override)
 
     def _one_image(
         self,
@@ -140,13 +169,7 @@ class NMSPostprocessor:
         boxes = predictions.boxes[image, pred_idx]
         if self.clip:
             boxes = clip_boxes(boxes, limits)
-        keep = self._suppress(boxes, scores, labels)[: self.max_detections]
-        return Detections(
-            boxes=self._vote(boxes, scores, labels, keep),
-            scores=scores[keep],
-            labels=labels[keep],
-            pred_idx=pred_idx[keep],
-        )
+        return Detections(boxes=boxes, scores=scores, labels=labels, pred_idx=pred_idx)
 
     def _class_scores(
         self, predictions: Predictions, image: int, override: ScoreOverride | None
@@ -191,14 +214,15 @@ class NMSPostprocessor:
         """Return the indices of the ``(K, ...)`` candidates that stay, by descending score."""
         return batched_nms(boxes, scores, labels, self.nms_thresh)
 
-    def _vote(self, boxes: Tensor, scores: Tensor, labels: Tensor, keep: Tensor) -> Tensor:
-        """Return the ``(D, 4)`` boxes of the detections ``keep`` after score voting."""
+    def voted_boxes(self, candidates: Detections, keep: Tensor) -> Tensor:
+        """Return the ``(D, 4)`` boxes of the candidates ``keep`` ``(D,)`` after score voting."""
+        boxes, scores, labels = candidates.boxes, candidates.scores, candidates.labels
         if self.voting_sigma is None:
             return boxes[keep]
-        detections, candidates = _same_label(labels[keep], labels)
-        own = boxes[candidates]
+        detections, voters = _same_label(labels[keep], labels)
+        own = boxes[voters]
         ious = paired_iou(boxes[keep][detections], own)
-        weights = scores[candidates] * torch.exp(-((1 - ious) ** 2) / self.voting_sigma)
+        weights = scores[voters] * torch.exp(-((1 - ious) ** 2) / self.voting_sigma)
         weights *= ious > _MIN_VOTING_IOU
         total = weights.new_zeros(len(keep), 1).index_add_(0, detections, weights[:, None])
         voted = boxes.new_zeros(len(keep), 4).index_add_(0, detections, weights[:, None] * own)

@@ -53,6 +53,8 @@ class Prediction:
     def above(self, score: float) -> Prediction:
         """Return the detections that score at least ``score``."""
         kept = (self.scores >= score).nonzero().squeeze(1)
+        if len(kept) == len(self):
+            return self
         rows = kept.tolist()
         return Prediction(
             boxes=self.boxes[kept],

@@ -31,9 +31,26 @@ def test_a_missing_and_a_wrong_detection_are_counted():
     labels = torch.tensor([2, 0, -1])
     scores = torch.tensor([0.9, 0.5, 0.0])
     found = _one(BOXES, scores, labels, expected=expected())
-    # The last of equal scores may be another one where lists are cut; the first may not.
-    assert found.unmatched == 2
+    assert found.unmatched == 3
     assert not found.holds
+
+
+def test_the_last_of_equal_scores_may_be_another_one_where_both_lists_are_full():
+    boxes = BOXES.clone()
+    boxes[2] += 9
+    assert _one(boxes, SCORES, LABELS, expected=expected()).holds
+    # A file with room for one more has lost it.
+    room = [torch.cat([t, t[:1] * 0 - 1]) for t in (SCORES, LABELS)]
+    found = _one(torch.cat([boxes, boxes[:1]]), *room, expected=expected())
+    assert found.unmatched == 2
+
+
+def test_a_file_that_finds_nothing_is_found_out():
+    first = Detections(
+        boxes=BOXES[:1], scores=SCORES[:1], labels=LABELS[:1], pred_idx=torch.arange(1)
+    )
+    found = _one(torch.zeros(5, 4), torch.zeros(5), torch.full((5,), -1), expected=first)
+    assert found.unmatched == 1
 
 
 def test_no_detections_on_both_sides():

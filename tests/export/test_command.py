@@ -6,7 +6,7 @@ import torch
 from PIL import Image
 
 from corrlight.cli import main as cli
-from corrlight.export import check, files
+from corrlight.export import check, files, rounding
 from corrlight.export.command import main
 
 
@@ -66,6 +66,22 @@ def test_a_file_that_differs_is_not_kept(run, out, monkeypatch, capsys):
     assert torch_export(run, out) == 1
     assert "boxes 5.0e-01 px" in capsys.readouterr().err
     assert list(out.parent.iterdir()) == []
+
+
+@pytest.mark.parametrize(("own", "code"), [(5e-3, 0), (1e-3, 1)])
+def test_a_detector_that_is_inexact_itself_allows_more(run, out, monkeypatch, capsys, own, code):
+    monkeypatch.setattr(files, "write_file", lambda network, path, *_: path.write_bytes(b"other"))
+    monkeypatch.setattr(files, "open_file", lambda *_: (None, {}))
+    monkeypatch.setattr(rounding, "own_rounding", lambda *_: check.Agreement(boxes=own))
+
+    def compared(run, network, model, batches, tolerances=check.Tolerances()):  # noqa: B008
+        return check.Agreement(pictures=1, boxes=1e-2, tolerances=tolerances)
+
+    monkeypatch.setattr(check, "compare_file", compared)
+    assert torch_export(run, out) == code
+    said = "".join(capsys.readouterr())
+    assert f"allowed are {4 * own:.1e} px and 1.0e-05" in said
+    assert out.exists() == (code == 0)
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt(), OSError(28, "No space left on device")])
