@@ -59,4 +59,4 @@ docs: $(filter .uv/bin/uv,$(UV))
 	.cache/docs/bin/python .ci/site.py
 
 clean:
-	rm -rf .cache/docs .matrix .venv .uv .pytest_cache .mypy_cache .ruff_cache .hypothesis build dist
+	rm -rf .cache/compositions .cache/docs .matrix .venv .uv .pytest_cache .mypy_cache .ruff_cache .hypothesis build dist

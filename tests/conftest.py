@@ -4,33 +4,29 @@ import gc
 import importlib.util
 import os
 import signal
+import sys
 
 import pytest
-import torch
-from hypothesis import settings
-
-from corrlight.config import compose
-from tests.helpers.composed_once import composed_once, read_files_once
 
 # Hardly anything that is imported or collected is ever garbage (see pytest_collection_finish).
 gc.disable()
 
-# The same examples in every run, so that a red test means a change. New ones are looked for with
-# HYPOTHESIS_PROFILE=explore.
-settings.register_profile("repeatable", derandomize=True)
-settings.register_profile("explore", derandomize=False)
-settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "repeatable"))
-
-# Two busy test processes with two threads each slow each other tenfold on two cores.
-torch.set_num_threads(1)
-
-compose.compose = composed_once(compose.compose)
-read_files_once()
+# Each process would compile all tests anew, and pytest rewrite their assertions: ten seconds.
+sys.dont_write_bytecode = False
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 # A shell starts what runs in its background deaf to Ctrl-C, which tests send to themselves and to
 # the processes that they start.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Prepare the processes that run tests; the one that hands them out needs no torch."""
+    if hasattr(config, "workerinput") or config.getoption("dist", "no") == "no":
+        from tests.helpers.process import prepare
+
+        prepare()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -85,7 +81,9 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         for item in items:
             if "onnx" in item.keywords:
                 item.add_marker(skip)
-    from corrlight.export.files import ONNX_TORCH  # What it imports was patched above.
+    import torch
+
+    from corrlight.export.files import ONNX_TORCH  # What it imports was patched before.
 
     if torch.__version__ < ONNX_TORCH:
         skip = pytest.mark.skip(reason=f"ONNX files need torch {ONNX_TORCH}")

@@ -11,14 +11,9 @@ from corrlight.analysis.command import main
 from corrlight.analysis.figures import CAPTIONS, ERROR_CAPTIONS
 from corrlight.metrics import Evaluation
 from corrlight.metrics.errors.confusion import confusion_matrix
+from tests.analysis.undrawn import undrawn
 from tests.metrics.errors.cases import case
 from tests.metrics.errors.test_costs import THEIRS, TIDECV
-
-
-def undrawn(figure, folder, name):
-    """Stand for drawing, which takes longest; tests/reporting/test_error_figures.py draws."""
-    for suffix in ("png", "svg"):
-        (folder / f"{name}.{suffix}").write_bytes(b"<svg/>")
 
 
 @pytest.fixture(scope="module")

@@ -42,8 +42,11 @@ RESNEXT = {"groups": 32, "width_per_group": 4}
 
 @pytest.mark.parametrize(
     ("name", "kwargs"),
-    [("resnet18", {"depth": 18}), ("resnext50_32x4d", {"depth": 50, **RESNEXT})],
-)  # fmt: skip
+    [
+        ("resnet18", {"depth": 18}),
+        pytest.param("resnext50_32x4d", {"depth": 50, **RESNEXT}, marks=pytest.mark.slow),
+    ],
+)
 def test_maps_and_gradients_equal_those_of_torchvision(name, kwargs):
     # In float32 a ReLU may open in one network and not in the other.
     oracle = _named_oracle(name).double()

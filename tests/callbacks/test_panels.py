@@ -84,6 +84,7 @@ def test_scatter_bars_and_table_reach_wandb(tmp_path):
     assert rows == [["star", 0.2, None], ["disc", 0.3, -0.5]]
 
 
+@pytest.mark.slow
 def test_the_last_epoch_tells_its_errors(tmp_path):
     logger = WandbLogger()
     fit(tmp_path, MeasurePanels(), logger, epochs=2, module=WithErrors)

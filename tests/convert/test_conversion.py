@@ -33,7 +33,11 @@ KINDS = (
 )  # fmt: skip
 
 
-@pytest.mark.parametrize("detector", KINDS)
+@pytest.mark.parametrize(
+    "detector",
+    [pytest.param(k, marks=[pytest.mark.slow] * (k not in ("atss_small", "detr_small")))
+     for k in KINDS],
+)  # fmt: skip
 def test_there_and_back_is_equal(tmp_path, detector):
     theirs = toolbox_state(detector)
     source = save_theirs(tmp_path / "theirs.pth", theirs)

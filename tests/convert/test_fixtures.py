@@ -14,6 +14,8 @@ from tests.helpers.published_model import detector_of
 pytestmark = pytest.mark.fixtures
 
 FOLDERS = sorted(p.parent.name for p in fixtures_root().glob("*/weights.safetensors"))
+# One of a kind: dense, of sets, with masks, in two stages.
+QUICK = ("atss", "detr", "yolact", "faster_rcnn")
 
 
 def test_every_folder_is_of_a_detector():
@@ -23,7 +25,9 @@ def test_every_folder_is_of_a_detector():
     assert {detector_of(config)[0] for config in configs} <= files
 
 
-@pytest.mark.parametrize("folder", FOLDERS)
+@pytest.mark.parametrize(
+    "folder", [pytest.param(f, marks=[pytest.mark.slow] * (f not in QUICK)) for f in FOLDERS]
+)
 def test_weights_go_there_and_back(tmp_path, folder):
     config = json.loads((fixtures_root() / folder / "config.json").read_text())
     detector, overrides = detector_of(config)

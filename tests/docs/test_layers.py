@@ -1,6 +1,7 @@
 """Imports go one way, as docs/architecture.md says."""
 
 import ast
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -47,8 +48,13 @@ def _part(path):
     return name.removesuffix(".py")
 
 
+@cache
 def _imports(path):
-    """Modules that a file imports at run time, inside functions too."""
+    """Return the modules that a file imports at run time, inside functions too."""
+    return [*_found_imports(path)]
+
+
+def _found_imports(path):
     skipped = set()
     tree = ast.parse(path.read_text(encoding="utf-8"))
     for node in ast.walk(tree):

@@ -1,20 +1,30 @@
-"""The same overrides are composed once in a test session: Hydra takes a third of a second."""
+"""The same overrides are composed once: Hydra takes a third of a second.
+
+What was composed is kept in ``.cache/compositions`` for the other processes of a session and for
+the next one, beside a digest of all that Hydra reads.
+"""
 
 from __future__ import annotations
 
+import hashlib
 import os
 import pickle
 import re
+import shutil
+import sys
+import tempfile
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from functools import cache
+from importlib.metadata import version
 from pathlib import Path
 
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from hydra.core.plugins import Plugins
-from hydra.errors import HydraException
+from hydra.errors import ConfigCompositionException, HydraException
 from hydra.plugins.config_source import ConfigResult, ConfigSource
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
@@ -36,6 +46,7 @@ def composed_once(compose: Callable[..., DictConfig]) -> Callable[..., DictConfi
     folders, and where the overrides are refused, Hydra is asked anew.
     """
     known: OrderedDict[tuple[object, ...], bytes] = OrderedDict()
+    folder = _folder()
 
     def composed(
         config_name: str, overrides: Sequence[str] = (), return_hydra_config: bool = False
@@ -53,14 +64,18 @@ def composed_once(compose: Callable[..., DictConfig]) -> Callable[..., DictConfi
         if not return_hydra_config or any("={" in o for o in overrides if o not in values):
             values = []
         choices = [o for o in overrides if o not in values]
-        key = (config_name, return_hydra_config, os.getcwd(), *choices)
+        key = (config_name, return_hydra_config, *choices)
         try:
             if key not in known:
-                known[key] = pickle.dumps(anew(choices))
+                known[key] = _kept(folder, key, lambda: anew(choices))
             config: DictConfig = pickle.loads(known[key])
+            if return_hydra_config:
+                config.hydra.runtime._set_flag("readonly", False)
+                config.hydra.runtime.cwd = os.getcwd()
             if values:
                 _set_values(config, values, overrides)
         except (HydraException, OmegaConfBaseException):
+            _refused(folder, (config_name, return_hydra_config, "refused", *overrides), anew)
             return anew()
         known.move_to_end(key)
         if len(known) > _MOST:
@@ -68,6 +83,53 @@ def composed_once(compose: Callable[..., DictConfig]) -> Callable[..., DictConfi
         return config
 
     return composed
+
+
+def _folder() -> Path:
+    """Return where compositions are kept that follow from the files and versions of now."""
+    plugins = config_dir().parent / "corrlight/sweeps/plugins"
+    versions = [sys.version, *map(version, ("hydra-core", "omegaconf", "PyYAML"))]
+    digest = hashlib.sha256("\n".join([str(config_dir()), *versions]).encode())
+    read = [*config_dir().rglob("*.yaml"), *plugins.rglob("*.py"), Path(__file__)]
+    for path in sorted(read):
+        digest.update(str(path).encode() + path.read_bytes())
+    folder = config_dir().parent / ".cache/compositions" / digest.hexdigest()[:16]
+    if not folder.is_dir():
+        folder.mkdir(parents=True, exist_ok=True)
+        by_age = sorted(folder.parent.iterdir(), key=lambda p: p.stat().st_mtime)
+        for old in by_age[:-3]:
+            shutil.rmtree(old, ignore_errors=True)
+    return folder
+
+
+def _kept(folder: Path, key: tuple[object, ...], compose: Callable[[], object]) -> bytes:
+    """Return the pickled result from its file, which is written whole where it is missing."""
+    file = folder / hashlib.sha256(repr(key).encode()).hexdigest()[:32]
+    if file.is_file():
+        return file.read_bytes()
+    content = pickle.dumps(compose())
+    folder.mkdir(parents=True, exist_ok=True)
+    handle, draft = tempfile.mkstemp(dir=folder)
+    with os.fdopen(handle, "wb") as stream:
+        stream.write(content)
+    os.replace(draft, file)
+    return content
+
+
+def _refused(folder: Path, key: tuple[object, ...], compose: Callable[[], DictConfig]) -> None:
+    """Raise what Hydra raised when it was asked for the same, with its text alone."""
+
+    def error() -> tuple[type[Exception], str] | None:
+        with suppress(HydraException, OmegaConfBaseException):
+            try:
+                compose()
+            except ConfigCompositionException as error:
+                return type(error), str(error)
+        return None  # Anything else is quick, and not made of a text alone.
+
+    found = pickle.loads(_kept(folder, key, error))
+    if found is not None:
+        raise found[0](found[1])
 
 
 def _is_value(override: str) -> bool:

@@ -10,6 +10,7 @@ import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -71,13 +72,14 @@ def _keys(path: Path) -> list[str]:
         return file.files
 
 
-def all_cases() -> list[FixtureCase]:
+@cache
+def all_cases() -> tuple[FixtureCase, ...]:
     """Return every case of every folder that describes a detector."""
-    return [
+    return tuple(
         FixtureCase(path.parent.name, quantity, name)
         for path in sorted(fixtures_root().glob("*/losses.json"))
         for quantity, name in _folder_cases(path.parent)
-    ]
+    )
 
 
 def each_case(folders: str, quantity: str) -> pytest.MarkDecorator:

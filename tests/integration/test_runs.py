@@ -50,11 +50,13 @@ def test_a_run_leaves_a_complete_folder(made_once):
     assert_complete(*made_once)
 
 
+@pytest.mark.slow
 def test_a_run_of_set_prediction_leaves_a_complete_folder(options, tmp_path, capsys):
     assert run_app(["detector=sparse_rcnn_small", *options, "data.num_train=8"]) == 0
     assert_complete(run_folder(tmp_path / "runs"), capsys.readouterr().out)
 
 
+@pytest.mark.slow
 def test_the_last_epoch_is_validated_and_the_others_have_no_stale_measures(
     made_once, options, tmp_path
 ):
@@ -82,6 +84,7 @@ def test_a_finished_run_is_not_made_again_unless_asked(finished, options, tmp_pa
     assert results(finished.parent / f"{finished.name}.old1") == first
 
 
+@pytest.mark.slow
 def test_another_seed_gives_another_result(made_once, options, tmp_path):
     assert run_app([*options, "seed=1"]) == 0
     assert results(run_folder(tmp_path / "runs")) != results(made_once[0])

@@ -40,6 +40,7 @@ def test_everything_is_measured_and_the_dump_says_the_same(made_once, finished, 
     assert {"beta_img", "beta_img_ranking", "AP_upper_img", "beta_cls"} <= analysed.keys()
 
 
+@pytest.mark.slow
 def test_another_test_of_a_run_replaces_nothing(finished):
     """Tables read ``test/``: only the run's own options and last checkpoint may write it."""
     trained = finished
@@ -125,6 +126,7 @@ def test_classes_of_a_checkpoint_are_found_by_name(options, tmp_path, capsys, ca
     assert error.count("\n") == 1
 
 
+@pytest.mark.slow
 def test_test_dev_needs_no_annotations_and_gives_the_archive(options, tmp_path, data_dir, capsys):
     source = write_shapes(data_dir / "dev", ShapesOptions(num_train=4, num_val=3, image_size=64))
     names = [f"data.{k}_{what}" for k in ("train", "val") for what in ("images", "annotations")]

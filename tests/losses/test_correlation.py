@@ -263,7 +263,9 @@ def test_always_finite(name, rows, dtype, reduction):
     assert logits.grad.isfinite().all()
 
 
-@pytest.mark.parametrize("name", ["spearman", "spearman_rank"])
+@pytest.mark.parametrize(
+    "name", [pytest.param("spearman", marks=pytest.mark.slow), "spearman_rank"]
+)
 def test_runs_inside_a_compiled_function(name):
     groups = torch.arange(24) % 3
 

@@ -164,6 +164,7 @@ def test_what_is_submitted(tmp_path, cluster):
     assert text.index("export MINE=1") < text.index("srun")
 
 
+@pytest.mark.slow
 def test_preempted_jobs_are_requeued_and_refused_ones_fail(tmp_path, cluster):
     (job,) = jobs(tmp_path, "wait")
 
@@ -183,6 +184,7 @@ def test_preempted_jobs_are_requeued_and_refused_ones_fail(tmp_path, cluster):
     assert "invalid partition" in refused[0].reason
 
 
+@pytest.mark.slow
 def test_ctrl_c_cancels_and_what_is_in_the_queue_is_not_submitted_again(tmp_path, cluster):
     (job,) = jobs(tmp_path, "wait")
     logs = tmp_path / "logs"
