@@ -24,3 +24,7 @@ def test_a_rank_that_ends_first_does_not_end_the_save(options, tmp_path):
     folder = run_folder(tmp_path / "runs")
     assert load_checkpoint(folder / "checkpoints" / "last.ckpt")["epoch"] == 1
     assert json.loads((folder / "environment.json").read_text())["status"] == "stopped"
+    code, output = run_warm(*command)
+    assert code == 0, output
+    assert "Resuming from" in output
+    assert json.loads((folder / "metrics.json").read_text())["num_epochs"] == 3
