@@ -17,7 +17,6 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from corrlight.predict.png import write_png
 from corrlight.predict.prediction import Prediction
 from corrlight.predict.sources import Source
 from corrlight.reporting.labelled import draw_labelled
@@ -158,8 +157,7 @@ class Writer:
                 x2, y2 = np.ceil(box[2:]).astype(int).clip((x1 + 1, y1 + 1), (width, height))
                 stem = f"{image_id:06d}_{k:03d}_{Path(name).stem}.png"
                 path = self.folder / "crops" / _folder_name(label) / stem
-                path.parent.mkdir(parents=True, exist_ok=True)
-                write_png(pixels[y1:y2, x1:x2], path)
+                _save(Image.fromarray(np.ascontiguousarray(pixels[y1:y2, x1:x2])), path)
 
 
 @contextmanager
@@ -215,7 +213,7 @@ def _table(image_id: int, name: str, prediction: Prediction) -> Iterator[tuple[A
 def _save(picture: Image.Image, path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     if path.suffix.lower() == ".png":
-        write_png(np.asarray(picture), path)
+        picture.save(path, compress_level=1)  # A third of the time for a tenth more bytes.
     else:
         picture.save(path, quality=90)
 
