@@ -160,6 +160,7 @@ def gradients(model, images):
     return [p.grad.clone() for p in model.model.encoder_input_proj[2].parameters()]
 
 
+@pytest.mark.hf
 def test_one_image_has_the_gradient_of_itself_twice():
     model = made("rt_detr_v2", **SMALL)
     image = torch.rand(1, 3, 96, 96)
