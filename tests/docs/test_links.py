@@ -36,6 +36,9 @@ def test_links_lead_somewhere(page):
         file = (page.parent / path).resolve() if path else page
         assert file.is_relative_to(ROOT), f"{target} leaves the repository"
         assert file.exists(), f"{target} does not exist"
+        if page.is_relative_to(ROOT / "docs"):
+            own = file.is_relative_to(ROOT / "docs")
+            assert own or file.suffix == ".md", f"{target} is not on the site"
         if anchor:
             assert anchor in _anchors(file), f"{target}: no such heading"
 
