@@ -247,13 +247,10 @@ class Records:
             known: Ascending ids.
             skip_unknown: Whether the place of an unknown id is -1, and no fault.
         """
-        if skip_unknown:
-            given = self.values(key)
-            array, good = whole_numbers(given)
-            return np.where(good, found_at(known, array), -1)
-        array, good = self.references(key)
+        array, good = whole_numbers(self.values(key)) if skip_unknown else self.references(key)
         places = np.where(good, found_at(known, array), -1)
-        self._unknown(key, _rows(good & (places < 0)), array.tolist())
+        if not skip_unknown:
+            self._unknown(key, _rows(good & (places < 0)), array.tolist())
         return places
 
     def _unknown(self, key: str, rows: Sequence[int], given: Sequence[Any]) -> None:

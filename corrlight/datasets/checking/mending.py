@@ -240,6 +240,14 @@ def _box(record: Record, where: str, ledger: Ledger) -> Any:
             return box
         ledger.change("boxes written as text made numbers", where)
         return numbers
+    # Exact, as the importer takes it; what is left is measured in whole pixels (``mask_box``).
+    if box is None and isinstance(record.get("segmentation"), list):
+        parts = [p for p in record["segmentation"] if isinstance(p, list) and len(p) >= 6]
+        values = [v for part in parts for v in part]
+        if parts and all(type(v) in (int, float) for v in values):
+            x, y = ([v for part in parts for v in part[k::2]] for k in (0, 1))
+            ledger.change("missing boxes taken from the mask", where)
+            return [min(x), min(y), max(x) - min(x), max(y) - min(y)]
     return box
 
 

@@ -105,7 +105,8 @@ def test_some_odd_boxes_do_not_turn_the_others():
 def test_a_missing_box_is_that_of_the_mask_and_an_area_its_pixels():
     def change(records):
         records[0]["segmentation"] = polygon(records[0].pop("bbox"))
-        del records[2]["bbox"]
+        del records[2]["bbox"], records[3]["bbox"]
+        records[3]["segmentation"] = [[5.25, 6.5, 15.75, 6.5, 15.75, 14.75]]
         rows = [0] * (HEIGHT * WIDTH)
         for column in range(7, 12):
             rows[column * HEIGHT + 5 : column * HEIGHT + 9] = [1] * 4
@@ -116,7 +117,8 @@ def test_a_missing_box_is_that_of_the_mask_and_an_area_its_pixels():
     found, ledger = mended(change)
     assert found[0]["bbox"] == list(BOXES[0])
     assert found[2]["bbox"] == [7, 5, 5, 4]
-    assert ledger.changed["missing boxes taken from the mask"].count == 2
+    assert found[3]["bbox"] == [5.25, 6.5, 10.5, 8.25]  # not in whole pixels
+    assert ledger.changed["missing boxes taken from the mask"].count == 3
     assert found[1]["area"] == pytest.approx(28 * 22 / 2, rel=0.1)
 
 
