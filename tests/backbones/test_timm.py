@@ -18,10 +18,8 @@ def timm():
     return timm
 
 
-# Maps at strides 2 to 32, at 4 to 32, and several at one stride, of 130 million parameters.
-NAMES = [
-    "mobilenetv3_small_050", "convnext_atto", pytest.param("vgg11", marks=pytest.mark.slow)
-]  # fmt: skip
+# Maps at strides 2 to 32, at 4 to 32, and several at one stride.
+NAMES = ["mobilenetv3_small_050", "convnext_atto", "vgg11"]
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -98,8 +96,7 @@ def test_another_networks_file_is_refused(timm, tmp_path):
         Timm("mobilenetv3_small_050", tmp_path / "w.pth")
 
 
-# Dense, and of sets.
-@pytest.mark.parametrize("detector", ["atss_small", "detr_small"])
+@pytest.mark.parametrize("detector", ["atss_small", "yolact_small", "detr_small"])
 def test_detectors_train_on_it(detector):
     options = ["backbone=timm", "backbone.name=mobilenetv3_small_050", "data.num_classes=5"]
     config = compose_config([f"detector={detector}", *options]).config

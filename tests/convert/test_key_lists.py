@@ -52,8 +52,7 @@ def test_every_tensor_has_its_place_and_shape(name):
     assert to_toolbox_names(ours, model.rules) == published
 
 
-# Of the files as they are: tests/detectors/contract/test_full_size.py.
-@pytest.mark.parametrize("name", [name for name in LISTS if read(name)["overrides"]])
+@pytest.mark.parametrize("name", LISTS)
 def test_as_many_parameters_as_published(name):
     published = read(name)
     model = full_size(published["detector"], *published["overrides"])

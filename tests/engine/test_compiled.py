@@ -16,11 +16,9 @@ from tests.helpers.detector_files import names, of_ours
 from tests.helpers.ranks.ddp_detectors import BOXES, make_batch
 
 # The first two may be compiled for.
-SIZES = [(96, 128), (64, 96), (128, 96), (96, 192), (64, 64)]
+SIZES = [(96, 128), (64, 96), (128, 96), (160, 128), (96, 192), (64, 64), (128, 160)]
 # The small detectors share a backbone, DETR's but for its last stage: these two compile it.
 WITH_BACKBONE = ("atss_small", "detr_small")
-# Their networks are those of ATSS and of Mask R-CNN.
-ALIKE = ("faster_rcnn_small", "paa_small", "rs_mask_rcnn_small", "rs_rcnn_small")
 
 
 def build(detector, *more):
@@ -66,7 +64,7 @@ def compiled_with(monkeypatch, module, backend, *, backbone):
 
 @pytest.mark.slow
 @pytest.mark.timeout(600)
-@pytest.mark.parametrize("detector", [n for n in of_ours(names("*_small")) if n not in ALIKE])
+@pytest.mark.parametrize("detector", of_ours(names("*_small")))
 def test_graphs_give_what_the_detector_gives_and_serve_all_sizes(detector, monkeypatch):
     plain, module = build(detector), build(detector)
     counter = CompileCounterWithBackend("eager")
@@ -82,17 +80,16 @@ def test_graphs_give_what_the_detector_gives_and_serve_all_sizes(detector, monke
             torch.testing.assert_close(a.boxes, b.boxes, atol=1e-2, rtol=1e-4)
         frames.append(counter.frame_count)
     assert frames[0] > 0
-    # Three more sizes, at most two recompilations of a part.
+    # Five more sizes, at most two recompilations of a part.
     assert frames[-1] - frames[1] <= 2 * frames[0], frames
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(900)
 @pytest.mark.skipif(shutil.which("c++") is None, reason="Inductor needs a C++ compiler")
-def test_inductor_gives_the_loss_and_the_gradients(monkeypatch):
-    """Of neck and head; the backbone's convolutions would be most of what it compiles."""
+def test_inductor_gives_the_loss_and_the_gradients():
     plain, module = (build("atss_small", "detector.net.num_convs=1") for _ in range(2))
-    compiled_with(monkeypatch, module, "inductor", backbone=False)
+    compile_parts(module.detector)
     batch = batch_with([[4.0, 5, 40, 44], [50, 20, 90, 60]])
     losses = []
     for one in (plain, module):

@@ -13,7 +13,7 @@ from corrlight.module import DetectionModule
 from tests.callbacks.small import make_trainer
 from tests.helpers.toy import ToyAssigner, ToyCriterion, ToyDetector, ToyPostprocessor, toy_batch
 
-NUM_BATCHES = 500
+NUM_BATCHES = 1200
 
 
 class Alive(pl.Callback):
@@ -30,7 +30,7 @@ class Alive(pl.Callback):
 
 
 @pytest.mark.slow
-def test_500_batches_leave_no_tensor(tmp_path):
+def test_1200_batches_leave_no_tensor(tmp_path):
     gt = {
         "images": [{"id": 1, "width": 32, "height": 32}],
         "categories": [{"id": 1, "name": "a"}, {"id": 2, "name": "b"}],

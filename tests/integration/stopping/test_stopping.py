@@ -17,7 +17,7 @@ def test_a_rank_that_ends_first_does_not_end_the_save(options, tmp_path):
         "~callbacks.pictures",
         "allow_targets=[tests.integration.stopping.slow_stop]",
         "+callbacks.stop._target_=tests.integration.stopping.slow_stop.SlowStop",
-        "+callbacks.stop.seconds=6",
+        "+callbacks.stop.seconds=8",
     ]  # fmt: skip
     code, output = run_warm(*command, CORRLIGHT_FAULTS="1")
     assert code == 143, output
