@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any
 
 from torch.utils.data import DataLoader
@@ -28,6 +29,23 @@ def leave_signals(worker: int) -> None:
 
 class LoaderStalledError(ValueError):
     """A loader process gave nothing for the stated time; the message is one line."""
+
+
+def _kill_workers(batches: Iterator[Batch]) -> None:
+    """Kill the loader processes of an iterator, if it has some.
+
+    One that hangs would keep the training process for ever: PyTorch and Python end it by SIGTERM,
+    which it leaves to the training process, and wait until it has ended.
+    """
+    workers = getattr(batches, "_workers", [])
+    while any(worker.is_alive() for worker in workers):
+        with suppress(RuntimeError):  # PyTorch reports, at any moment, that one was killed.
+            for worker in workers:
+                worker.kill()
+                worker.join()
+    if workers:
+        with suppress(RuntimeError):
+            batches._shutdown_workers()  # type: ignore[attr-defined]
 
 
 def _unless_stalled(batches: Iterator[Batch], seconds: float) -> Iterator[Batch]:
@@ -57,6 +75,7 @@ def _unless_stalled(batches: Iterator[Batch], seconds: float) -> Iterator[Batch]
                 what = f"died ({text.splitlines()[0].rstrip('. ')})"
             else:
                 raise
+            _kill_workers(batches)
             raise LoaderStalledError(
                 f"A loader process {what}: fewer of them (data.num_workers=0) need less memory and "
                 "less of /dev/shm."

@@ -1,6 +1,7 @@
 """Lightning's own loop over the training loader, stopped at every kind of moment and resumed."""
 
 import contextlib
+import multiprocessing
 import os
 import signal
 
@@ -11,7 +12,7 @@ from lightning.pytorch.callbacks import Callback, ModelCheckpoint
 
 from corrlight.data import CocoDataModule, RandomHorizontalFlip
 from corrlight.data.images import BadImageError
-from corrlight.data.loader import EvalLoader, LoaderStalledError
+from corrlight.data.loader import EvalLoader, LoaderStalledError, leave_signals
 
 NUM_EPOCHS, NUM_BATCHES = 3, 5
 
@@ -147,7 +148,8 @@ class Stuck(torch.utils.data.Dataset):
         if index:
             if self.dies:
                 os.kill(os.getpid(), signal.SIGKILL)
-            signal.pause()
+            while True:  # Also where a signal wakes it.
+                signal.pause()
         return index
 
 
@@ -156,10 +158,17 @@ class Stuck(torch.utils.data.Dataset):
     [(False, r"gave no batch for 1 s \(data\.loader_seconds\)"), (True, "died")],
 )
 def test_a_loader_that_gives_nothing_ends_with_one_line(dies, message):
-    loader = iter(EvalLoader(Stuck(dies), batch_size=1, num_workers=1, timeout=1))
+    before = multiprocessing.active_children()
+    loader = iter(
+        EvalLoader(
+            Stuck(dies), batch_size=1, num_workers=1, timeout=1, worker_init_fn=leave_signals
+        )
+    )
     with pytest.raises(LoaderStalledError, match=f"A loader process {message}.*num_workers=0") as e:
         list(loader)
     assert "\n" not in str(e.value)
+    # Python ends what it started by SIGTERM, which loader processes ignore, and waits for them.
+    assert multiprocessing.active_children() == before
 
 
 class Damaged(torch.utils.data.Dataset):
