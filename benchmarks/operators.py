@@ -30,6 +30,7 @@ from corrlight.ops.switch import OPERATORS, fast_ops
 
 # Detectors that run an operator, where not all do, and operators that inference does not run.
 _ONLY_IN = {
+    "deform_conv": ("vfnet",),
     "dropout": ("detr",),
     "roi_align": ("sparse_rcnn",),
     "pyramid_conv": tuple(name for name in DETECTORS if name != "detr"),

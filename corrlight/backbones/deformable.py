@@ -1,10 +1,10 @@
-"""Modulated deformable convolution (Zhu et al., 2019, Section 3.2), on torchvision's operator."""
+"""Modulated deformable convolution (Zhu et al., 2019, Section 3.2)."""
 
 from __future__ import annotations
 
 from torch import Tensor, nn
-from torchvision.ops import deform_conv2d
 
+from corrlight.ops.deform_conv import deform_conv2d
 from corrlight.ops.full_precision import full_precision
 
 __all__ = ["DeformableConv"]
@@ -80,7 +80,7 @@ class DeformableConv(nn.Conv2d):
                 weight,
                 bias,
                 stride=self.stride,
-                padding=self.padding,
+                padding=[int(p) for p in self.padding],
                 mask=factor,
             )
         return found.to(x.dtype)

@@ -12,6 +12,7 @@ __all__ = ["OPERATORS", "VARIABLE", "fast_ops", "is_on", "operators_on", "set_fa
 OPERATORS = (
     "allocator",
     "conv_norm",
+    "deform_conv",
     "dropout",
     "pixel_product",
     "pyramid_conv",

@@ -7,7 +7,6 @@ from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
-from torchvision.ops import deform_conv2d
 
 from corrlight.backbones import FPN, ResNet
 from corrlight.boxes import SideCoder
@@ -15,6 +14,7 @@ from corrlight.detectors.anchors import AnchorGrid
 from corrlight.detectors.dense import DENSE_NAMES, DenseDetector
 from corrlight.detectors.dense_head import ConvTower, flatten_levels, init_head
 from corrlight.detectors.toolbox_names import NameTable
+from corrlight.ops.deform_conv import deform_conv2d
 from corrlight.ops.full_precision import full_precision
 from corrlight.structures import PredictionField
 
@@ -53,7 +53,7 @@ class StarConv(nn.Module):
         columns = [x - k for k, x in zip((-1, 0, 1), (-left, middle, right), strict=True)]
         offset = torch.stack([o for y in rows for x in columns for o in (y, x)], 1)
         with full_precision(x):
-            found = deform_conv2d(x.float(), offset, self.weight.float(), padding=1)
+            found = deform_conv2d(x.float(), offset, self.weight.float(), padding=(1, 1))
         return found.relu_().to(x.dtype)
 
 
