@@ -23,7 +23,9 @@ def inputs(groups, offset_groups, kernel, stride, padding, dtype=torch.float64, 
         return torch.randn(shape, generator=generator, dtype=dtype)
 
     size = (7, 10)
-    out = [(n + 2 * p - k) // s + 1 for n, p, k, s in zip(size, padding, kernel, stride)]  # noqa: B905
+    out = [
+        (n + 2 * p - k) // s + 1 for n, p, k, s in zip(size, padding, kernel, stride, strict=True)
+    ]
     taps = offset_groups * kernel[0] * kernel[1]
     offset = random(2, 2 * taps, *out) * 2
     weight, bias = random(16, 8 // groups, *kernel), random(16)
