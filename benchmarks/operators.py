@@ -172,7 +172,7 @@ def _cell(record: Mapping | None, base: Mapping) -> str:
 def main() -> None:
     """Measure one detector, or print the table of what was measured."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--detector", choices=DETECTORS, default="atss")
+    parser.add_argument("--detector", choices=(*DETECTORS, "vfnet"), default="atss")
     parser.add_argument(
         "--actions", nargs="+", choices=("train", "infer"), default=["train", "infer"]
     )
