@@ -21,12 +21,15 @@ from experiments.harness.collection import Collected
 from experiments.harness.command import main, select
 from experiments.harness.grid import DASH, Grid, number
 from experiments.harness.picture import OURS, hollow, new_figure
+from experiments.harness.rivals import RIVALS
 from experiments.harness.row import NOT_PUBLISHED, NOT_PUBLISHED_MARK, Row, with_spearman_rank
-from experiments.harness.setting import RIVALS, SPARSE_RCNN_R101, SPARSE_RCNN_X101, Setting
+from experiments.harness.setting import SPARSE_RCNN_R101, SPARSE_RCNN_X101, Setting
 from experiments.harness.table import Table, check_known, standard_notes, title_of, value_cell
 from experiments.harness.thesis_numbers import MEASURES, records
 
 _MEASURES = ("ap", "ap50", "ap75", "ap_s", "ap_m", "ap_l")
+# Those of the schedules that are not of 36 epochs.
+_EPOCHS = {"schedule=sgd_2x": "24", "schedule=deformable_detr_50": "50"}
 _GROUPS = {"nms_based": "NMS-based", "nms_free": "NMS-free", "ours": "thesis"}
 # Frames a second on a V100, by method and backbone (thesis, section 5.4).
 FPS = {
@@ -93,7 +96,7 @@ def _named_numbers(text: str, path: Path) -> dict[str, float]:
 
 def _epochs(row: Row) -> str:
     """Return the epochs of a row on COCO."""
-    return "24" if "schedule=sgd_2x" in row.setting.full else "36"
+    return next((e for option, e in _EPOCHS.items() if option in row.setting.full), "36")
 
 
 def _rival(setting: Setting) -> list[Row]:
@@ -268,8 +271,9 @@ TABLE = Table(
         "here.",
         "Our test-dev numbers come from --server-result alone; val2017 AP is another data set, for "
         "orientation. Frames a second of ours are not measured.",
-        "Detectors of others by us: 24 epochs, short side of 480 to 800, deformable convolutions "
-        "in the backbone and not, as in some of theirs, in the head.",
+        "Detectors of others by us: their backbones and epochs; short side of 480 to 800 (36 "
+        "epochs: to 960, and crops), deformable convolutions in the backbone and not, as in some "
+        "of theirs, in the head; RS-Mask R-CNN without what makes it RS-Mask R-CNN+.",
     ),
     add_options=add_options,
     choose=_choose,

@@ -11,11 +11,11 @@ __all__ = [
     "ATSS_CENTERNESS",
     "ATSS_QFL",
     "ATSS_RS",
+    "DENSE_SHAPES",
     "DETR",
     "FOVEABOX",
     "PAA",
     "RETINANET",
-    "RIVALS",
     "SPARSE_RCNN",
     "SPARSE_RCNN_3X",
     "SPARSE_RCNN_R101",
@@ -30,8 +30,6 @@ __all__ = [
 # CPU (0.997 s and 1.976 s). The other detectors are guesses from these two.
 _SPARSE_RCNN_SECONDS = 0.125
 _ATSS_SECONDS = 0.063
-# Likewise with ResNet-101-DCN: by what that backbone costs Sparse R-CNN.
-_DEFORMABLE_SECONDS = 0.11
 # Wall minutes of a toy run, measured with two side by side (docs/results_toy.md).
 _DENSE_MINUTES = 2.0
 
@@ -71,7 +69,7 @@ class Setting:
 
 # A table of toy runs is to take minutes, not hours: six epochs of the ten of schedule=shapes_dense
 # give most of the AP. Validation costs a small run a fifth of its time: twice is enough.
-_DENSE_SHAPES = (
+DENSE_SHAPES = (
     "data=shapes",
     "trainer.check_val_every_n_epoch=3",
     "schedule.max_epochs=6",
@@ -79,7 +77,7 @@ _DENSE_SHAPES = (
 )
 
 _ATSS = ("detector=atss", "data=coco")
-_ATSS_SMALL = ("detector=atss_small", *_DENSE_SHAPES)
+_ATSS_SMALL = ("detector=atss_small", *DENSE_SHAPES)
 _NO_HEAD = ("detector.aux_head=none",)
 # Rank & Sort's published anchors and rate (conf/experiment/atss_rank_sort_r50_1x.yaml).
 _THREE_SCALES = ("++detector.net.anchor_scale=4", "++detector.net.scales_per_octave=3")
@@ -92,7 +90,7 @@ RETINANET = Setting(
     key="retinanet",
     name="RetinaNet",
     full=("detector=retinanet", "data=coco"),
-    toy=("detector=retinanet_small", *_DENSE_SHAPES),
+    toy=("detector=retinanet_small", *DENSE_SHAPES),
     # As published: one term a pyramid level, the mean of the levels with positives.
     corr=("corr.group_by=level", "corr.reduction=mean"),
 )
@@ -100,7 +98,7 @@ FOVEABOX = Setting(
     key="foveabox",
     name="FoveaBox",
     full=("detector=foveabox", "data=coco"),
-    toy=("detector=foveabox_small", *_DENSE_SHAPES),
+    toy=("detector=foveabox_small", *DENSE_SHAPES),
 )
 ATSS = Setting(
     key="atss",
@@ -150,28 +148,8 @@ PAA = Setting(
     key="paa",
     name="PAA",
     full=("detector=paa", "data=coco", *_NO_HEAD),
-    toy=("detector=paa_small", *_DENSE_SHAPES, *_NO_HEAD),
+    toy=("detector=paa_small", *DENSE_SHAPES, *_NO_HEAD),
 )
-
-
-def _rival(name: str) -> Setting:
-    """Return a one-stage detector that Table 5.5 compares with, on its common backbone."""
-    detector = name.lower()
-    return Setting(
-        key=f"{detector}_r101_dcn",
-        name=f"{name}, ResNet-101-DCN",
-        full=(
-            f"detector={detector}",
-            "backbone=resnet101_dcn",
-            "schedule=sgd_2x",
-            "data=coco_multiscale_resize",
-        ),
-        toy=(f"detector={detector}_small", *_DENSE_SHAPES),
-        gpu_seconds=_DEFORMABLE_SECONDS,
-    )
-
-
-RIVALS = tuple(map(_rival, ("FCOS", "GFL", "GFLv2", "VFNet", "TOOD")))
 
 _SPARSE_SMALL = ("detector=sparse_rcnn_small", "data=shapes")
 # The small Sparse R-CNN's own 50 epochs would take longer than a toy row may.
@@ -252,7 +230,7 @@ YOLACT = Setting(
     key="yolact",
     name="YOLACT",
     full=("detector=yolact", "data=coco_yolact"),
-    toy=("detector=yolact_small", *_DENSE_SHAPES, "data.load_masks=true"),
+    toy=("detector=yolact_small", *DENSE_SHAPES, "data.load_masks=true"),
     # As published: one term an image, summed over the images of a GPU.
     corr=("corr.group_by=image", "corr.reduction=sum"),
     gpu_seconds=0.035,
