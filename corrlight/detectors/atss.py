@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any, Literal
-
-from corrlight.backbones import FPN, ResNet
 from corrlight.detectors.rated_dense import RatedDenseDetector
 
 __all__ = ["ATSS"]
@@ -14,25 +10,7 @@ __all__ = ["ATSS"]
 class ATSS(RatedDenseDetector):
     """Classification, box and centerness towers over a feature pyramid.
 
-    Args:
-        backbone: Images to maps; has ``out_channels``.
-        neck: ``out_channels`` of the backbone to a pyramid with ``strides`` levels.
-        num_classes: Foreground classes C.
-        aux_head: "centerness" has the third branch; "untrained" has it too, but its loss weighs
-            nothing (the published "without auxiliary head"); "none" leaves it out.
-        **options: Of :class:`~corrlight.detectors.rated_dense.RatedDenseDetector`, from
-            ``num_convs`` on.
-
-    Raises:
-        ValueError: An argument is out of range.
+    The third branch learns how near the anchor's centre is to that of its object.
     """
 
-    def __init__(
-        self,
-        backbone: ResNet,
-        neck: Callable[[Sequence[int]], FPN],
-        num_classes: int,
-        aux_head: Literal["none", "untrained", "centerness"] = "centerness",
-        **options: Any,
-    ) -> None:
-        super().__init__(backbone, neck, num_classes, "centerness", aux_head, **options)
+    rated_by = "centerness"

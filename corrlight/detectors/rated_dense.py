@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Literal
+from typing import ClassVar, Literal
 
 from corrlight.backbones import FPN, ResNet
 from corrlight.boxes import DeltaCoder
@@ -20,14 +20,16 @@ class RatedDenseDetector(DenseDetector):
     What the third branch learns is the criterion's business; here it has a name, under which its
     weights are stored.
 
+    Attributes:
+        rated_by: Name of the third branch, of the class.
+
     Args:
         backbone: Images to maps; has ``out_channels``.
         neck: ``out_channels`` of the backbone to a pyramid with ``strides`` levels.
         num_classes: Foreground classes C.
-        quality_branch: Name of the third branch: "centerness" (ATSS) or "iou" (PAA).
-        aux_head: Whether there is the third branch: its own name has it; "untrained" has it too,
-            but its loss weighs nothing (the published "without auxiliary head"); "none" leaves it
-            out.
+        aux_head: Whether there is the third branch: its own name (as None) has it; "untrained" has
+            it too, but its loss weighs nothing (the published "without auxiliary head"); "none"
+            leaves it out.
         num_convs: Convolutions of each tower.
         norm_groups: Groups of the towers' group normalisation.
         strides: Pixels per cell, one a level.
@@ -39,13 +41,14 @@ class RatedDenseDetector(DenseDetector):
         ValueError: An argument is out of range.
     """
 
+    rated_by: ClassVar[Literal["centerness", "iou"]]
+
     def __init__(
         self,
         backbone: ResNet,
         neck: Callable[[Sequence[int]], FPN],
         num_classes: int,
-        quality_branch: Literal["centerness", "iou"],
-        aux_head: str,
+        aux_head: str | None = None,
         num_convs: int = 4,
         norm_groups: int = 32,
         strides: Sequence[int] = (8, 16, 32, 64, 128),
@@ -62,8 +65,8 @@ class RatedDenseDetector(DenseDetector):
             num_convs,
             norm_groups,
             scale_levels=True,
-            quality_branch=quality_branch,
-            aux_head=aux_head,
+            quality_branch=self.rated_by,
+            aux_head=self.rated_by if aux_head is None else aux_head,
         )
 
     @property

@@ -11,15 +11,23 @@ BRANCHES = {"centerness": ATSS, "iou": PAA}
 
 
 @pytest.mark.parametrize("branch", BRANCHES)
-def test_the_branch_is_an_argument_and_names_its_weights(branch):
-    model, named = build(RatedDenseDetector, branch, branch), build(BRANCHES[branch])
+def test_the_branch_is_the_class_own_and_names_its_weights(branch):
+    detector = BRANCHES[branch]
+    assert issubclass(detector, RatedDenseDetector)
+    model, named = build(detector), build(detector, branch)
     assert {n for n in model.state_dict() if n.startswith(branch)} == {
         f"{branch}.weight",
         f"{branch}.bias",
     }
     assert model.state_dict().keys() == named.state_dict().keys()
-    assert model.toolbox_names == named.toolbox_names
     assert model.gives == named.gives == ("priors", "deltas", "quality")
+
+
+@pytest.mark.parametrize("branch", BRANCHES)
+def test_another_networks_branch_is_refused(branch):
+    other = next(name for name in BRANCHES if name != branch)
+    with pytest.raises(ValueError, match=f"`aux_head`.*{branch}.*but got '{other}'"):
+        build(BRANCHES[branch], other)
 
 
 def test_both_networks_are_one():
