@@ -3,10 +3,12 @@
     python benchmarks/analyze.py                   # all parts
     python benchmarks/analyze.py --parts analyze   # analyze, hotcoco, pycocotools, beta_img, large
     python benchmarks/analyze.py --parts analyze hotcoco --repeats 9      # pip install hotcoco
+    python benchmarks/analyze.py --masks --parts analyze hotcoco pycocotools
 
 5,000 images, 80 classes, 36,000 objects and 500,000 detections, written to a temporary folder. Each
 command is a process of its own: its wall time, CPU time and peak memory include start-up, reading
-and, for ours, figures and report.
+and, for ours, figures and report. With ``--masks`` every object and detection has a mask, an
+ellipse in its box as run lengths: the others measure masks, ours boxes and masks.
 """
 
 from __future__ import annotations
@@ -23,6 +25,7 @@ import time
 from pathlib import Path
 
 import numpy as np
+from pycocotools import mask as coco_masks
 
 NUM_IMAGES, NUM_CLASSES, NUM_OBJECTS, NUM_DETECTIONS = 5_000, 80, 36_000, 500_000
 _PYCOCOTOOLS = """
@@ -30,7 +33,7 @@ import sys
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 truth = COCO(sys.argv[1])
-run = COCOeval(truth, truth.loadRes(sys.argv[2]), "bbox")
+run = COCOeval(truth, truth.loadRes(sys.argv[2]), sys.argv[3])
 run.evaluate()
 run.accumulate()
 run.summarize()
@@ -40,7 +43,9 @@ _HOTCOCO = _PYCOCOTOOLS.replace("pycocotools.cocoeval", "hotcoco").replace(
 )
 
 
-def write_files(folder: Path, num_detections: int = NUM_DETECTIONS) -> tuple[Path, Path]:
+def write_files(
+    folder: Path, num_detections: int = NUM_DETECTIONS, masks: bool = False
+) -> tuple[Path, Path]:
     """Write annotations and results whose scores and boxes look like a detector's."""
     rng = np.random.default_rng(0)
     # Classes and images as unequal as in COCO.
@@ -93,10 +98,27 @@ def write_files(folder: Path, num_detections: int = NUM_DETECTIONS) -> tuple[Pat
             strict=True,
         )
     ]
-    gt, dt = folder / "instances.json", folder / f"detections_{num_detections}.json"
+    if masks:
+        for entry in (*annotations, *results):
+            entry["segmentation"] = _ellipse(entry["bbox"])
+    gt, dt = _paths(folder, num_detections, masks)
     gt.write_text(json.dumps(truth))
     dt.write_text(json.dumps(results))
     return gt, dt
+
+
+def _paths(folder: Path, num_detections: int, masks: bool) -> tuple[Path, Path]:
+    kind = "_masks" if masks else ""
+    return folder / f"instances{kind}.json", folder / f"detections{kind}_{num_detections}.json"
+
+
+def _ellipse(box: list[float]) -> dict[str, object]:
+    """Return the ellipse in a box as compressed run lengths."""
+    x, y, width, height = box
+    angle = np.linspace(0, 2 * np.pi, 24, endpoint=False)
+    sides = np.stack([x + width * (1 + np.cos(angle)) / 2, y + height * (1 + np.sin(angle)) / 2], 1)
+    (mask,) = coco_masks.frPyObjects([sides.ravel().tolist()], 640, 640)
+    return {"size": [640, 640], "counts": mask["counts"].decode()}
 
 
 def run(*command: str | Path) -> dict[str, float]:
@@ -152,20 +174,22 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--parts", nargs="+", choices=parts, default=parts)
     parser.add_argument("--repeats", type=int, default=1)
+    parser.add_argument("--masks", action="store_true", help="with a mask for every box")
     parser.add_argument("--folder", type=Path, help="keep the files here and use them again")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as temporary:
         folder = options.folder or Path(temporary)
         folder.mkdir(parents=True, exist_ok=True)
-        gt, dt = folder / "instances.json", folder / f"detections_{NUM_DETECTIONS}.json"
+        gt, dt = _paths(folder, NUM_DETECTIONS, options.masks)
         if not (gt.is_file() and dt.is_file()):
-            gt, dt = write_files(folder)
+            write_files(folder, masks=options.masks)
+        kind = "segm" if options.masks else "bbox"
         print(f"{NUM_DETECTIONS:,} detections, {dt.stat().st_size / 1e6:.0f} MB")
         analyze = (sys.executable, "-m", "corrlight.cli", "analyze", "--gt", gt)
         commands: dict[str, tuple[str | Path, ...]] = {
             "analyze": (*analyze, "--dt", dt),
-            "hotcoco": (sys.executable, "-c", _HOTCOCO, gt, dt),
-            "pycocotools": (sys.executable, "-c", _PYCOCOTOOLS, gt, dt),
+            "hotcoco": (sys.executable, "-c", _HOTCOCO, gt, dt, kind),
+            "pycocotools": (sys.executable, "-c", _PYCOCOTOOLS, gt, dt, kind),
         }
         commands = {name: c for name, c in commands.items() if name in options.parts}
         turns: dict[str, list[dict[str, float]]] = {name: [] for name in commands}

@@ -7,9 +7,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
-from pycocotools import mask as mask_utils
 
 from corrlight.coco.geometry import leaving, likely_cause
+from corrlight.coco.run_lengths import covered_pixels
 from corrlight.coco.types import Array
 from corrlight.metrics import (
     Calibration,
@@ -285,8 +285,8 @@ def _differ_in_size(results: Results) -> bool:
     limits = [high for _, high in AREA_RANGES.values()][1:-1]
     assert results.masks is not None  # asked before
     assert results.areas is not None
-    masks = [mask_utils.area(mask) for mask in results.masks]
-    return bool(np.any(np.digitize(masks, limits) != np.digitize(results.areas, limits)))
+    sizes = np.digitize(covered_pixels(results.masks), limits)
+    return bool(np.any(sizes != np.digitize(results.areas, limits)))
 
 
 def _image_bounds(

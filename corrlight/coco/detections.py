@@ -13,23 +13,44 @@ from pycocotools import mask as mask_utils
 from corrlight.coco.columns import Records
 from corrlight.coco.findings import MaskError
 from corrlight.coco.ground_truth import GroundTruth
-from corrlight.coco.segmentations import check_masks, check_sizes, encode, has_mask
+from corrlight.coco.run_lengths import covered_pixels
+from corrlight.coco.segmentations import (
+    CompressedMask,
+    check_masks,
+    check_sizes,
+    encode,
+    has_mask,
+    sound_compressed_masks,
+)
 from corrlight.coco.typed_columns import Box, boxes_of, floats_of, ints_of
 from corrlight.coco.types import Array, Rle
 from corrlight.coco.values import found_at, is_given
 
-__all__ = ["DetectionPiece", "DetectionRecord", "read_detections", "typed_detections"]
+__all__ = ["RECORDS", "DetectionPiece", "read_detections", "typed_detections"]
 
 
-class DetectionRecord(msgspec.Struct, gc=False):
-    """A detection without mask, as nearly all files hold them."""
-
+class _DetectionRecord(msgspec.Struct, gc=False):
     image_id: int
     category_id: int
     bbox: Box
     score: float
+
+
+class _BoxRecord(_DetectionRecord, gc=False):
+    """A detection without mask, as nearly all files hold them."""
+
     # Nothing can be decoded to it: a record with the key, whatever its value, is none of these.
     segmentation: msgspec.UnsetType = msgspec.UNSET
+
+
+class _MaskRecord(_DetectionRecord, gc=False, kw_only=True):
+    """A detection with box and mask."""
+
+    segmentation: CompressedMask
+
+
+# What a good file of results is made of.
+RECORDS: tuple[type[_DetectionRecord], ...] = (_BoxRecord, _MaskRecord)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,9 +129,7 @@ def read_detections(
         boxes[row] = mask_utils.toBbox(encoded[row])
     areas = boxes[:, 2] * boxes[:, 3]
     if by_mask:
-        for row, mask in encoded.items():
-            # One by one: pycocotools 2.0.11 fails for a list of more than 255 with NumPy 2.
-            areas[row] = mask_utils.area(mask)
+        areas[list(encoded)] = covered_pixels([*encoded.values()])
     return DetectionPiece(
         known=known,
         image_idx=image_idx[known],
@@ -128,15 +147,17 @@ def read_detections(
 
 
 def typed_detections(
-    records: Sequence[DetectionRecord],
+    records: Sequence[_DetectionRecord],
     ground_truth: GroundTruth,
+    wanted: bool | None = None,
     before: DetectionPiece | None = None,
 ) -> DetectionPiece | None:
     """Return some detections of a file as columns, those of :func:`read_detections`.
 
     Args:
-        records: The detections, at least one.
+        records: The detections, at least one, all of one of ``RECORDS``.
         ground_truth: What their ids refer to.
+        wanted: Whether masks are; None if all have one.
         before: The detections before them in the file.
 
     Returns:
@@ -145,22 +166,31 @@ def typed_detections(
     image_ids, category_ids = ints_of(records, "image_id"), ints_of(records, "category_id")
     if image_ids is None or category_ids is None:
         return None
+    masked = isinstance(records[0], _MaskRecord)
+    by_mask = before is not None and before.by_mask
+    if by_mask if masked else wanted:
+        return None
     by_id = np.argsort(ground_truth.category_ids)
     image_idx = found_at(ground_truth.image_ids, image_ids)
     category_idx = found_at(ground_truth.category_ids[by_id], category_ids)
     boxes = boxes_of(records)
     if image_idx.min() < 0 or category_idx.min() < 0 or boxes[:, 2:].min() < 0:
         return None
+    masks: list[Rle] | None = None
+    if masked and wanted is not False:
+        masks = [record.segmentation for record in records]  # type: ignore[attr-defined]
+        if not sound_compressed_masks(masks, ground_truth.sizes[image_idx]):  # type: ignore[arg-type]
+            return None
     return DetectionPiece(
         known=np.ones(len(records), dtype=bool),
         image_idx=image_idx,
         labels=by_id[category_idx],
         boxes=boxes,
         scores=floats_of(records, "score"),
-        masked=np.zeros(len(records), dtype=bool),
-        masks=None,
+        masked=np.full(len(records), masked),
+        masks=masks,
         areas=boxes[:, 2] * boxes[:, 3],
-        by_mask=before is not None and before.by_mask,
+        by_mask=by_mask,
         empty_masks=False,
     )
 

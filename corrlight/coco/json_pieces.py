@@ -12,7 +12,7 @@ piece that is no JSON, so that a wrong cut is always noticed.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -76,7 +76,7 @@ class Piece:
 def list_pieces(
     path: str | Path,
     kind: str,
-    record: type[msgspec.Struct],
+    records: Sequence[type[msgspec.Struct]],
     progress: Callable[[float], None] | None = None,
 ) -> Iterator[Piece]:
     """Yield the members of a JSON file that holds one list; see :func:`iterate_list`.
@@ -84,7 +84,7 @@ def list_pieces(
     Args:
         path: The file.
         kind: What a member is called in messages.
-        record: What a member should be.
+        records: What a member should be. All of a piece are of one of them, the first that fits.
         progress: Called with the share of the file that has been parsed.
 
     Raises:
@@ -98,7 +98,7 @@ def list_pieces(
         return
     first = 0
     for begin, stop in _cuts(data, start + 1, end - 1):
-        piece = _decoded(data[begin:stop], first, record)
+        piece = _decoded(data[begin:stop], first, records)
         if piece is None:
             at = len(data[:begin].decode())
             for number, content in rest_of_list(path, data.decode(), at, kind, first, progress):
@@ -143,7 +143,8 @@ def object_pieces(
         if data[start : start + 1] == b"[":
             first = 0
             for begin, stop in _cuts(data, start + 1, end - 1):
-                piece = _decoded(data[begin:stop], first, records[name])
+                record = records[name]
+                piece = _decoded(data[begin:stop], first, () if record is None else (record,))
                 if piece is None:
                     yield from _rest(path, kind, name, data[begin:end], first)
                     break
@@ -168,10 +169,10 @@ def _rest(
         raise no_json(path, str(error)) from None
 
 
-def _decoded(data: bytes, first: int, record: type[msgspec.Struct] | None) -> Piece | None:
+def _decoded(data: bytes, first: int, records: Sequence[type[msgspec.Struct]]) -> Piece | None:
     """Return some members of a list, or None if they are left to the other reader."""
     text = b"[" + data + b"]"
-    if record is not None:
+    for record in records:
         try:
             return Piece(first, records=msgspec.json.decode(text, type=list[record]), text=text)  # type: ignore[valid-type]
         except _REFUSED:

@@ -11,8 +11,8 @@ from typing import Any, Self
 import numpy as np
 
 from corrlight.coco.detections import (
+    RECORDS,
     DetectionPiece,
-    DetectionRecord,
     read_detections,
     typed_detections,
 )
@@ -161,11 +161,11 @@ class Results:
             skip_unknown: See :meth:`from_coco`.
         """
         pieces: list[DetectionPiece] = []
-        for piece in list_pieces(results, "detection", DetectionRecord, progress):
+        for piece in list_pieces(results, "detection", RECORDS, progress):
             before = pieces[-1] if pieces else None
             typed = None
-            if piece.records is not None and masks is not True:
-                typed = typed_detections(piece.records, ground_truth, before)
+            if piece.records is not None:
+                typed = typed_detections(piece.records, ground_truth, masks, before)
             pieces.append(
                 typed
                 or read_detections(

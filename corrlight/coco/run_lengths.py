@@ -1,14 +1,28 @@
-"""Run-length encodings of COCO, checked: pycocotools reads broken ones beyond their end."""
+"""Run-length encodings of COCO: their areas, and whether they are whole.
+
+pycocotools reads broken ones beyond their end.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
 import numpy as np
+from pycocotools import mask as mask_utils
 
-from corrlight.coco.types import Array
+from corrlight.coco.types import Array, Rle
 
-__all__ = ["broken_encodings"]
+__all__ = ["broken_encodings", "covered_pixels"]
+
+# pycocotools 2.0.11 fails for the areas of more masks at once with NumPy 2.
+_AT_ONCE = 255
+
+
+def covered_pixels(masks: Sequence[Rle]) -> Array:
+    """Return the pixels that compressed masks cover, ``(N,)`` float64."""
+    starts = range(0, len(masks), _AT_ONCE)
+    pieces = [mask_utils.area(list(masks[k : k + _AT_ONCE])) for k in starts]
+    return np.concatenate([np.zeros(0), *pieces])
 
 
 def broken_encodings(counts: Sequence[bytes | str], num_pixels: Array) -> Array:
@@ -24,8 +38,11 @@ def broken_encodings(counts: Sequence[bytes | str], num_pixels: Array) -> Array:
         num_pixels: ``(N,)`` height times width.
     """
     texts = [c.encode("latin-1", "replace") if isinstance(c, str) else c for c in counts]
-    lengths = np.array([len(t) for t in texts], dtype=np.int64)
-    data = np.frombuffer(b"".join(texts), dtype=np.uint8).astype(np.int64) - 48
+    lengths = np.fromiter(map(len, texts), np.int64, len(texts))
+    characters = np.frombuffer(b"".join(texts), dtype=np.uint8) - np.uint8(48)
+    if _all_whole(characters, lengths, num_pixels):
+        return np.zeros(len(texts), dtype=bool)
+    data = characters.astype(np.int8).astype(np.int64)
     mask = np.repeat(np.arange(len(texts)), lengths)
     broken = lengths == 0
     broken[mask[(data < 0) | (data > 63)]] = True
@@ -54,6 +71,55 @@ def broken_encodings(counts: Sequence[bytes | str], num_pixels: Array) -> Array:
     broken[owner[runs < 0]] = True
     total = np.bincount(owner, weights=runs, minlength=len(texts))
     return broken | (total != num_pixels)
+
+
+def _all_whole(data: Array, lengths: Array, num_pixels: Array) -> bool:
+    """Return whether no encoding is broken, several times faster than it is said of each.
+
+    Args:
+        data: ``(T,)`` uint8 characters of all encodings, less 48.
+        lengths: ``(N,)`` characters of each.
+        num_pixels: ``(N,)`` height times width.
+    """
+    if not len(lengths) or not lengths.all() or data.max() > 63:
+        return False
+    is_last = data < 32  # of its count
+    last_of_mask = np.cumsum(lengths) - 1
+    if not is_last[last_of_mask].all():
+        return False
+    last = np.flatnonzero(is_last)
+    sizes = np.diff(last, prepend=-1)  # characters of each count
+    most = int(sizes.max())
+    if most > 7:
+        return False
+    bits = data & 31
+    values = bits[last].astype(np.int64)
+    # From the last character, with the highest bits, to the first one.
+    values -= (values & 16) << 1
+    for back in range(1, most):
+        more = np.flatnonzero(sizes > back)
+        values[more] = (values[more] << 5) | bits[last[more] - back]
+    ends = np.searchsorted(last, last_of_mask) + 1
+    starts = np.concatenate([[0], ends[:-1]])
+    # Two columns, one for each chain of differences, so that a cumulative sum undoes them. Each
+    # mask begins in the first one, whose chain begins with its second entry.
+    rows = (ends - starts + 1) // 2
+    row_ends = np.cumsum(rows)
+    row_starts = row_ends - rows
+    first = values[starts].copy()
+    values[starts] = 0
+    pads = 2 * row_starts - starts
+    flat = np.zeros(2 * int(row_ends[-1]), dtype=np.int64)
+    flat[np.arange(len(values)) + np.repeat(pads, ends - starts)] = values
+    table = flat.reshape(-1, 2)
+    runs = np.cumsum(table, axis=0)
+    runs -= np.repeat(runs[row_starts] - table[row_starts], rows, axis=0)
+    odd = np.flatnonzero((ends - starts) % 2)
+    runs[row_ends[odd] - 1, 1] = 0
+    if first.min() < 0 or runs.min() < 0:
+        return False
+    totals = np.add.reduceat(runs.sum(1), row_starts) + first
+    return bool((totals == num_pixels).all())
 
 
 def _undone_differences(values: Array, owner: Array, index: Array) -> Array:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from itertools import chain
-from typing import Annotated, Any
+from typing import Annotated, Any, TypedDict
 
 import msgspec
 import numpy as np
@@ -21,6 +21,7 @@ from corrlight.coco.types import Array, Rle
 from corrlight.coco.values import is_given
 
 __all__ = [
+    "CompressedMask",
     "Segmentation",
     "check_masks",
     "check_sizes",
@@ -28,6 +29,7 @@ __all__ = [
     "extent",
     "has_mask",
     "missing_text",
+    "sound_compressed_masks",
     "sound_masks",
 ]
 
@@ -37,6 +39,19 @@ _MAX_COORDINATE = 1e9
 _Coordinate = Annotated[float, msgspec.Meta(gt=-_MAX_COORDINATE, lt=_MAX_COORDINATE)]
 _Polygon = Annotated[list[_Coordinate], msgspec.Meta(min_length=6)]
 Segmentation = list[_Polygon] | dict[str, Any] | None
+_MAX_PIXELS = 1 << 32
+
+
+class CompressedMask(TypedDict):
+    """Run lengths compressed to a string, as files of results hold them."""
+
+    size: Annotated[
+        list[Annotated[int, msgspec.Meta(ge=1, lt=_MAX_PIXELS)]],
+        msgspec.Meta(min_length=2, max_length=2),
+    ]
+    counts: str
+
+
 # Kind, rows, expected, text and got: as Records.fault.
 SizeFault = Callable[
     [str, list[int], str | Callable[[int], str], Callable[[int], str], Callable[[int], Any]], None
@@ -135,6 +150,20 @@ def sound_masks(shapes: Sequence[Segmentation]) -> Array | None:
             compressed.append(row)
     texts = [shapes[row]["counts"] for row in compressed]  # type: ignore[index, call-overload]
     return None if broken_encodings(texts, sizes[compressed].prod(1)).any() else sizes
+
+
+def sound_compressed_masks(masks: Sequence[CompressedMask], image_sizes: Array) -> bool:
+    """Return whether nothing is wrong with masks that a decoder has checked the type of.
+
+    Args:
+        masks: One or more.
+        image_sizes: ``(N, 2)`` height and width of their images, 0 where unknown.
+    """
+    sizes = np.array([mask["size"] for mask in masks], dtype=np.int64)
+    known = (image_sizes > 0).all(1)
+    if (known & (sizes != image_sizes).any(1)).any() or sizes.prod(1).max() >= _MAX_PIXELS:
+        return False
+    return not broken_encodings([mask["counts"] for mask in masks], sizes.prod(1)).any()
 
 
 def missing_text(shape: Any) -> str:
@@ -239,7 +268,7 @@ def _fault(shape: Any) -> tuple[str, str, Any] | None:
         text = f"has the size {short(size)}, not [height, width]"
         return "a [height, width] as size of the mask of", text, size
     pixels = size[0] * size[1]
-    if min(size) < 1 or pixels >= 1 << 32:
+    if min(size) < 1 or pixels >= _MAX_PIXELS:
         return "a positive size of the mask of", f"has the size {size}", size
     if isinstance(counts, list) and (
         not set(map(type, counts)) <= {int} or min(counts, default=0) < 0 or sum(counts) != pixels

@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
-from pycocotools import mask as mask_utils
 
 from corrlight.coco.ground_truth import GroundTruth
 from corrlight.coco.results import PositiveTable, Results
+from corrlight.coco.run_lengths import covered_pixels
 from corrlight.coco.types import Array, ImageRecord, Rle
 from corrlight.metrics.matching import (
     AREA_RANGES,
@@ -166,8 +166,7 @@ class Evaluation:
         if self.results.areas is not None:
             return self.results.areas[self.order]
         if self.masks:
-            # One by one: pycocotools 2.0.11 fails for a list of more than 255 with NumPy 2.
-            return np.asarray([mask_utils.area(mask) for mask in self._sorted_masks], np.float64)
+            return covered_pixels(self._sorted_masks)
         boxes = self.results.boxes
         areas: Array = (boxes[:, 2] * boxes[:, 3])[self.order]
         return areas

@@ -232,17 +232,21 @@ def mask_pairs(
     """
     best = np.zeros(len(det_cell))
     kept: list[tuple[Array, Array, Array]] = []
-    for cell in np.intersect1d(det_cell, gt_cell):
-        d, d_end = np.searchsorted(det_cell, [cell, cell + 1]).tolist()
-        g, g_end = np.searchsorted(gt_cell, [cell, cell + 1]).tolist()
+    cells, bits = np.intersect1d(det_cell, gt_cell), crowd.astype(np.uint8)
+    borders = [
+        np.searchsorted(column, limits).tolist()
+        for column in (det_cell, gt_cell)
+        for limits in (cells, cells + 1)
+    ]
+    for d, d_end, g, g_end in zip(*borders, strict=True):
         masks, objects = list(det_masks[d:d_end]), list(gt_masks[g:g_end])
-        sizes = {tuple(m["size"]) for m in (*masks, *objects)}
-        if len(sizes) > 1:
-            raise MaskError(f"Expected masks of one size within an image, but got {sorted(sizes)}.")
         # (detections, objects) of this cell
-        iou = np.asarray(mask_utils.iou(masks, objects, crowd[g:g_end].astype(np.uint8)))
-        best[d:d_end] = np.where(crowd[g:g_end], 0.0, iou).max(1)
-        row, column = np.nonzero(iou >= lowest)
+        iou = np.asarray(mask_utils.iou(masks, objects, bits[g:g_end]))
+        if iou.min() < 0:  # what pycocotools says of masks of two sizes
+            sizes = sorted({tuple(m["size"]) for m in (*masks, *objects)})
+            raise MaskError(f"Expected masks of one size within an image, but got {sizes}.")
+        best[d:d_end] = (iou * (1 - bits[g:g_end])).max(1)
+        row, column = (iou >= lowest).nonzero()
         kept.append((row + d, column + g, iou[row, column]))
     return _collected(kept, best)
 

@@ -1,10 +1,13 @@
 """Detections of a results file, piece by piece, with boxes, masks or both."""
 
+import json
+
+import msgspec
 import numpy as np
 import pytest
 from pycocotools import mask as mask_utils
 
-from corrlight.coco.detections import read_detections
+from corrlight.coco.detections import RECORDS, read_detections, typed_detections
 from corrlight.coco.findings import MaskError
 from corrlight.coco.ground_truth import GroundTruth
 
@@ -106,3 +109,60 @@ def test_none():
     assert piece.boxes.shape == (0, 4)
     assert piece.masks == []
     assert not piece.by_mask
+
+
+def typed(*content, masks=None, before=None):
+    """The typed columns of a file; None where it has to be read the other way."""
+    for record in RECORDS:
+        try:
+            records = msgspec.json.decode(json.dumps(content), type=list[record])
+        except msgspec.ValidationError:
+            continue
+        return typed_detections(records, GROUND_TRUTH, masks, before)
+    return None
+
+
+FLAT = {"size": [20, 10], "counts": MASK["counts"]}
+OTHER_BOX = {**BOX, "image_id": 9, "score": 1, "bbox": [0, 0, 0, 2.5]}
+
+
+@pytest.mark.parametrize("masks", [None, True, False])
+@pytest.mark.parametrize(
+    ("content", "good"),
+    [
+        ([BOX, OTHER_BOX], "boxes"),
+        ([BOTH, {**OTHER_BOX, "segmentation": {**MASK, "more": 1}}], "masks"),
+        ([BOTH, BOX], "neither"),
+        ([BOX, {**BOX, "segmentation": None}], "neither"),
+        ([MASKED], "neither"),
+        ([{**BOTH, "segmentation": {"size": [10, 20], "counts": [200]}}], "neither"),
+        ([{**BOTH, "segmentation": [[0, 0, 5, 0, 5, 5]]}], "neither"),
+        ([BOTH, {**BOTH, "segmentation": FLAT}], "without masks"),
+        ([BOTH, {**BOTH, "segmentation": {**MASK, "counts": "abc"}}], "without masks"),
+        ([BOTH, {**BOTH, "segmentation": {**MASK, "counts": "\u20ac"}}], "without masks"),
+        ([BOTH, {**BOTH, "segmentation": {**MASK, "size": [10, 0]}}], "neither"),
+        ([BOTH, {**BOTH, "segmentation": {**MASK, "size": [1 << 31, 1 << 31]}}], "without masks"),
+        ([BOTH, {**BOTH, "segmentation": {**MASK, "size": [10, 20, 1]}}], "neither"),
+        ([BOTH, {**BOTH, "score": True}], "neither"),
+        ([BOTH, {**BOTH, "category_id": 50}], "none"),
+        ([{**BOTH, "bbox": [1, 2, -3, 4]}], "none"),
+    ],
+)
+def test_typed_columns_are_those_of_the_other_reader(content, good, masks):
+    piece = typed(*content, masks=masks)
+    taken = {"boxes": masks is not True, "masks": True, "without masks": masks is False}
+    assert (piece is not None) == taken.get(good, False)
+    if piece is None:
+        return
+    wanted = read(*content, masks=masks)
+    for name in ("known", "image_idx", "labels", "boxes", "scores", "masked", "areas"):
+        assert np.array_equal(getattr(piece, name), getattr(wanted, name)), name
+    assert (piece.masks or None) == (
+        [{"size": m["size"], "counts": m["counts"]} for m in wanted.masks] if wanted.masks else None
+    )
+    assert (piece.by_mask, piece.empty_masks) == (wanted.by_mask, wanted.empty_masks)
+
+
+def test_where_masks_are_the_sizes_typed_columns_are_left_to_the_other_reader():
+    assert typed(BOTH, before=read(MASKED)) is None
+    assert typed(BOX, before=read(MASKED)).by_mask

@@ -49,7 +49,7 @@ def plain_list(path):
 def fast_list(path, record=Thing):
     found = []
     try:
-        for piece in list_pieces(path, "thing", record):
+        for piece in list_pieces(path, "thing", [record]):
             assert piece.first == len(found)
             if piece.records is not None:
                 assert piece.records == msgspec.convert(piece.content, list[record])
@@ -168,7 +168,7 @@ def test_what_is_passed_over_must_be_utf8(tmp_path, text):
     file = tmp_path / "list.json"
     file.write_bytes(text)
     with pytest.raises(JsonFileError, match="it is no UTF-8 text"):
-        list(list_pieces(file, "thing", Thing))
+        list(list_pieces(file, "thing", [Thing]))
 
 
 def test_progress_goes_up_to_the_end(tmp_path, monkeypatch):
@@ -176,7 +176,23 @@ def test_progress_goes_up_to_the_end(tmp_path, monkeypatch):
     file = tmp_path / "list.json"
     file.write_text(json.dumps([{"a": k} for k in range(20)] + [{"a": math.nan}] * 3))
     shares = []
-    assert len(list(list_pieces(file, "thing", Thing, shares.append))) > 10
+    assert len(list(list_pieces(file, "thing", [Thing], shares.append))) > 10
     assert shares == sorted(shares)
     assert 0 < shares[0] <= 0.1
     assert shares[-1] == 1
+
+
+def test_a_piece_is_of_the_first_record_that_fits_all_of_it(tmp_path, monkeypatch):
+    class Other(msgspec.Struct):
+        b: int
+
+    monkeypatch.setattr("corrlight.coco.json_pieces._SIZE", 8)
+    file = tmp_path / "list.json"
+    file.write_text(json.dumps([{"a": 1}] * 9 + [{"b": 2}] * 9))
+    found = [piece.records for piece in list_pieces(file, "thing", [Thing, Other])]
+    kinds = [None if records is None else type(records[0]) for records in found]
+    assert kinds[0] is Thing
+    assert kinds[-1] is Other
+    # One piece holds some of both.
+    assert kinds.count(None) == 1
+    assert kinds == sorted(kinds, key=[Thing, None, Other].index)

@@ -4,7 +4,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pycocotools import mask as mask_utils
 
-from corrlight.coco.run_lengths import broken_encodings
+from corrlight.coco import run_lengths
+from corrlight.coco.run_lengths import broken_encodings, covered_pixels
 
 
 def encodings(rng, count):
@@ -46,3 +47,33 @@ def test_what_is_no_encoding(text):
 
 def test_none():
     assert broken_encodings([], np.zeros(0)).tolist() == []
+
+
+@given(st.integers(0, 2**32 - 1))
+@settings(max_examples=60, deadline=None)
+def test_what_is_said_at_once_is_what_is_said_of_each(seed):
+    """Bytes changed and pixels miscounted: whole as a whole if and only if each one is."""
+    rng = np.random.default_rng(seed)
+    counts, pixels = encodings(rng, 6)
+    damaged = [bytearray(c) for c in counts]
+    for _ in range(rng.integers(0, 3)):
+        row = rng.integers(6)
+        if rng.random() < 0.7:
+            damaged[row][rng.integers(len(damaged[row]))] = rng.integers(30, 130)
+        else:
+            pixels[row] += rng.integers(-1, 2)
+    texts = [bytes(c) for c in damaged]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(run_lengths, "_all_whole", lambda *_: False)
+        each = broken_encodings(texts, pixels)
+    characters = np.frombuffer(b"".join(texts), np.uint8) - np.uint8(48)
+    lengths = np.array([len(t) for t in texts])
+    assert run_lengths._all_whole(characters, lengths, pixels) == (not each.any())
+
+
+@pytest.mark.parametrize("count", [0, 1, 255, 256, 600])
+def test_pixels_of_any_number_of_masks(count):
+    rng = np.random.default_rng(count)
+    grids = rng.random((count, 7, 5)) < rng.random((count, 1, 1))
+    masks = [mask_utils.encode(np.asfortranarray(g, dtype=np.uint8)) for g in grids]
+    assert np.array_equal(covered_pixels(masks), grids.sum((1, 2)))
