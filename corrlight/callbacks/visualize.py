@@ -31,6 +31,8 @@ class DetectionPictures(pl.Callback):
         score_thresh: Detections with a lower score are left out.
         columns: Images in a row.
         size: Pixels of an image's longer side.
+        max_boxes: Detections of an image, best first; its title says where there are more. Ranking
+            losses order scores and do not scale them: all of them may reach ``score_thresh``.
     """
 
     def __init__(
@@ -40,9 +42,15 @@ class DetectionPictures(pl.Callback):
         score_thresh: float = 0.3,
         columns: int = 3,
         size: int = 320,
+        max_boxes: int = 15,
     ) -> None:
         check_at_least(
-            1, num_images=num_images, every_n_epochs=every_n_epochs, columns=columns, size=size
+            1,
+            num_images=num_images,
+            every_n_epochs=every_n_epochs,
+            columns=columns,
+            size=size,
+            max_boxes=max_boxes,
         )
         check_share(score_thresh=score_thresh)
         self.num_images = num_images
@@ -50,6 +58,7 @@ class DetectionPictures(pl.Callback):
         self.score_thresh = score_thresh
         self.columns = columns
         self.size = size
+        self.max_boxes = max_boxes
         self._scenes: list[Scene] = []
 
     def on_validation_batch_end(
@@ -116,8 +125,8 @@ class DetectionPictures(pl.Callback):
         mean, std = getattr(data, "mean", None), getattr(data, "std", None)
         for i in range(min(count, len(batch))):
             found = outputs.detections[i]
-            scene = _scene(batch.images[i], batch.targets[i], found, mean, std, self.score_thresh)
-            self._scenes.append(scene)
+            limits = self.score_thresh, self.max_boxes
+            self._scenes.append(_scene(batch.images[i], batch.targets[i], found, mean, std, limits))
 
     def _draw(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, name: str, split: str
@@ -154,11 +163,26 @@ def _scene(
     detections: Detections,
     mean: Sequence[float] | None,
     std: Sequence[float] | None,
-    score_thresh: float,
+    limits: tuple[float, int],
 ) -> Scene:
-    """Return an image as a person sees it, with its detections from ``score_thresh`` on."""
+    """Return an image as a person sees it, with its detections.
+
+    Args:
+        image: ``(3, H, W)`` normalised, padded.
+        targets: Its objects.
+        detections: What was found.
+        mean: Of the data, subtracted from the pixels; None without.
+        std: Of the data, a divisor of the pixels; None without.
+        limits: Lowest score, and how many of the best at most.
+    """
     height, width = targets.valid_size
-    kept = (detections.scores >= score_thresh).nonzero().squeeze(1)
+    score_thresh, max_boxes = limits
+    kept = detections.scores.argsort(descending=True, stable=True)
+    kept = kept[detections.scores[kept] >= score_thresh]
+    title = f"image {targets.image_id}"
+    if len(kept) > max_boxes:
+        title += f", {max_boxes} best of {len(kept)}"
+        kept = kept[:max_boxes]
     pixels = image[:, :height, :width].detach().float().cpu().numpy().transpose(1, 2, 0)
     if mean is not None and std is not None:
         pixels = pixels * np.asarray(std, np.float32) + np.asarray(mean, np.float32)
@@ -171,7 +195,7 @@ def _scene(
         labels=detections.labels[kept].cpu().numpy(),
         gt_boxes=_array(targets.boxes),
         gt_labels=targets.labels.cpu().numpy(),
-        title=f"image {targets.image_id}",
+        title=title,
         masks=_masks(detections, kept.tolist(), (height, width)),
     )
 

@@ -13,10 +13,11 @@ from corrlight.callbacks.visualize import (
     DetectionPictures,
     _equally_large,
     _masks,
+    _scene,
     spread_over_batches,
 )
 from corrlight.reporting.pictures import iou_color
-from corrlight.structures import Detections
+from corrlight.structures import Detections, Targets
 from tests.callbacks.small import PIXEL, Batches, PerfectDetector, make_trainer
 
 
@@ -155,3 +156,26 @@ def test_masks_of_the_file_are_shown_at_the_size_of_the_input():
     half = _masks(found, [1], (5, 5))
     np.testing.assert_array_equal(half[0], full[1][1::2, 1::3])
     assert _masks(found, [], (5, 5)).shape == (0, 5, 5)
+
+
+@pytest.mark.parametrize(("found", "title"), [(3, "image 7"), (4, "image 7, 3 best of 4")])
+def test_the_best_are_drawn_where_many_reach_the_threshold(found, title):
+    scores = torch.tensor([0.4, 0.2, 0.9, 0.5, 0.6][: found + 1])
+    detections = Detections(
+        boxes=torch.arange(4.0).repeat(len(scores), 1) + 5,
+        scores=scores,
+        labels=torch.arange(len(scores)),
+        pred_idx=torch.arange(len(scores)),
+    )
+    targets = Targets(
+        boxes=torch.zeros(0, 4),
+        labels=torch.zeros(0, dtype=torch.int64),
+        image_id=7,
+        valid_size=(20, 30),
+        padded_size=(32, 32),
+        original_size=(20, 30),
+    )
+    scene = _scene(torch.zeros(3, 32, 32), targets, detections, None, None, (0.3, 3))
+    assert scene.title == title
+    assert scene.scores == pytest.approx(sorted(scores[scores >= 0.3].tolist(), reverse=True)[:3])
+    assert scene.image.shape == (20, 30, 3)
