@@ -2,10 +2,10 @@
 
     PEER/bin/python benchmarks/mmdetection/worker.py atss|detr|faster_rcnn|fcos|tood|...
 
-The environment needs torch, torchvision, mmdet 3.3.0, mmengine and mmcv-lite, with mmcv's compiled
-operators replaced by torchvision's, and scikit-learn for PAA. It is a measuring stick, never a
-dependency. The gradient of a deformable convolution (TOOD, VFNet) is torchvision's too, which our
-side runs without mmcv's detour through buffers.
+The environment needs torch, torchvision, safetensors, mmdet 3.3.0, mmengine and mmcv-lite, with
+mmcv's compiled operators replaced by torchvision's, and scikit-learn for PAA. It is a measuring
+stick, never a dependency. The gradient of a deformable convolution (TOOD, VFNet) is torchvision's
+too, which our side runs without mmcv's detour through buffers; VFNet's is our own operator's.
 """
 
 import os
