@@ -16,7 +16,7 @@ from corrlight.assigners.base import Assigner, HasEpochs
 from corrlight.assigners.crowds import ignore_crowds
 from corrlight.class_order import class_order
 from corrlight.criteria.base import Criterion
-from corrlight.detectors.base import Detector
+from corrlight.detectors.base import Detector, LooksAtDrawn
 from corrlight.distributed import gather_positives, mean_over_ranks
 from corrlight.losses.base import CountingLossCallback, LossCallback
 from corrlight.metrics.records import image_records
@@ -79,6 +79,8 @@ class DetectionModule(pl.LightningModule):
         check_needs(detector, assigner=assigner, criterion=criterion, postprocessor=postprocessor)
         self.detector = detector
         self.assigner = assigner
+        if isinstance(detector, LooksAtDrawn):
+            detector.draw = getattr(assigner, "draw", None)
         self.criterion = criterion
         self.postprocessor = postprocessor
         self.loss_callbacks = dict(loss_callbacks or {})
@@ -113,7 +115,7 @@ class DetectionModule(pl.LightningModule):
         stages = self.detector(batch)
         wanted = [stage.wanted(batch.targets) for stage in stages]
         matches = [
-            ignore_crowds(stage, targets, self.assigner(stage, targets))
+            ignore_crowds(stage, targets, stage.match or self.assigner(stage, targets))
             for stage, targets in zip(stages, wanted, strict=True)
         ]
         positives = [

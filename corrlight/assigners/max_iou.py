@@ -39,6 +39,7 @@ class MaxIoUAssigner:
     """
 
     needs: ClassVar[tuple[PredictionField, ...]] = ("priors",)
+    by_priors: ClassVar[bool] = True  # and by nothing else
 
     def __init__(
         self,

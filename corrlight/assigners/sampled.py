@@ -64,6 +64,20 @@ class SampledAssigner:
         """Note the epoch, from 0, that begins."""
         self._epoch = epoch
 
+    def draw(self, predictions: Predictions, targets: Sequence[Targets]) -> Match | None:
+        """Return the match of hypotheses that have no scores yet.
+
+        Args:
+            predictions: Priors and validity; anything else is not looked at.
+            targets: The objects.
+
+        Returns:
+            None if nothing is drawn, or the assigner looks at more than priors.
+        """
+        if self.num_samples is None or not getattr(self.assigner, "by_priors", False):
+            return None
+        return self(predictions, targets)
+
     @torch.no_grad()
     def __call__(self, predictions: Predictions, targets: Sequence[Targets]) -> Match:
         """Return the assigner's match with ``sampled``; invalid hypotheses are not drawn."""

@@ -31,6 +31,11 @@ class TwoStageAssigner:
         """What the detection's assigner asks for."""
         return getattr(self.detection, "activation", None)
 
+    def draw(self, predictions: Predictions, targets: Sequence[Targets]) -> Match | None:
+        """Return what the detection's assigner draws by priors alone, None if it does not."""
+        draw = getattr(self.detection, "draw", None)
+        return None if draw is None else draw(predictions, targets)
+
     def start_epoch(self, epoch: int) -> None:
         """Tell both, if they ask, which epoch begins."""
         for part in (self.proposals, self.detection):

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Mapping
-from typing import ClassVar
+from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import ClassVar, Protocol, runtime_checkable
 
 from torch import nn
 
-from corrlight.structures import Activation, Batch, PredictionField, Predictions
+from corrlight.structures import Activation, Batch, Match, PredictionField, Predictions, Targets
 
-__all__ = ["Detector"]
+__all__ = ["Detector", "LooksAtDrawn"]
 
 
 class Detector(nn.Module, ABC):
@@ -47,3 +47,14 @@ class Detector(nn.Module, ABC):
     @abstractmethod
     def forward(self, batch: Batch) -> list[Predictions]:
         """Return the predictions of every stage; inference uses the last."""
+
+
+@runtime_checkable
+class LooksAtDrawn(Protocol):
+    """A detector whose last stage may know, in training, what losses will see of its hypotheses.
+
+    The module sets ``draw`` to what the assigner has of that name. It then looks at those alone,
+    and its predictions have their ``match``.
+    """
+
+    draw: Callable[[Predictions, Sequence[Targets]], Match | None] | None

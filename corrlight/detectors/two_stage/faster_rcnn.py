@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, ClassVar
 
 import torch
@@ -19,7 +20,16 @@ from corrlight.detectors.toolbox_names import NameTable
 from corrlight.detectors.two_stage.proposals import ProposalNetwork, ProposalSelection
 from corrlight.detectors.two_stage.region_head import RegionHead
 from corrlight.ops.roi_align import FeatureTable, roi_align
-from corrlight.structures import BACKGROUND, Activation, Batch, PredictionField, Predictions
+from corrlight.structures import (
+    BACKGROUND,
+    IGNORED,
+    Activation,
+    Batch,
+    Match,
+    PredictionField,
+    Predictions,
+    Targets,
+)
 
 __all__ = ["FasterRCNN"]
 
@@ -28,7 +38,11 @@ class FasterRCNN(Detector):
     """A stage that proposes boxes anywhere, and one that looks into each of them.
 
     Two things differ in training, as published: how many proposals there are, and that the objects'
-    own boxes are among them. The assigner draws those that losses see.
+    own boxes are among them. The assigner draws those that losses see; where it does so by their
+    boxes alone, the last stage looks at no others.
+
+    Attributes:
+        draw: Returns what the assigner draws (:class:`~corrlight.detectors.base.LooksAtDrawn`).
 
     Args:
         backbone: Images to maps; has ``out_channels``.
@@ -84,6 +98,7 @@ class FasterRCNN(Detector):
         hidden_channels: int = 1024,
     ) -> None:
         super().__init__()
+        self.draw: Callable[[Predictions, Sequence[Targets]], Match | None] | None = None
         sizes = {"region_levels": region_levels, "region_size": region_size}
         check_at_least(1, num_classes=num_classes, hidden_channels=hidden_channels, **sizes)
         check_at_least(0, sampling_ratio=sampling_ratio)
@@ -126,10 +141,10 @@ class FasterRCNN(Detector):
             self.region_strides,
             adaptive=self.sampling_ratio == 0,
         )
-        return [first, self._second_stage(table, batch, *self._hypotheses(first, batch))]
+        return [first, self._second_stage(table, batch, self._hypotheses(first, batch))]
 
-    def _hypotheses(self, first: Predictions, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
-        """Return boxes ``(B, N, 4)``, which of them there are, and the object of those given."""
+    def _hypotheses(self, first: Predictions, batch: Batch) -> Predictions:
+        """Return what the last stage looks at: predictions without scores, boxes their priors."""
         boxes, given = [], []
         for b, target in enumerate(batch.targets):
             found = self.selection(first, b, target.valid_size, training=self.training)
@@ -137,32 +152,51 @@ class FasterRCNN(Detector):
             boxes.append(torch.cat([objects.to(found), found]))
             own = torch.arange(len(objects), device=found.device)
             given.append(torch.cat([own, torch.full((len(found),), BACKGROUND, device=own.device)]))
+        every = self._without_scores(boxes, given)
+        match = self.draw(every, batch.targets) if self.training and self.draw else None
+        if match is None or match.sampled is None:
+            return every
+        chosen = [drawn.nonzero().squeeze(1) for drawn in match.sampled]
+        kept = self._without_scores(
+            *(
+                [rows[c] for rows, c in zip(values, chosen, strict=True)]
+                for values in (boxes, given)
+            )
+        )
+        of_chosen = [gt[c] for gt, c in zip(match.gt_idx, chosen, strict=True)]
+        gt_idx = pad_sequence(of_chosen, batch_first=True, padding_value=IGNORED)
+        return replace(kept, match=Match(gt_idx=gt_idx))
+
+    def _without_scores(self, boxes: Sequence[Tensor], given: Sequence[Tensor]) -> Predictions:
+        """Return the hypotheses of all images, padded."""
         valid = [torch.ones(len(b), dtype=torch.bool, device=b.device) for b in boxes]
-        return (
-            pad_sequence(boxes, batch_first=True),
-            pad_sequence(valid, batch_first=True),
-            pad_sequence(given, batch_first=True, padding_value=BACKGROUND),
+        priors = pad_sequence([*boxes], batch_first=True)
+        return Predictions(
+            logits=priors[..., :0],
+            boxes=priors,
+            level_idx=torch.zeros(priors.shape[1], dtype=torch.long, device=priors.device),
+            activation=self.activation,
+            valid=pad_sequence(valid, batch_first=True),
+            priors=priors,
+            given=pad_sequence([*given], batch_first=True, padding_value=BACKGROUND),
         )
 
     def _second_stage(
-        self, table: FeatureTable, batch: Batch, priors: Tensor, valid: Tensor, given: Tensor
+        self, table: FeatureTable, batch: Batch, hypotheses: Predictions
     ) -> Predictions:
-        """Return what there is in ``(B, N, 4)`` boxes."""
+        """Return what there is in the boxes of hypotheses."""
+        priors = hypotheses.boxes
         regions = roi_align(table, priors, self.region_size, self.sampling_ratio, self.finest_scale)
         logits, deltas = self.head(regions)
         class_boxes = self.coder.decode(priors[:, :, None], deltas)
         best = logits.detach()[..., : self.num_classes].argmax(-1)  # (B, N)
         best = best[..., None, None].expand(-1, -1, 1, 4)
-        return Predictions(
+        return replace(
+            hypotheses,
             logits=logits,
             boxes=class_boxes.gather(2, best).squeeze(2),
-            level_idx=torch.zeros(priors.shape[1], dtype=torch.long, device=priors.device),
-            activation=self.activation,
-            valid=valid,
-            priors=priors,
             deltas=deltas,
             class_boxes=class_boxes,
-            given=given,
             **self._more(table, batch),
         )
 

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 import torch
 import torchvision
@@ -81,11 +83,48 @@ def test_the_same_draw_in_every_epoch_anew(batch):
     for epoch in (0, 1, 0):
         torch.rand(1)  # whatever else draws numbers
         module.start_epoch(epoch)
-        stages = module.detector(batch)
-        found.append([module.assigner(s, batch.targets).sampled for s in stages])
-    for first, other, again in zip(*found, strict=True):
-        assert torch.equal(first, again)
-        assert not torch.equal(first, other)
+        first, last = module.detector(batch)
+        found.append([module.assigner(first, batch.targets).sampled, last.priors])
+    for once, other, again in zip(*found, strict=True):
+        assert torch.equal(once, again)
+        assert once.shape != other.shape or not torch.equal(once, other)
+
+
+@pytest.mark.parametrize("name", ["faster_rcnn_small", "mask_rcnn_small"])
+def test_the_last_stage_looks_at_the_drawn_alone_and_losses_see_no_difference(name):
+    options = [f"detector={name}", "data.num_classes=3", "corr=concordance"]
+    module = build_module(compose_config(options).config).train()
+    batch = batch_with(OBJECTS, [])
+    masks = [torch.ones(len(target.boxes), 64, 96, dtype=torch.bool) for target in batch.targets]
+    batch = replace(
+        batch,
+        targets=tuple(replace(t, masks=m) for t, m in zip(batch.targets, masks, strict=True)),
+    )
+    steps = []
+    for draw in (module.detector.draw, None):
+        module.detector.draw = draw
+        module.zero_grad()
+        output = module.step(batch)
+        output.loss.backward()
+        steps.append((output, [p.grad.clone() for p in module.parameters() if p.requires_grad]))
+    (early, gradients), (late, wanted) = steps
+    number = early.predictions[1].logits.shape[1]
+    assert number <= 64 < late.predictions[1].logits.shape[1]
+    assert early.predictions[1].match is not None
+    assert early.terms.keys() == late.terms.keys()
+    for key, value in late.terms.items():
+        torch.testing.assert_close(early.terms[key], value, rtol=1e-5, atol=1e-6)
+    for found, expected in zip(gradients, wanted, strict=True):
+        torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)
+
+
+def test_where_nothing_is_drawn_and_in_evaluation_it_looks_at_all(batch):
+    options = ["detector=rs_rcnn_small", "data.num_classes=3", "corr=none"]
+    module = build_module(compose_config(options).config).train()
+    assert module.detector(batch)[1].match is None
+    options[0] = "detector=faster_rcnn_small"
+    module = build_module(compose_config(options).config).eval()
+    assert module.detector(batch)[1].match is None
 
 
 @pytest.mark.parametrize(
