@@ -13,18 +13,20 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import torch
-import torch.nn.functional as F
 import torchvision
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
 from corrlight.ops.switch import is_on
 from corrlight.ops.tracing import is_exporting, tensor_of_sizes
+from corrlight.ops.weighted_rows import ragged_rows, weighted_rows
 
 __all__ = ["FeatureTable", "roi_align", "roi_align_rows"]
+
+
+# Samples of a cell's side at most: only boxes far larger than any picture would have more.
+_MOST_SAMPLES = 64
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,7 +57,8 @@ class FeatureTable:
         Args:
             levels: The maps.
             strides: Input pixels a cell, one a level.
-            adaptive: Whether it will be read with ``sampling_ratio`` 0, which needs no rows.
+            adaptive: Whether it will be read with ``sampling_ratio`` 0, which needs no rows on
+                other devices than CPU.
 
         Raises:
             ValueError: The numbers of levels and strides differ.
@@ -68,7 +71,8 @@ class FeatureTable:
         half = (torch.float16, torch.bfloat16)
         full = tuple(level.float() if level.dtype in half else level for level in levels)
         rows = None
-        if not adaptive and (full[0].device.type != "cpu" or is_on("roi_align")):
+        on_cpu = full[0].device.type == "cpu"
+        if is_on("roi_align") if on_cpu else not adaptive:
             # Channels-last maps are (cells, C) matrices already: permuting costs nothing there.
             rows = torch.cat([level.permute(0, 2, 3, 1).flatten(0, 2) for level in full])
         counts = [batch * height * width for batch, _, height, width in (m.shape for m in full)]
@@ -101,8 +105,8 @@ def roi_align(
         boxes: ``(B, N, 4)`` xyxy in input pixels. They receive no gradient.
         output_size: Cells S a side.
         sampling_ratio: Samples a side in each cell; 0 for one a cell of the level that it covers,
-            at least 1, which torchvision's operator has alone (its gradient is not deterministic on
-            other devices than CPU).
+            at least 1. Of other devices than CPU torchvision's operator has that alone, and its
+            gradient is not deterministic.
         finest_scale: Boxes up to twice this size are read from the finest level.
 
     Returns:
@@ -130,15 +134,20 @@ def roi_align_rows(
     """
     flat = boxes.detach()
     level = _level_of(flat, len(table.levels), finest_scale)
-    if table.rows is None or sampling_ratio == 0:
+    if table.rows is None:
         pooled = _level_by_level(table, flat, image, level, output_size, sampling_ratio)
+    elif sampling_ratio == 0 and len(flat):
+        with torch.no_grad():
+            cells = _adaptive_cells(table, flat, image, level, output_size)
+        pooled = ragged_rows(table.rows, *cells)
     else:
         with torch.no_grad():
-            index, weight = _bilinear_cells(table, flat, image, level, output_size, sampling_ratio)
+            samples = max(sampling_ratio, 1)  # any number will do for no box
+            index, weight = _bilinear_cells(table, flat, image, level, output_size, samples)
         if is_exporting():  # ONNX takes free sizes in no embedding bag.
             pooled = (weight[:, None] @ table.rows[index.long()]).squeeze(1)
         else:
-            pooled = _WeightedRows.apply(table.rows, index, weight)
+            pooled = weighted_rows(table.rows, index, weight)
     return pooled.view(flat.shape[0], output_size * output_size, table.levels[0].shape[1])
 
 
@@ -195,6 +204,74 @@ def _bilinear_cells(
     return index.flatten(3).flatten(0, 2), weight.flatten(3).flatten(0, 2).to(table.levels[0].dtype)
 
 
+def _sample_counts(cells: Tensor, output_size: int) -> Tensor:
+    """Return how many samples ``(K, 2)`` a cell of each box has, down and across.
+
+    Args:
+        cells: ``(K, 4)`` boxes in cells of their level.
+        output_size: Cells of a box a side.
+    """
+    sides = (cells[:, 2:] - cells[:, :2]).flip(1) / output_size
+    # A number that is no number has one, so that it shows.
+    return sides.ceil().nan_to_num(1).clamp(0, _MOST_SAMPLES).long()
+
+
+def _adaptive_cells(
+    table: FeatureTable,
+    boxes: Tensor,
+    image: Tensor,
+    level: Tensor,
+    output_size: int,
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Return what cells read of the table where each box has its own numbers of samples.
+
+    Returns:
+        Row indices and weights ``(E,)``; where each cell's begin ``(K * S * S,)``; and the places
+        of these cells, which come sorted by their numbers of samples.
+    """
+    sizes = table.sizes[level]
+    cells = boxes / table.strides[level][:, None] - 0.5
+    counts = _sample_counts(cells, output_size)
+    first = table.starts[level] + image * sizes.prod(1)  # (K,)
+    per_box = output_size * output_size
+    indices, weights, lengths, places = [], [], [], []
+    for down, across in counts.unique(dim=0).tolist():
+        mine = ((counts[:, 0] == down) & (counts[:, 1] == across)).nonzero().squeeze(1)
+        c, size = cells[mine], sizes[mine]
+        y, weight_y = _merged(*_axis(c[:, 1], c[:, 3], size[:, 0], output_size, max(down, 1)))
+        x, weight_x = _merged(*_axis(c[:, 0], c[:, 2], size[:, 1], output_size, max(across, 1)))
+        row = (first[mine, None, None] + y * size[:, 1, None, None]).int()
+        index = row[:, :, None, :, None] + x.int()[:, None, :, None, :]  # (k, S, S, h, w)
+        weight = weight_y[:, :, None, :, None] * weight_x[:, None, :, None, :]
+        if not (down and across):  # A box without area reads nothing.
+            weight = torch.zeros_like(weight)
+        indices.append(index.flatten())
+        weights.append(weight.flatten())
+        entries = index.shape[3] * index.shape[4]
+        lengths.append(torch.full((len(mine) * per_box,), entries, device=boxes.device))
+        own = torch.arange(per_box, device=boxes.device)
+        places.append((mine[:, None] * per_box + own).flatten())
+    index, weight = torch.cat(indices), torch.cat(weights).to(table.levels[0].dtype)
+    length = torch.cat(lengths)
+    return index, weight, length.cumsum(0) - length, torch.cat(places)
+
+
+def _merged(index: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
+    """Return neighbours and weights ``(K, S, n)`` with every cell's neighbours once.
+
+    Samples of a cell that lie less than a pixel apart share most of theirs.
+    """
+    lowest = index.amin(-1, keepdim=True)
+    place = index - lowest
+    width = int(place.max()) + 1
+    if width >= index.shape[-1]:
+        return index, weight
+    merged = weight.new_zeros(*weight.shape[:2], width).scatter_add_(-1, place, weight)
+    neighbours = lowest + torch.arange(width, device=index.device)
+    # Beyond the last one nothing has a weight.
+    return torch.minimum(neighbours, index.amax(-1, keepdim=True)), merged
+
+
 def _axis(
     low: Tensor, high: Tensor, size: Tensor, output_size: int, sampling_ratio: int
 ) -> tuple[Tensor, Tensor]:
@@ -213,30 +290,3 @@ def _axis(
     weight = torch.stack([1 - fraction, fraction], -1) * inside[..., None] / sampling_ratio
     shape = (low.shape[0], output_size, 2 * sampling_ratio)
     return index.view(shape), weight.view(shape)
-
-
-class _WeightedRows(torch.autograd.Function):
-    """``out[k] = sum_j weight[k, j] * rows[index[k, j]]``; gradient to ``rows`` only."""
-
-    @staticmethod
-    def forward(ctx: Any, rows: Tensor, index: Tensor, weight: Tensor) -> Tensor:
-        ctx.save_for_backward(index, weight)
-        ctx.num_rows = rows.shape[0]
-        return F.embedding_bag(index, rows, mode="sum", per_sample_weights=weight)
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, grad_output: Tensor) -> tuple[Tensor, None, None]:
-        index, weight = ctx.saved_tensors
-        # The transposed matrix: entries sorted by row, one bag a row. Unlike scattering, the order
-        # of summation is fixed, so the gradient is deterministic on every device.
-        rows, order = index.flatten().sort()
-        every_row = torch.arange(ctx.num_rows, device=rows.device, dtype=rows.dtype)
-        grad_rows = F.embedding_bag(
-            order // index.shape[1],
-            grad_output.contiguous(),
-            torch.searchsorted(rows, every_row),
-            mode="sum",
-            per_sample_weights=weight.flatten()[order],
-        )
-        return grad_rows, None, None

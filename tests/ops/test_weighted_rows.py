@@ -1,0 +1,48 @@
+"""Weighted sums of rows, against a dense matrix and against PyTorch's own gradient."""
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from corrlight.ops.weighted_rows import ragged_rows, weighted_rows
+
+ROWS, CHANNELS, SUMS = 11, 3, 7
+
+
+@pytest.fixture
+def rows():
+    generator = torch.Generator().manual_seed(0)
+    return torch.randn(ROWS, CHANNELS, generator=generator, dtype=torch.float64).requires_grad_()
+
+
+def _entries(count):
+    generator = torch.Generator().manual_seed(count)
+    index = torch.randint(0, ROWS - 1, (count,), generator=generator)  # nobody reads the last row
+    return index, torch.randn(count, generator=generator, dtype=torch.float64)
+
+
+def _agree(found, expected, rows):
+    upstream = torch.randn(found.shape, dtype=found.dtype)
+    torch.testing.assert_close(found, expected)
+    ours, theirs = (torch.autograd.grad(x, rows, upstream)[0] for x in (found, expected))
+    torch.testing.assert_close(ours, theirs)
+    assert not ours[-1].any()
+
+
+@pytest.mark.parametrize("dtype", [torch.int32, torch.int64])
+def test_sums_of_equally_many_rows(rows, dtype):
+    index, weight = (x.view(SUMS, 4) for x in _entries(SUMS * 4))
+    expected = F.embedding_bag(index, rows, mode="sum", per_sample_weights=weight)
+    _agree(weighted_rows(rows, index.to(dtype), weight), expected, rows)
+
+
+@pytest.mark.parametrize("dtype", [torch.int32, torch.int64])
+def test_sums_of_different_numbers_of_rows(rows, dtype):
+    lengths = torch.tensor([2, 0, 5, 1, 1, 0, 3])  # none in the middle
+    index, weight = _entries(int(lengths.sum()))
+    places = torch.tensor([3, 0, 6, 1, 5, 2, 4])
+    matrix = torch.zeros(SUMS, ROWS, dtype=rows.dtype)
+    owner = places.repeat_interleave(lengths)
+    matrix.index_put_((owner, index), weight, accumulate=True)
+    starts = lengths.cumsum(0) - lengths
+    _agree(ragged_rows(rows, index.to(dtype), weight, starts, places), matrix @ rows, rows)
