@@ -79,8 +79,6 @@ class DetectionModule(pl.LightningModule):
         check_needs(detector, assigner=assigner, criterion=criterion, postprocessor=postprocessor)
         self.detector = detector
         self.assigner = assigner
-        if isinstance(detector, LooksAtDrawn):
-            detector.draw = getattr(assigner, "draw", None)
         self.criterion = criterion
         self.postprocessor = postprocessor
         self.loss_callbacks = dict(loss_callbacks or {})
@@ -112,10 +110,12 @@ class DetectionModule(pl.LightningModule):
                 positives of all ranks for loss callbacks with ``sync`` (collectives).
             detect: Also post-process the last stage.
         """
+        if isinstance(self.detector, LooksAtDrawn):
+            self.detector.draw = getattr(self.assigner, "draw", None)
         stages = self.detector(batch)
         wanted = [stage.wanted(batch.targets) for stage in stages]
         matches = [
-            ignore_crowds(stage, targets, stage.match or self.assigner(stage, targets))
+            ignore_crowds(stage, targets, stage.drawn or self.assigner(stage, targets))
             for stage, targets in zip(stages, wanted, strict=True)
         ]
         positives = [

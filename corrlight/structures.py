@@ -192,8 +192,8 @@ class Predictions:
             label 0) and its boxes are the next stage's priors. No loss callback sees it.
         given: ``(B, N)`` the object whose own box is a hypothesis' prior, ``BACKGROUND`` for all
             others; None where there cannot be one.
-        match: Of the hypotheses, where it was made before the head looked at them: there are those
-            alone that losses see. None where the assigner is still to be asked.
+        drawn: The match of the hypotheses where it was made before the head looked at them: there
+            are those alone that losses see. None where the assigner is still to be asked.
     """
 
     logits: Tensor
@@ -213,7 +213,7 @@ class Predictions:
     region_masks: RegionMasks | None = None
     proposes: bool = False
     given: Tensor | None = None
-    match: Match | None = None
+    drawn: Match | None = None
 
     @property
     def num_classes(self) -> int:

@@ -54,7 +54,7 @@ class LooksAtDrawn(Protocol):
     """A detector whose last stage may know, in training, what losses will see of its hypotheses.
 
     The module sets ``draw`` to what the assigner has of that name. It then looks at those alone,
-    and its predictions have their ``match``.
+    and its predictions have their match as ``drawn``.
     """
 
     draw: Callable[[Predictions, Sequence[Targets]], Match | None] | None

@@ -165,7 +165,7 @@ class FasterRCNN(Detector):
         )
         of_chosen = [gt[c] for gt, c in zip(match.gt_idx, chosen, strict=True)]
         gt_idx = pad_sequence(of_chosen, batch_first=True, padding_value=IGNORED)
-        return replace(kept, match=Match(gt_idx=gt_idx))
+        return replace(kept, drawn=Match(gt_idx=gt_idx))
 
     def _without_scores(self, boxes: Sequence[Tensor], given: Sequence[Tensor]) -> Predictions:
         """Return the hypotheses of all images, padded."""

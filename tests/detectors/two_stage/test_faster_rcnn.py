@@ -83,7 +83,7 @@ def test_the_same_draw_in_every_epoch_anew(batch):
     for epoch in (0, 1, 0):
         torch.rand(1)  # whatever else draws numbers
         module.start_epoch(epoch)
-        first, last = module.detector(batch)
+        first, last = module.step(batch).predictions
         found.append([module.assigner(first, batch.targets).sampled, last.priors])
     for once, other, again in zip(*found, strict=True):
         assert torch.equal(once, again)
@@ -101,8 +101,8 @@ def test_the_last_stage_looks_at_the_drawn_alone_and_losses_see_no_difference(na
         targets=tuple(replace(t, masks=m) for t, m in zip(batch.targets, masks, strict=True)),
     )
     steps = []
-    for draw in (module.detector.draw, None):
-        module.detector.draw = draw
+    for assigner in (module.assigner, module.assigner.__call__):  # the second one has no `draw`
+        module.assigner = assigner
         module.zero_grad()
         output = module.step(batch)
         output.loss.backward()
@@ -110,7 +110,7 @@ def test_the_last_stage_looks_at_the_drawn_alone_and_losses_see_no_difference(na
     (early, gradients), (late, wanted) = steps
     number = early.predictions[1].logits.shape[1]
     assert number <= 64 < late.predictions[1].logits.shape[1]
-    assert early.predictions[1].match is not None
+    assert early.predictions[1].drawn is not None
     assert early.terms.keys() == late.terms.keys()
     for key, value in late.terms.items():
         torch.testing.assert_close(early.terms[key], value, rtol=1e-5, atol=1e-6)
@@ -121,10 +121,10 @@ def test_the_last_stage_looks_at_the_drawn_alone_and_losses_see_no_difference(na
 def test_where_nothing_is_drawn_and_in_evaluation_it_looks_at_all(batch):
     options = ["detector=rs_rcnn_small", "data.num_classes=3", "corr=none"]
     module = build_module(compose_config(options).config).train()
-    assert module.detector(batch)[1].match is None
+    assert module.step(batch).predictions[1].drawn is None
     options[0] = "detector=faster_rcnn_small"
     module = build_module(compose_config(options).config).eval()
-    assert module.detector(batch)[1].match is None
+    assert module.step(batch).predictions[1].drawn is None
 
 
 @pytest.mark.parametrize(
