@@ -148,7 +148,7 @@ def table(records: list[dict]) -> str:
         used = [name for name in (*OPERATORS, _NONE) if name in {r["side"] for r in own}]
         lines += ["", f"**{action}, batch {batch}**", ""]
         lines += [f"| detector | s, MB | {' | '.join(used)} |", "|---" * (len(used) + 2) + "|"]
-        for detector in DETECTORS:
+        for detector in dict.fromkeys(r["detector"] for r in own):
             found = {r["side"]: r for r in own if r["detector"] == detector}
             if not found:
                 continue
