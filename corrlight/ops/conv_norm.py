@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
@@ -51,9 +52,10 @@ def conv_norm(
         return _ConvNorm.apply(*sources, mean, inverse_std, stride, padding)
     scale = gamma * inverse_std
     shift = beta - mean * scale
+    # Products of pixels gain something in training alone (docs/performance.md).
     if not _scales_output(x, weight, stride):
-        return pixel_product.conv2d(x, _scaled(weight, scale), shift, stride, padding)
-    out = pixel_product.conv2d(x, weight, None, stride, padding)
+        return F.conv2d(x, _scaled(weight, scale), shift, stride, padding)
+    out = F.conv2d(x, weight, None, stride, padding)
     return torch.addcmul(shift[:, None, None], out, scale[:, None, None], out=out)
 
 
