@@ -10,7 +10,6 @@ from torch import Tensor, nn
 
 from corrlight.backbones.deformable import DeformableConv
 from corrlight.ops import conv_norm as fast
-from corrlight.ops import pixel_product
 from corrlight.ops.switch import is_on
 
 __all__ = ["FrozenNorm", "conv_norm"]
@@ -97,9 +96,7 @@ def conv_norm(x: Tensor, conv: nn.Conv2d, norm: nn.Module) -> Tensor:
     weight = conv.weight * scale[:, None, None, None]
     if isinstance(conv, DeformableConv):
         return conv.convolve(x, weight, shift)
-    if conv.groups == 1:
-        return pixel_product.conv2d(x, weight, shift, stride, conv.padding)
-    return F.conv2d(x, weight, shift, conv.stride, conv.padding, 1, conv.groups)
+    return F.conv2d(x, weight, shift, stride, conv.padding, 1, conv.groups)
 
 
 def _unsafe(conv: nn.Conv2d) -> bool:

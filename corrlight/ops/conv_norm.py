@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from corrlight.ops import pixel_product, weight_product
+from corrlight.ops import weight_product
 
 __all__ = ["conv_norm"]
 
@@ -52,7 +52,6 @@ def conv_norm(
         return _ConvNorm.apply(*sources, mean, inverse_std, stride, padding)
     scale = gamma * inverse_std
     shift = beta - mean * scale
-    # Products of pixels gain something in training alone (docs/performance.md).
     if not _scales_output(x, weight, stride):
         return F.conv2d(x, _scaled(weight, scale), shift, stride, padding)
     out = F.conv2d(x, weight, None, stride, padding)
@@ -60,11 +59,7 @@ def conv_norm(
 
 
 def _scales_output(x: Tensor, weight: Tensor, stride: Sequence[int]) -> bool:
-    """Whether an output channel has at most as many pixels as weights.
-
-    Then alone the convolution may be a matrix product (:mod:`corrlight.ops.pixel_product`), whose
-    result is a view: a function of ours must not return one, as a ReLU may change it in place.
-    """
+    """Whether an output channel has at most as many pixels as weights."""
     pixels = x.shape[0] * (x.shape[2] // stride[0]) * (x.shape[3] // stride[1])
     return pixels <= weight[0].numel()
 
@@ -91,12 +86,12 @@ class _ConvNorm(torch.autograd.Function):
         ctx.scales_output = _scales_output(x, weight, stride)
         ctx.stride, ctx.padding = stride, padding
         if ctx.scales_output:
-            plain = pixel_product.conv2d(x, weight, None, stride, padding)
+            plain = F.conv2d(x, weight, None, stride, padding)
             ctx.save_for_backward(x, weight, scale, mean, inverse_std, plain)
             return torch.addcmul(shift[:, None, None], plain, scale[:, None, None])
         scaled = _scaled(weight, scale)
         ctx.save_for_backward(x, weight, scale, mean, inverse_std, scaled)
-        return pixel_product.conv2d(x, scaled, shift, stride, padding)
+        return F.conv2d(x, scaled, shift, stride, padding)
 
     @staticmethod
     @once_differentiable

@@ -14,7 +14,6 @@ OPERATORS = (
     "conv_norm",
     "deform_conv",
     "dropout",
-    "pixel_product",
     "pyramid_conv",
     "roi_align",
     "weight_product",
