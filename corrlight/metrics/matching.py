@@ -240,11 +240,12 @@ def mask_pairs(
     ]
     for d, d_end, g, g_end in zip(*borders, strict=True):
         masks, objects = list(det_masks[d:d_end]), list(gt_masks[g:g_end])
+        # pycocotools sees another size only where the boxes of two masks overlap.
+        sizes = {tuple(m["size"]) for m in (*masks, *objects)}
+        if len(sizes) > 1:
+            raise MaskError(f"Expected masks of one size within an image, but got {sorted(sizes)}.")
         # (detections, objects) of this cell
         iou = np.asarray(mask_utils.iou(masks, objects, bits[g:g_end]))
-        if iou.min() < 0:  # what pycocotools says of masks of two sizes
-            sizes = sorted({tuple(m["size"]) for m in (*masks, *objects)})
-            raise MaskError(f"Expected masks of one size within an image, but got {sizes}.")
         best[d:d_end] = (iou * (1 - bits[g:g_end])).max(1)
         row, column = (iou >= lowest).nonzero()
         kept.append((row + d, column + g, iou[row, column]))

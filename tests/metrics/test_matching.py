@@ -1,9 +1,11 @@
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
+from pycocotools import mask as mask_utils
 
+from corrlight.coco.findings import MaskError
 from corrlight.metrics import Evaluation
-from corrlight.metrics.matching import AREA_RANGES, IOU_THRESHOLDS, box_pairs
+from corrlight.metrics.matching import AREA_RANGES, IOU_THRESHOLDS, box_pairs, mask_pairs
 from tests.helpers.paths import golden_root
 from tests.metrics.coco_oracle import coco_eval, datasets
 from tests.metrics.functional import golden_cases
@@ -106,3 +108,15 @@ def _one_object():
         ],
     }
     return gt, [{"image_id": 3, "category_id": 2, "bbox": [0.0, 0.0, 9.0, 9.0], "score": 0.5}]
+
+
+def test_masks_of_two_sizes_are_refused_where_they_do_not_overlap_either():
+    """pycocotools itself compares the sizes of masks with overlapping boxes alone."""
+    grid = np.zeros((20, 20), np.uint8, order="F")
+    grid[:3, :3] = 1
+    other = np.zeros((20, 30), np.uint8, order="F")
+    other[15:, 15:] = 1
+    first, second = mask_utils.encode(grid), mask_utils.encode(other)
+    cell, crowd = np.zeros(1, dtype=np.int64), np.zeros(1, dtype=bool)
+    with pytest.raises(MaskError, match=r"one size within an image, .*\(20, 20\), \(20, 30\)"):
+        mask_pairs(cell, [first], cell, [second], crowd)
