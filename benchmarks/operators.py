@@ -150,8 +150,6 @@ def table(records: list[dict]) -> str:
         lines += [f"| detector | s, MB | {' | '.join(used)} |", "|---" * (len(used) + 2) + "|"]
         for detector in dict.fromkeys(r["detector"] for r in own):
             found = {r["side"]: r for r in own if r["detector"] == detector}
-            if not found:
-                continue
             base = found[_ALL]
             first = f"{base['wall']:.3f}, {base['peak_mb']}"
             cells = [_cell(found.get(name), base) for name in used]
