@@ -7,7 +7,6 @@ from dataclasses import replace
 
 import torch
 from torch import Tensor
-from torchvision.ops import box_iou
 
 from corrlight.arguments import check_at_least, check_share
 from corrlight.postprocess.masks import encode_masks
@@ -106,26 +105,34 @@ def fast_nms(
     Returns:
         Their indices, by descending score.
     """
-    # Sorted by class, then by descending score; `rank` counts within the class.
+    # Sorted by class, then by descending score.
     order = scores.argsort(descending=True, stable=True)
     order = order[labels[order].argsort(stable=True)]
-    _, class_idx, counts = labels[order].unique(return_inverse=True, return_counts=True)
-    rank = torch.arange(len(order), device=order.device) - (counts.cumsum(0) - counts)[class_idx]
-    inside = rank < topk_per_class
-    order, class_idx, rank = order[inside], class_idx[inside], rank[inside]
-    width = int(counts.max().clamp(max=topk_per_class)) if len(counts) else 0
-    table = boxes.new_zeros(len(counts), width, 4)  # one row a class, padded with empty boxes
-    table[class_idx, rank] = boxes[order]
-    # Above the diagonal a column has the better ones alone: its maximum decides, whether they are
-    # kept themselves or not.
-    ious = _pairwise_iou(table).triu_(1)  # (classes, better, worse)
-    worst = ious.amax(1)[class_idx, rank] if width else scores[order]
-    kept = order[worst <= nms_thresh]
-    return kept[scores[kept].argsort(descending=True, stable=True)]
+    kept = []
+    for own in order.split(labels[order].unique_consecutive(return_counts=True)[1].tolist()):
+        best = own[:topk_per_class]
+        kept.append(best[_overlap_with_better(boxes[best]) <= nms_thresh])
+    kept_idx = torch.cat([order[:0], *kept])
+    return kept_idx[scores[kept_idx].argsort(descending=True, stable=True)]
 
 
-def _pairwise_iou(boxes: Tensor) -> Tensor:
-    """Return the ``(L, M, M)`` IoUs within each of L sets of boxes ``(L, M, 4)``."""
-    if not len(boxes):
-        return boxes.new_zeros(0, boxes.shape[1], boxes.shape[1])
-    return torch.stack([box_iou(own, own) for own in boxes]).nan_to_num_(0.0)
+def _overlap_with_better(boxes: Tensor) -> Tensor:
+    """Return the largest IoU of every box with those before it; of the first it is 0.
+
+    The very numbers of ``torchvision.ops.box_iou``, which works on pairs of numbers and so takes
+    three times as long.
+
+    Args:
+        boxes: ``(M, 4)`` by descending score.
+
+    Returns:
+        ``(M,)``.
+    """
+    left, top, right, bottom = boxes.T.contiguous()
+    areas = (right - left) * (bottom - top)
+    # (better, worse)
+    overlap = (torch.minimum(right[:, None], right) - torch.maximum(left[:, None], left)).clamp_(0)
+    overlap *= (torch.minimum(bottom[:, None], bottom) - torch.maximum(top[:, None], top)).clamp_(0)
+    ious = overlap / (areas[:, None] + areas).sub_(overlap)
+    # Empty boxes; and above the diagonal a column has the better ones alone.
+    return ious.nan_to_num_(0.0).triu_(1).amax(0)

@@ -3,7 +3,7 @@ import torch
 from torchvision.ops import box_iou
 
 from corrlight.postprocess import FastNMSPostprocessor
-from corrlight.postprocess.fast_nms import fast_nms
+from corrlight.postprocess.fast_nms import _overlap_with_better, fast_nms
 from corrlight.structures import Predictions, ScoreOverride
 
 
@@ -32,6 +32,15 @@ def test_fast_nms_by_its_definition(seed, threshold, topk) -> None:
     given = candidates(seed)
     expected = definition(*given, threshold, topk)
     assert fast_nms(*given, threshold, topk).tolist() == expected
+
+
+@pytest.mark.parametrize("count", [1, 2, 33, 200])
+def test_overlaps_are_those_of_torchvision_bit_for_bit(count) -> None:
+    boxes, _, _ = candidates(count, count)
+    boxes[::7, 2:] = boxes[::7, :2]  # Empty ones, which overlap nothing: not a number.
+    ious = box_iou(boxes, boxes).nan_to_num(0.0)
+    expected = [float(ious[:k, k].max()) if k else 0.0 for k in range(count)]
+    assert _overlap_with_better(boxes).tolist() == expected
 
 
 def test_no_candidates() -> None:
