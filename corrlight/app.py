@@ -121,7 +121,7 @@ def _run(composed: ComposedConfig, given: _Given) -> int:
 
     from corrlight.config.ranks import is_main_process
     from corrlight.data.images import BadImageError
-    from corrlight.data.loader import LoaderStalledError
+    from corrlight.data.loading.loader import LoaderStalledError
     from corrlight.engine.agreement import RankMismatchError
     from corrlight.engine.faults.disk import DiskFullError, explain_full_disk
     from corrlight.engine.faults.memory import MemoryShortageError

@@ -22,11 +22,11 @@ from corrlight.data.fitting.layout import complete_layout
 from corrlight.data.fitting.object_sizes import input_sizes, object_sizes
 from corrlight.data.foreign_transforms import as_steps
 from corrlight.data.images import CheckImages, image_problems, range_notes
-from corrlight.data.loader import EvalLoader, TrainLoader, leave_signals
-from corrlight.data.samplers import EvalBatchSampler, TrainBatchSampler
-from corrlight.data.shared_memory import workers_that_fit
+from corrlight.data.loading.loader import EvalLoader, TrainLoader, leave_signals
+from corrlight.data.loading.samplers import EvalBatchSampler, TrainBatchSampler
+from corrlight.data.loading.shared_memory import workers_that_fit
+from corrlight.data.loading.workers import workers_for
 from corrlight.data.transforms import Transform
-from corrlight.data.workers import workers_for
 
 __all__ = ["CocoDataModule", "TestSplit"]
 

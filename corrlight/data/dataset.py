@@ -8,11 +8,13 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
 from corrlight.data.coco import CocoAnnotations
+from corrlight.data.decoded import shared_pixels
 from corrlight.data.images import BadImageError, decode_image
 from corrlight.data.transforms import Sample, Transform, apply_transforms
 from corrlight.structures import Size
@@ -41,7 +43,8 @@ class CocoDataset(Dataset[Sample]):
         transforms: Applied in their order.
         indices: The images to use, as positions in ``annotations``; all by default.
         cache: "ram" decodes every image once, when the data set is made, into one buffer that
-            worker processes share; "none" decodes on demand.
+            worker processes share, and the jobs of a sweep (:mod:`corrlight.data.decoded`);
+            "none" decodes on demand.
         load_masks: Whether samples carry masks.
         bit_depth: See :func:`corrlight.data.images.decode_image`.
         on_bad_image: What happens with an image that cannot be decoded: "raise", or "skip", which
@@ -190,19 +193,30 @@ class CocoDataset(Dataset[Sample]):
         sizes = self.annotations.sizes[self.indices]
         self._starts = np.concatenate([[0], np.cumsum(3 * sizes.prod(1))])
         needed = int(self._starts[-1])
-        try:
-            buffer = np.empty(needed, np.uint8)
-        except MemoryError:
-            raise ValueError(
-                f"Expected room in memory for {len(self):,} decoded images (data.cache=ram), but "
-                f"got none for their {needed / 2**30:.1f} GiB: data.cache=none decodes on demand."
-            ) from None
+        pixels = None
+        if self._bad is None:  # Another job would not know which of them are bad.
+            files = [self.image_folder / self.annotations.file_names[k] for k in self.indices]
+            how = [sizes.tolist(), self.bit_depth]
+            pixels = shared_pixels(files, how, needed, self._decode_all)
+        if pixels is None:
+            try:
+                pixels = np.empty(needed, np.uint8)
+            except MemoryError:
+                raise ValueError(
+                    f"Expected room in memory for {len(self):,} decoded images (data.cache=ram), "
+                    f"but got none for their {needed / 2**30:.1f} GiB: data.cache=none decodes on "
+                    "demand."
+                ) from None
+            self._decode_all(pixels)
+        self._buffer = torch.from_numpy(pixels)
+
+    def _decode_all(self, pixels: npt.NDArray[Any]) -> None:
+        """Decode every image into its place of ``pixels``."""
         for index, (start, stop) in enumerate(zip(self._starts, self._starts[1:], strict=False)):
             try:
-                buffer[start:stop] = self._decoded(index).reshape(-1)
+                pixels[start:stop] = self._decoded(index).reshape(-1)
             except BadImageError as error:
                 if self._bad is None:
                     raise
                 self._skip(index, error)
-        self._buffer = torch.from_numpy(buffer)
-        log.debug("Decoded %s images into %.0f MB of RAM", f"{len(self):,}", buffer.nbytes / 1e6)
+        log.debug("Decoded %s images into %.0f MB of RAM", f"{len(self):,}", pixels.nbytes / 1e6)

@@ -15,8 +15,8 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from corrlight import __version__
-from corrlight.data.shared_memory import free_shared_memory
-from corrlight.data.workers import available_cpus
+from corrlight.data.loading.shared_memory import free_shared_memory
+from corrlight.data.loading.workers import available_cpus
 from corrlight.ops.switch import OPERATORS, VARIABLE, operators_on
 
 __all__ = ["Finding", "examine", "main"]

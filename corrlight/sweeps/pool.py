@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import shutil
 import signal
 import sys
 import time
@@ -11,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
+from corrlight.data.decoded import DECODED_FOLDER
 from corrlight.runs.ending import STOP_SECONDS
 from corrlight.runs.folder import RunFolder
 from corrlight.runs.status import read_status
@@ -23,6 +25,8 @@ from corrlight.sweeps.warm import WarmStart
 __all__ = ["run_jobs"]
 
 _POLL_SECONDS = 0.1
+# Folder of the pictures that one job has decoded for all.
+_DECODED = "decoded"
 # What a sweep adds to that, for its ranks and for what a job does at its exit.
 _GRACE_SECONDS = STOP_SECONDS + 30.0
 
@@ -53,7 +57,11 @@ def run_jobs(
     """
     pool = _Pool(resources, command, logs)
     with _held(logs):
-        return drive_jobs(jobs, pool, logs, _POLL_SECONDS, on_change)
+        try:
+            return drive_jobs(jobs, pool, logs, _POLL_SECONDS, on_change)
+        finally:
+            # What a killed sweep leaves, the next one uses.
+            shutil.rmtree(logs / _DECODED, ignore_errors=True)
 
 
 @contextlib.contextmanager
@@ -111,6 +119,8 @@ class _Pool:
             state.log.replace(state.log.with_suffix(".previous.log"))
         output = state.log.open("wb")
         environment = job_environment(report, self._resources.threads, gpus if job.gpu else None)
+        if sys.platform == "linux":  # Elsewhere the room for it cannot be reserved.
+            environment[DECODED_FOLDER] = str((self._logs / _DECODED).resolve())
         process = self._process(job, output, environment)
         state.state, state.status, state.exit_code, state.reason = "running", None, None, ""
         self.running.append(_Process(state, process, output, gpus, time.monotonic(), report))

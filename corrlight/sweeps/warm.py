@@ -29,7 +29,7 @@ __all__ = ["IMPORTED", "WarmJob", "WarmStart"]
 # What every training imports.
 IMPORTED = (
     "corrlight.app", "corrlight.assigners", "corrlight.config.build", "corrlight.criteria",
-    "corrlight.data.loader", "corrlight.engine.prepare", "corrlight.engine.test",
+    "corrlight.data.loading.loader", "corrlight.engine.prepare", "corrlight.engine.test",
     "corrlight.engine.train", "corrlight.module", "corrlight.reporting.summary",
     "hydra._internal.utils", "lightning.pytorch", "matplotlib.pyplot", "torchvision.ops",
 )  # fmt: skip

@@ -8,6 +8,7 @@ from PIL import Image
 from torch.utils.data import DataLoader
 
 from corrlight.data import CocoDataset, RandomHorizontalFlip, load_annotations
+from corrlight.data.decoded import DECODED_FOLDER
 from corrlight.data.images import BadImageError
 from tests.data.conftest import content, write_images
 
@@ -94,6 +95,23 @@ def test_cache_holds_the_same_images(folder):
     assert cached[0].image.shape == (3, 24, 40)
     assert cached[1].image.shape == (3, 30, 16)
     assert cached[0].image.float().std() > 60
+
+
+def test_jobs_of_a_sweep_decode_once(folder, tmp_path, monkeypatch):
+    alone = dataset(folder, cache="ram")
+    monkeypatch.setenv(DECODED_FOLDER, str(tmp_path / "decoded"))
+    first = dataset(folder, cache="ram")
+
+    def refuse(*arguments):
+        raise AssertionError("decoded again")
+
+    monkeypatch.setattr("corrlight.data.dataset.decode_image", refuse)
+    second = dataset(folder, cache="ram")
+    for index in (0, 1):
+        assert torch.equal(first[index].image, alone[index].image)
+        assert torch.equal(second[index].image, alone[index].image)
+    with pytest.raises(AssertionError, match="decoded again"):
+        dataset(folder, cache="ram", indices=[1])
 
 
 def test_subset(folder):

@@ -17,6 +17,12 @@ what = sys.argv[1]
 assert sys.argv[-1] == "hydra.mode=RUN"
 print("threads", os.environ["OMP_NUM_THREADS"], "gpus", os.environ.get("CUDA_VISIBLE_DEVICES"))
 print("rank", os.environ.get("LOCAL_RANK"), flush=True)
+if what == "decode":
+    os.makedirs(os.environ["CORRLIGHT_DECODED"], exist_ok=True)
+    with open(os.path.join(os.environ["CORRLIGHT_DECODED"], "pixels"), "a+") as file:
+        file.seek(0)
+        print("decoded before:", file.read())
+        file.write("x")
 if what == "raise":
     raise RuntimeError("pulled the plug")
 if what == "kill":
@@ -68,6 +74,15 @@ def test_finished_jobs_are_not_started(tmp_path):
     states = run_jobs(jobs("raise", finished=True), Resources(1, 1), tmp_path, command=COMMAND)
     assert [state.state for state in states] == ["reused"]
     assert not states[0].log.exists()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="sweeps share on Linux alone")
+def test_jobs_share_a_folder_for_decoded_pictures_that_is_gone_afterwards(tmp_path):
+    states = run_jobs(jobs("decode", "decode"), Resources(1, 1), tmp_path, command=COMMAND)
+    assert [s.log.read_text().splitlines()[-1] for s in states] == [
+        "decoded before: ", "decoded before: x",
+    ]  # fmt: skip
+    assert not (tmp_path / "decoded").exists()
 
 
 def test_every_job_has_gpus_of_its_own(tmp_path):

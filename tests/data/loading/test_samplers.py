@@ -3,7 +3,7 @@ from itertools import chain
 import numpy as np
 import pytest
 
-from corrlight.data.samplers import EvalBatchSampler, TrainBatchSampler
+from corrlight.data.loading.samplers import EvalBatchSampler, TrainBatchSampler
 
 MULTIPLE = "Expected `batch_size` to be a positive multiple of the number of ranks"
 WORLDS, COUNTS = (1, 2, 3), (5, 7, 16)

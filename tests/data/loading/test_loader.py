@@ -12,7 +12,7 @@ from lightning.pytorch.callbacks import Callback, ModelCheckpoint
 
 from corrlight.data import CocoDataModule, RandomHorizontalFlip
 from corrlight.data.images import BadImageError
-from corrlight.data.loader import EvalLoader, LoaderStalledError, leave_signals
+from corrlight.data.loading.loader import EvalLoader, LoaderStalledError, leave_signals
 
 NUM_EPOCHS, NUM_BATCHES = 3, 5
 

@@ -2,7 +2,7 @@ import os
 
 import pytest
 
-from corrlight.data.workers import available_cpus, workers_for
+from corrlight.data.loading.workers import available_cpus, workers_for
 
 
 @pytest.mark.parametrize(

@@ -4,8 +4,9 @@ import shutil
 import pytest
 import torch
 
-from corrlight.data import CocoDataModule, shared_memory
-from corrlight.data.shared_memory import (
+from corrlight.data import CocoDataModule
+from corrlight.data.loading import shared_memory
+from corrlight.data.loading.shared_memory import (
     batch_bytes,
     fitting_workers,
     free_shared_memory,

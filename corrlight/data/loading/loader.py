@@ -10,7 +10,7 @@ from typing import Any
 from torch.utils.data import DataLoader
 
 from corrlight.data.images import BadImageError
-from corrlight.data.samplers import TrainBatchSampler
+from corrlight.data.loading.samplers import TrainBatchSampler
 from corrlight.structures import Batch
 
 __all__ = ["EvalLoader", "LoaderStalledError", "TrainLoader", "leave_signals"]
