@@ -7,10 +7,11 @@ from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
-from torchvision.ops import batched_nms, remove_small_boxes
+from torchvision.ops import remove_small_boxes
 
 from corrlight.arguments import check_at_least, check_share
 from corrlight.boxes import clip_boxes, scale_boxes
+from corrlight.postprocess.class_nms import class_nms
 from corrlight.postprocess.masks import MASKS_AT_A_TIME, paste_masks, run_lengths
 from corrlight.postprocess.scores import class_scores
 from corrlight.structures import Detections, PredictionField, Predictions, ScoreOverride
@@ -89,7 +90,7 @@ class ClassBoxPostprocessor:
         found = scores[pred_idx, labels]
         large = remove_small_boxes(boxes, self.min_size)
         boxes, found, labels, pred_idx = (v[large] for v in (boxes, found, labels, pred_idx))
-        keep = batched_nms(boxes, found, labels, self.nms_thresh)[: self.max_detections]
+        keep = class_nms(boxes, found, labels, self.nms_thresh)[: self.max_detections]
         return Detections(
             boxes=boxes[keep],
             scores=found[keep],

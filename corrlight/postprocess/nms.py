@@ -7,10 +7,10 @@ from typing import Literal
 
 import torch
 from torch import Tensor
-from torchvision.ops import batched_nms
 
 from corrlight.arguments import check_at_least, check_choice, check_share
 from corrlight.boxes import clip_boxes, paired_iou
+from corrlight.postprocess.class_nms import class_nms
 from corrlight.structures import Detections, Predictions, ScoreOverride
 
 __all__ = ["NMSPostprocessor"]
@@ -212,7 +212,7 @@ class NMSPostprocessor:
 
     def _suppress(self, boxes: Tensor, scores: Tensor, labels: Tensor) -> Tensor:
         """Return the indices of the ``(K, ...)`` candidates that stay, by descending score."""
-        return batched_nms(boxes, scores, labels, self.nms_thresh)
+        return class_nms(boxes, scores, labels, self.nms_thresh)
 
     def voted_boxes(self, candidates: Detections, keep: Tensor) -> Tensor:
         """Return the ``(D, 4)`` boxes of the candidates ``keep`` ``(D,)`` after score voting."""
