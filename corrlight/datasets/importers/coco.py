@@ -145,9 +145,17 @@ def _read_file(
     records = data.get("annotations", [])
     if not isinstance(records, list):
         raise ValueError(f"Expected the annotations in {file} to be a list.")
+    read: dict[Any, Any] = {}
     for k, record in enumerate(records):
         where = f"{file}: annotations[{k}]"
         with ledger.record(where):
+            # Tools repeat the record before a picture without objects; one with another content
+            # is an object of its own, whose id is mended later.
+            identity = record.get("id") if isinstance(record, dict) else None
+            earlier = read.setdefault(identity, record) if isinstance(identity, int) else record
+            if earlier is not record and earlier == record:
+                ledger.drop("objects that stand there again, with the same id", where)
+                continue
             owner = _whole(entry(record, "image_id"), "image_id")
             category = _whole(entry(record, "category_id"), "category_id")
             if owner not in known or category not in names:

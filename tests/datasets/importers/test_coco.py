@@ -40,6 +40,23 @@ def test_everything_is_kept(tmp_path):
     assert loaded.class_names == ("z", "a")
 
 
+def test_a_record_that_is_repeated_is_one_object(tmp_path, capsys):
+    data = document(["a.jpg", "b.jpg"])
+    repeated, other = dict(data["annotations"][1]), {**data["annotations"][1], "bbox": [5, 6, 7, 8]}
+    data["annotations"] += [repeated, other]
+    for name in ("a.jpg", "b.jpg"):
+        picture(tmp_path / "in" / "train" / name)
+    write(tmp_path / "in" / "annotations" / "train.json", data)
+    assert run("import", "coco", tmp_path / "in", "--out", tmp_path / "out") == 0
+    assert boxes(tmp_path / "out") == {
+        "a.jpg": [("z", 1.25, 2, 3, 4)],
+        "b.jpg": [("z", 1.25, 2, 3, 4), ("z", 5, 6, 7, 8)],
+    }
+    said = capsys.readouterr().out
+    assert "1 objects that stand there again, with the same id" in said
+    assert "annotations[2]" in said
+
+
 def test_roboflow(tmp_path):
     categories = [
         {"id": 0, "name": "cells", "supercategory": "none"},
