@@ -71,5 +71,5 @@ def check_share(**values: float) -> None:
         ValueError: One is not.
     """
     for name, value in values.items():
-        if not 0 <= value <= 1:
+        if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value <= 1:
             raise ValueError(f"Expected `{name}` to be in [0, 1], but got {value!r}.")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -92,6 +93,7 @@ class DetectionModule(pl.LightningModule):
         self.evaluator = evaluator
         self.evaluation: EvaluationResult | None = None
         self.positives_in_epoch = 0  # of this rank
+        self._training_steps: int | None = None
         self.category_ids = list(category_ids)
         self.class_names = list(class_names)
         # Called on all ranks when the loss of one is not finite; a callback may take its place.
@@ -101,7 +103,9 @@ class DetectionModule(pl.LightningModule):
         """Return the detections of every image, in input pixels."""
         return self.postprocessor(self.detector(batch)[-1], batch.valid_sizes)
 
-    def step(self, batch: Batch, *, reduce: bool = False, detect: bool = False) -> StepOutput:
+    def step(
+        self, batch: Batch, *, reduce: bool = False, detect: bool = False, progress: float = 1.0
+    ) -> StepOutput:
         """Run the flow on one batch.
 
         Args:
@@ -109,6 +113,8 @@ class DetectionModule(pl.LightningModule):
             reduce: Training: average the criterion's normalisers over the ranks, and gather the
                 positives of all ranks for loss callbacks with ``sync`` (collectives).
             detect: Also post-process the last stage.
+            progress: Share of the training that is over, on which weights of loss callbacks may
+                depend.
         """
         if isinstance(self.detector, LooksAtDrawn):
             self.detector.draw = getattr(self.assigner, "draw", None)
@@ -128,7 +134,7 @@ class DetectionModule(pl.LightningModule):
             own if match is whole else Positives.gather(stage, batch.targets, match)
             for stage, whole, match, own in zip(stages, matches, drawn, positives, strict=True)
         ]
-        terms, counts = self._terms(wanted, stages, drawn, seen, reduce=reduce)
+        terms, counts = self._terms(wanted, stages, drawn, seen, reduce=reduce, progress=progress)
         return StepOutput(
             loss=torch.stack(list(terms.values())).sum(),
             terms=terms,
@@ -146,6 +152,7 @@ class DetectionModule(pl.LightningModule):
         positives: list[Positives],
         *,
         reduce: bool,
+        progress: float,
     ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
         normalizers = [
             self.criterion.normalizers(stage, targets, match)
@@ -168,7 +175,7 @@ class DetectionModule(pl.LightningModule):
                 seen = joined if _syncs(callback) else positives
                 value, counted = _evaluate(callback, seen[i])
                 # lambda is multiplied here and nowhere else.
-                terms[f"{prefix}loss_{name}"] = callback.weight * value
+                terms[f"{prefix}loss_{name}"] = _weight(callback, progress) * value
                 for key, count in counted.items():
                     key = f"{name}_{key}"
                     counts[key] = counts[key] + count if key in counts else count
@@ -183,6 +190,10 @@ class DetectionModule(pl.LightningModule):
             if isinstance(part, HasEpochs):
                 part.start_epoch(epoch)
 
+    def on_train_start(self) -> None:
+        """Note how long the training is."""
+        self._training_steps = int(self.trainer.estimated_stepping_batches)
+
     def on_train_epoch_start(self) -> None:
         """Count the epoch's positives anew."""
         self.positives_in_epoch = 0
@@ -190,7 +201,9 @@ class DetectionModule(pl.LightningModule):
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Return the total loss."""
-        output = self.step(batch, reduce=True)
+        steps = self._training_steps
+        progress = 1.0 if steps is None else min(1.0, self.global_step / steps)
+        output = self.step(batch, reduce=True, progress=progress)
         # A term that is not finite on one rank is so in the mean of all: they decide alike.
         terms = mean_over_ranks([output.terms])[0]
         if torch.isfinite(torch.stack(list(terms.values())).sum()):
@@ -258,8 +271,17 @@ class DetectionModule(pl.LightningModule):
         self.log_dict(values, batch_size=1, rank_zero_only=False)
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
-        """Build the optimizer and its per-iteration schedule."""
+        """Build the optimizer and its per-iteration schedule.
+
+        Raises:
+            ValueError: The training has no end: rates and weights of losses follow its length.
+        """
         epochs = self.trainer.max_epochs or 1
+        if math.isinf(self.trainer.estimated_stepping_batches):
+            raise ValueError(
+                f"Expected a training with an end, but got max_epochs={self.trainer.max_epochs} "
+                f"and max_steps={self.trainer.max_steps}."
+            )
         steps = max(1, int(self.trainer.estimated_stepping_batches) // epochs)
         optimizer, scheduler = self.build_optimizer(steps)
         if scheduler is None:
@@ -306,6 +328,11 @@ def _raise_non_finite(batch: Batch, output: StepOutput) -> None:
 
 def _syncs(callback: LossCallback) -> bool:
     return bool(getattr(callback, "sync", False))
+
+
+def _weight(callback: LossCallback, progress: float) -> float:
+    at = getattr(callback, "weight_at", None)
+    return callback.weight if at is None else float(at(progress))
 
 
 def _are_finite(positives: Positives) -> bool:

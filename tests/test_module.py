@@ -1,7 +1,9 @@
 import dataclasses
 
+import lightning.pytorch as pl
 import pytest
 import torch
+from torch.utils.data import DataLoader
 
 from corrlight.losses import CorrelationLoss, concordance
 from corrlight.module import DetectionModule
@@ -46,6 +48,53 @@ def test_lambda_enters_exactly_once(num_stages):
     single = losses[0.3] - losses[1e-12]
     assert single.abs() > 1e-3
     torch.testing.assert_close(losses[0.6] - losses[0.3], single)
+
+
+def with_ramp(ramp: float) -> DetectionModule:
+    module = make()
+    module.loss_callbacks["corr"] = CorrelationLoss("concordance", 0.5, ramp=ramp)
+    return module
+
+
+@pytest.mark.parametrize(("progress", "share"), [(0.0, 0.0), (0.2, 0.5), (0.4, 1.0), (0.9, 1.0)])
+def test_lambda_follows_the_training(progress, share):
+    whole = make().step(toy_batch(1)).terms["loss_corr"]
+    term = with_ramp(0.4).step(toy_batch(1), progress=progress).terms["loss_corr"]
+    torch.testing.assert_close(term, share * whole)
+    # Validation, and whoever says nothing of the training, has all of it.
+    torch.testing.assert_close(with_ramp(0.4).step(toy_batch(1)).terms["loss_corr"], whole)
+
+
+def trained(module: DetectionModule, **options) -> list[float]:
+    """Train over three batches an epoch; return the share of lambda in every step."""
+    shares = []
+    original = module.step
+
+    def step(batch, *, progress=1.0, **others):
+        shares.append(module.loss_callbacks["corr"].weight_at(progress) / 0.5)
+        return original(batch, progress=progress, **others)
+
+    module.step = step
+    trainer = pl.Trainer(
+        accelerator="cpu", logger=False, enable_checkpointing=False, enable_progress_bar=False,
+        enable_model_summary=False, **options,
+    )  # fmt: skip
+    trainer.fit(module, DataLoader([toy_batch(1)] * 3, collate_fn=lambda batches: batches[0]))
+    return shares
+
+
+def test_a_training_raises_lambda_step_by_step():
+    assert trained(with_ramp(1.0), max_epochs=2) == pytest.approx([k / 6 for k in range(6)])
+    assert trained(with_ramp(0.5), max_steps=4) == [0.0, 0.5, 1.0, 1.0]
+    assert trained(make(), max_epochs=1) == [1.0, 1.0, 1.0]
+    # Three batches a step of the optimizer: the share is of its steps.
+    accumulated = trained(with_ramp(1.0), max_epochs=2, accumulate_grad_batches=3)
+    assert accumulated == [0.0, 0.0, 0.0, 0.5, 0.5, 0.5]
+
+
+def test_a_training_without_an_end_is_refused():
+    with pytest.raises(ValueError, match="training with an end, but got max_epochs=-1 and max_s"):
+        trained(make(), max_epochs=-1)
 
 
 def test_stages_are_named_and_the_callback_is_called_once_a_stage():

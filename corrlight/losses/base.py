@@ -17,7 +17,9 @@ class LossCallback(Protocol):
     """An auxiliary loss on the positives, added as ``weight * callback(positives)``.
 
     Called once per stage. It never communicates between ranks and changes no state when called.
-    ``weight`` (lambda) is multiplied in :class:`corrlight.module.DetectionModule` and nowhere else.
+    ``weight`` (lambda) is multiplied in :class:`corrlight.module.DetectionModule` and nowhere else;
+    of one that has a method ``weight_at``, in training what that returns of the share of the
+    training that is over.
     One that has an attribute ``sync``, and it is true, gets the positives of all ranks in training;
     their ``image_idx`` then counts the images of all ranks. One whose ``passes_on_nan`` is true
     makes NaN of NaN; another one never sees NaN, which costs a look at all positives.

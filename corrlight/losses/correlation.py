@@ -10,7 +10,7 @@ from typing import Literal, get_args
 import torch
 from torch import Tensor
 
-from corrlight.arguments import check_choice, check_number
+from corrlight.arguments import check_choice, check_number, check_share
 from corrlight.losses.base import LossOutput
 from corrlight.losses.coefficients import (
     grouped_concordance,
@@ -63,6 +63,8 @@ class CorrelationLoss:
         min_positives: Smaller groups have no correlation; >= 2.
         sync: Correlate over the positives of all ranks: the module then passes those in training,
             and k ranks with b images each have the loss and the gradient of one with k b images.
+        ramp: Share of the training, 0 to 1, over which ``weight`` rises in a straight line from 0;
+            with 0 it is whole from the first step on.
         regularization_strength: Of 'spearman' only.
         relative_strength: Of 'spearman_rank' only.
 
@@ -79,6 +81,7 @@ class CorrelationLoss:
         backprop: Backprop = "classification",
         min_positives: int = 2,
         sync: bool = False,
+        ramp: float = 0.0,
         *,
         regularization_strength: float | None = None,
         relative_strength: float | None = None,
@@ -95,6 +98,8 @@ class CorrelationLoss:
         self.backprop = backprop
         self.min_positives = min_positives
         self.sync = sync
+        check_share(ramp=ramp)
+        self.ramp = ramp
 
     def __call__(self, positives: Positives) -> Tensor:
         """Return the unweighted scalar loss."""
@@ -118,6 +123,10 @@ class CorrelationLoss:
             check_values=not self.passes_on_nan,
         )
 
+    def weight_at(self, progress: float) -> float:
+        """Return the factor of the loss when a share ``progress`` of the training is over."""
+        return self.weight if progress >= self.ramp else self.weight * progress / self.ramp
+
     @property
     def passes_on_nan(self) -> bool:
         """Whether of NaN among the positives the loss is NaN, and no error.
@@ -131,7 +140,8 @@ class CorrelationLoss:
         return (
             f"{type(self).__name__}({self.coefficient!r}, weight={self.weight:g}, "
             f"group_by={self.group_by!r}, reduction={self.reduction!r}, "
-            f"backprop={self.backprop!r}, min_positives={self.min_positives}, sync={self.sync})"
+            f"backprop={self.backprop!r}, min_positives={self.min_positives}, sync={self.sync}, "
+            f"ramp={self.ramp:g})"
         )
 
     def _groups(self, positives: Positives) -> Tensor | None:

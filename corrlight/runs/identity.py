@@ -51,6 +51,7 @@ _NO_RESULT_IN = {
 
 # Switches that are newer than the first runs, by the value that makes no other run.
 _OFF: dict[str, Any] = {"ema": False, "patience": None}
+_OFF_IN: dict[str, dict[str, Any]] = {"corr": {"ramp": 0}}
 _USUAL = "val/AP"
 
 # Where the data are; which they are is in their fingerprint.
@@ -85,6 +86,11 @@ def relevant_options(config: Mapping[str, Any]) -> dict[str, Any]:
     for name, off in _OFF.items():
         if relevant.get(name) == off:
             relevant.pop(name, None)
+    for section, switches in _OFF_IN.items():
+        if isinstance(options := relevant.get(section), Mapping):
+            relevant[section] = {
+                k: v for k, v in options.items() if k not in switches or v != switches[k]
+            }
     if "patience" in relevant and config.get("optimized_metric", _USUAL) != _USUAL:
         relevant["optimized_metric"] = config["optimized_metric"]  # It decides when the run ends.
     data = relevant.get("data")

@@ -83,6 +83,13 @@ def test_weight_is_not_applied():
     assert len(losses) == 1
 
 
+def test_its_factor_rises_over_the_ramp_and_stays():
+    loss = CorrelationLoss("pearson", 0.2, ramp=0.5)
+    assert [loss.weight_at(p) for p in (0.0, 0.25, 0.5, 0.75, 1.0)] == [0.0, 0.1, 0.2, 0.2, 0.2]
+    assert CorrelationLoss("pearson", 0.2).weight_at(0.0) == 0.2
+    assert CorrelationLoss("pearson", 0.2, ramp=1).weight_at(0.75) == pytest.approx(0.15)
+
+
 def test_coefficient_may_be_a_function():
     positives, _, _ = make_positives(9)
     assert CorrelationLoss(pearson, 1)(positives) == CorrelationLoss("pearson", 1)(positives)
@@ -363,6 +370,8 @@ def test_inputs_are_checked():
         ({"min_positives": 1}, "`min_positives` to be an integer >= 2, but got 1"),
         ({"min_positives": 2.5}, "`min_positives` to be an integer >= 2, but got 2.5"),
         ({"sync": "no"}, "`sync` to be a bool, but got 'no'"),
+        ({"ramp": 1.5}, r"`ramp` to be in \[0, 1\], but got 1.5"),
+        ({"ramp": "0.5"}, r"`ramp` to be in \[0, 1\], but got '0.5'"),
         ({"regularization_strength": 1.0}, "only with `coefficient='spearman'`"),
         ({"coefficient": "spearman", "relative_strength": 1.0}, "only with .*'spearman_rank'"),
         ({"coefficient": "spearman", "regularization_strength": 0}, "finite number > 0, but got 0"),

@@ -99,6 +99,14 @@ def test_where_data_are_does_not_matter_what_is_done_with_them_does():
     assert identity({**CONFIG, "data": filtered}) != identity(CONFIG)
 
 
+def test_a_loss_without_a_ramp_is_the_run_of_before_there_were_ramps():
+    corr = {"_target_": "corrlight.losses.CorrelationLoss", "weight": 0.2}
+    before = {**CONFIG, "corr": corr}
+    assert identity({**CONFIG, "corr": {**corr, "ramp": 0.0}}) == identity(before)
+    assert identity({**CONFIG, "corr": {**corr, "ramp": 0.5}}) != identity(before)
+    assert identity({**CONFIG, "corr": {**corr, "ramp": 1}}) != identity(before)
+
+
 def test_a_data_root_is_one_option_however_it_is_written(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     roots = ("x", "./x/", "y/../x", str(tmp_path / "x"))

@@ -151,8 +151,8 @@ def _read_file(
         with ledger.record(where):
             # Tools repeat the record before a picture without objects; one with another content
             # is an object of its own, whose id is mended later.
-            identity = record.get("id") if isinstance(record, dict) else None
-            earlier = read.setdefault(identity, record) if isinstance(identity, int) else record
+            named = record.get("id") if isinstance(record, dict) else None
+            earlier = read.setdefault(named, record) if isinstance(named, int) else record
             if earlier is not record and earlier == record:
                 ledger.drop("objects that stand there again, with the same id", where)
                 continue
