@@ -42,6 +42,7 @@ NAV = {
     "The thesis": {
         "Tables and figures": "experiments/README.md",
         "On COCO": "docs/reproduce.md",
+        "Ten seeds": "docs/results_seeds.md",
         "On the embedded pictures": "docs/results_toy.md",
     },
     "Project": {"Contributing": "CONTRIBUTING.md", "Changelog": "CHANGELOG.md"},

@@ -22,7 +22,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
-from benchmarks.detectors import Worker, busy_seconds
+from benchmarks.harness.turns import Worker, busy_seconds
 from benchmarks.harness.full_size import DETECTORS, FullSize
 from benchmarks.harness.worker import serve
 from corrlight.ops.allocator import keep_freed_memory

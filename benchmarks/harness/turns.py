@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-__all__ = ["Worker", "measure", "ratio"]
+__all__ = ["Worker", "busy_seconds", "measure", "ratio"]
 
 
 class Worker:

@@ -1,4 +1,4 @@
-"""The peer of ``benchmarks/loader.py``: mmdetection 3.3.0's data set, pipeline and preprocessor.
+"""The peer of ``benchmarks/data/loader.py``: the pipeline of mmdetection 3.3.0, to batches.
 
     PEER/bin/python benchmarks/mmdetection/loader.py FOLDER
 
@@ -19,8 +19,8 @@ from mmdet.utils import register_all_modules  # noqa: E402
 from mmengine.dataset import pseudo_collate  # noqa: E402
 from torch.utils.data import DataLoader  # noqa: E402
 
+from benchmarks.data.loader import BATCH_SIZE, LONG, MEAN, SHORT, STD  # noqa: E402
 from benchmarks.harness.worker import serve  # noqa: E402
-from benchmarks.loader import BATCH_SIZE, LONG, MEAN, SHORT, STD  # noqa: E402
 
 
 def main() -> None:

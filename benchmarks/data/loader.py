@@ -1,7 +1,7 @@
 r"""Pictures a second from JPEG files to normalised batches, in turns with other pipelines.
 
-    python benchmarks/loader.py
-    python benchmarks/loader.py --against "PEER/bin/python benchmarks/mmdetection/loader.py"
+    python benchmarks/data/loader.py
+    python benchmarks/data/loader.py --against "PEER/bin/python benchmarks/mmdetection/loader.py"
 
 64 JPEG files of 640x480 with nine boxes each, the training pipeline of COCO: decoded, resized to a
 short side of 800, flipped half of the time, normalised, padded, two in a batch; one process, one
@@ -23,7 +23,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-sys.path.insert(0, str(Path(__file__).parents[1]))
+sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from benchmarks.harness.turns import Worker, measure, ratio
 

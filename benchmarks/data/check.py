@@ -1,8 +1,8 @@
 """Time and memory of ``corrlight data check`` on a synthetic set of the size of COCO.
 
-    python benchmarks/data_check.py FOLDER            # makes the set there once, then checks it
-    python benchmarks/data_check.py FOLDER --masks    # objects have polygons
-    python benchmarks/data_check.py FOLDER --images 1000 --objects 7300
+    python benchmarks/data/check.py FOLDER            # makes the set there once, then checks it
+    python benchmarks/data/check.py FOLDER --masks    # objects have polygons
+    python benchmarks/data/check.py FOLDER --images 1000 --objects 7300
 
 118,000 training and 5,000 validation pictures of 640x480, 860,000 and 36,000 objects of 80 classes.
 Every picture is a file of its own content. The command is a process of its own: its wall time and
