@@ -22,8 +22,8 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
-from benchmarks.harness.turns import Worker, busy_seconds
 from benchmarks.harness.full_size import DETECTORS, FullSize
+from benchmarks.harness.turns import Worker, busy_seconds
 from benchmarks.harness.worker import serve
 from corrlight.ops.allocator import keep_freed_memory
 from corrlight.ops.switch import OPERATORS, fast_ops
