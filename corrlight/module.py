@@ -190,10 +190,6 @@ class DetectionModule(pl.LightningModule):
             if isinstance(part, HasEpochs):
                 part.start_epoch(epoch)
 
-    def on_train_start(self) -> None:
-        """Note how long the training is."""
-        self._training_steps = int(self.trainer.estimated_stepping_batches)
-
     def on_train_epoch_start(self) -> None:
         """Count the epoch's positives anew."""
         self.positives_in_epoch = 0
@@ -277,12 +273,14 @@ class DetectionModule(pl.LightningModule):
             ValueError: The training has no end: rates and weights of losses follow its length.
         """
         epochs = self.trainer.max_epochs or 1
-        if math.isinf(self.trainer.estimated_stepping_batches):
+        total = self.trainer.estimated_stepping_batches
+        if math.isinf(total):
             raise ValueError(
                 f"Expected a training with an end, but got max_epochs={self.trainer.max_epochs} "
                 f"and max_steps={self.trainer.max_steps}."
             )
-        steps = max(1, int(self.trainer.estimated_stepping_batches) // epochs)
+        self._training_steps = int(total)
+        steps = max(1, self._training_steps // epochs)
         optimizer, scheduler = self.build_optimizer(steps)
         if scheduler is None:
             return {"optimizer": optimizer}

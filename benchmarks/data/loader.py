@@ -14,6 +14,7 @@ from __future__ import annotations
 import argparse
 import json
 import shlex
+import shutil
 import sys
 import tempfile
 from collections.abc import Callable
@@ -42,8 +43,8 @@ def write_folder(root: Path) -> None:
         smooth = np.asarray(coarse.resize((640, 480), Image.Resampling.BICUBIC), np.float32)
         pixels = np.clip(smooth + rng.normal(0, 8, smooth.shape), 0, 255).astype(np.uint8)
         images.append({"id": k + 1, "file_name": f"{k}.jpg", "width": 640, "height": 480})
-        for folder in ("train2017", "val2017"):
-            Image.fromarray(pixels).save(root / folder / f"{k}.jpg", quality=90)
+        Image.fromarray(pixels).save(root / "train2017" / f"{k}.jpg", quality=90)
+        shutil.copy(root / "train2017" / f"{k}.jpg", root / "val2017")
         for _ in range(9):
             x, y, w, h = (float(v) for v in rng.integers([0, 0, 20, 20], [500, 360, 140, 120]))
             annotations.append(

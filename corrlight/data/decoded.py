@@ -55,7 +55,7 @@ def shared_pixels(
     except OSError:
         return None  # Decoding says which file is missing.
     facts = [
-        [str(f.resolve()), s.st_size, s.st_mtime_ns] for f, s in zip(files, stats, strict=True)
+        [os.path.abspath(f), s.st_size, s.st_mtime_ns] for f, s in zip(files, stats, strict=True)
     ]
     name = hashlib.sha256(json.dumps([facts, list(how)]).encode()).hexdigest()[:24]
     path = Path(folder) / name

@@ -6,10 +6,16 @@ import torch
 from torch import Tensor
 from torchvision.ops import batched_nms, nms
 
-__all__ = ["class_nms"]
+__all__ = ["class_groups", "class_nms"]
 
 # Fewer boxes torchvision shifts apart, class by class, and suppresses at once.
 _MANY = 1000
+
+
+def class_groups(labels: Tensor) -> tuple[Tensor, ...]:
+    """Return the indices of each class of ``(K,)`` labels, ascending within the class."""
+    order = labels.argsort(stable=True)
+    return order.split(labels[order].unique_consecutive(return_counts=True)[1].tolist())
 
 
 def class_nms(boxes: Tensor, scores: Tensor, labels: Tensor, nms_thresh: float) -> Tensor:
@@ -29,10 +35,8 @@ def class_nms(boxes: Tensor, scores: Tensor, labels: Tensor, nms_thresh: float) 
     """
     if len(boxes) <= _MANY or boxes.device.type != "cpu":
         return batched_nms(boxes, scores, labels, nms_thresh)
-    order = labels.argsort(stable=True)
-    counts = labels[order].unique_consecutive(return_counts=True)[1].tolist()
-    kept = torch.zeros(len(order), dtype=torch.bool)
-    for own in order.split(counts):
+    kept = torch.zeros(len(labels), dtype=torch.bool)
+    for own in class_groups(labels):
         kept[own[nms(boxes[own], scores[own], nms_thresh)]] = True
     kept_idx = kept.nonzero().squeeze(1)
     return kept_idx[scores[kept_idx].argsort(descending=True)]

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from corrlight.arguments import check_at_least, check_share
+from corrlight.postprocess.class_nms import class_groups
 from corrlight.postprocess.masks import encode_masks
 from corrlight.postprocess.nms import NMSPostprocessor
 from corrlight.structures import Detections, Predictions, ScoreOverride
@@ -105,12 +106,10 @@ def fast_nms(
     Returns:
         Their indices, by descending score.
     """
-    # Sorted by class, then by descending score.
     order = scores.argsort(descending=True, stable=True)
-    order = order[labels[order].argsort(stable=True)]
     kept = []
-    for own in order.split(labels[order].unique_consecutive(return_counts=True)[1].tolist()):
-        best = own[:topk_per_class]
+    for own in class_groups(labels[order]):
+        best = order[own[:topk_per_class]]  # The class' own, by descending score.
         kept.append(best[_overlap_with_better(boxes[best]) <= nms_thresh])
     kept_idx = torch.cat([order[:0], *kept])
     return kept_idx[scores[kept_idx].argsort(descending=True, stable=True)]
