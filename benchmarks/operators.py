@@ -32,10 +32,11 @@ from corrlight.ops.switch import OPERATORS, fast_ops
 _ONLY_IN = {
     "deform_conv": ("vfnet",),
     "dropout": ("detr",),
+    "linear": ("sparse_rcnn", "detr"),
     "roi_align": ("sparse_rcnn",),
     "pyramid_conv": tuple(name for name in DETECTORS if name != "detr"),
 }
-_TRAINING_ONLY = ("dropout", "weight_product")
+_TRAINING_ONLY = ("dropout",)
 _ALL, _NONE = "all", "none"
 
 

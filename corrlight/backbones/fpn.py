@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from corrlight.arguments import check_choice
 from corrlight.ops.pyramid_conv import PyramidConv
+from corrlight.ops.small_conv import SmallConv2d
 
 __all__ = ["FPN"]
 
@@ -62,11 +63,11 @@ class FPN(nn.Module):
         self.out_channels, self.num_levels = out_channels, num_levels
         self.start_level, self.extra_levels = start_level, extra_levels
         self.upsampling, self.relu_between_extra = upsampling, relu_between_extra
-        self.lateral = nn.ModuleList(nn.Conv2d(c, out_channels, 1) for c in used)
+        self.lateral = nn.ModuleList(SmallConv2d(c, out_channels, 1) for c in used)
         self.output = nn.ModuleList(PyramidConv(out_channels, out_channels) for _ in used)
         for i in range(num_extra if extra_levels != "subsampled" else 0):
             source = used[-1] if i == 0 and extra_levels == "on_input" else out_channels
-            self.output.append(nn.Conv2d(source, out_channels, 3, 2, 1))
+            self.output.append(SmallConv2d(source, out_channels, 3, 2, 1))
         for conv in (m for m in self.modules() if isinstance(m, nn.Conv2d)):
             nn.init.xavier_uniform_(conv.weight)
             nn.init.zeros_(conv.bias)  # type: ignore[arg-type]

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from corrlight.arguments import check_at_least
+from corrlight.ops.small_conv import SmallConv2d
 
 __all__ = ["LevelProjection"]
 
@@ -53,7 +54,7 @@ class LevelProjection(nn.Module):
         self.out_channels, self.num_levels, self.start_level = out_channels, num_levels, start_level
 
         def layer(channels: int, size: int, stride: int) -> nn.Sequential:
-            conv = nn.Conv2d(channels, out_channels, size, stride, size // 2, bias=False)
+            conv = SmallConv2d(channels, out_channels, size, stride, size // 2, bias=False)
             nn.init.xavier_uniform_(conv.weight)
             return nn.Sequential(conv, nn.GroupNorm(norm_groups, out_channels))
 

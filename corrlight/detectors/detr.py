@@ -21,6 +21,8 @@ from corrlight.detectors.transformer import (
     sine_encoding,
     valid_cells,
 )
+from corrlight.ops.linear import Linear
+from corrlight.ops.small_conv import SmallConv2d
 from corrlight.ops.tracing import tensor_of_sizes
 from corrlight.structures import Activation, Batch, Predictions
 
@@ -135,7 +137,7 @@ class DETR(Detector):
             raise ValueError(f"Expected `dropout` to be in [0, 1), but got {dropout}.")
         self.num_classes, self.channels, self.temperature = num_classes, channels, temperature
         self.backbone = backbone
-        self.project = nn.Conv2d(backbone.out_channels[-1], channels, 1)
+        self.project = SmallConv2d(backbone.out_channels[-1], channels, 1)
         sizes = (channels, num_heads, feedforward_channels, dropout, norm_first)
         self.encoder = nn.ModuleList(EncoderLayer(*sizes) for _ in range(num_encoder_layers))
         decoder = [DecoderLayer(*sizes) for _ in range(num_decoder_layers)]
@@ -155,7 +157,7 @@ class DETR(Detector):
             self.references = nn.Parameter(torch.cat([points, edges], 1).logit())
             for layer in decoder:
                 layer.look_around()
-        self.cls = nn.Linear(channels, num_classes + 1)
+        self.cls = Linear(channels, num_classes + 1)
         self.reg = box_branch(channels)
         self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 

@@ -7,6 +7,8 @@ import math
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from corrlight.ops.linear import Linear, MultiheadAttention
+
 __all__ = ["DynamicConv", "DynamicHead"]
 
 
@@ -24,10 +26,10 @@ class DynamicConv(nn.Module):
     def __init__(self, channels: int, dynamic_channels: int, num_cells: int) -> None:
         super().__init__()
         self.channels, self.dynamic_channels = channels, dynamic_channels
-        self.generator = nn.Linear(channels, 2 * channels * dynamic_channels)
+        self.generator = Linear(channels, 2 * channels * dynamic_channels)
         self.norm_in = nn.LayerNorm(dynamic_channels)
         self.norm_out = nn.LayerNorm(channels)
-        self.project = nn.Linear(num_cells * channels, channels)
+        self.project = Linear(num_cells * channels, channels)
         self.norm = nn.LayerNorm(channels)
 
     def forward(self, proposals: Tensor, regions: Tensor) -> Tensor:
@@ -74,20 +76,20 @@ class DynamicHead(nn.Module):
         prior: float = 0.01,
     ) -> None:
         super().__init__()
-        self.attention = nn.MultiheadAttention(channels, num_heads, batch_first=True)
+        self.attention = MultiheadAttention(channels, num_heads)
         self.attention_norm = nn.LayerNorm(channels)
         self.dynamic_conv = DynamicConv(channels, dynamic_channels, num_cells)
         self.dynamic_norm = nn.LayerNorm(channels)
         self.feedforward = nn.Sequential(
-            nn.Linear(channels, feedforward_channels),
+            Linear(channels, feedforward_channels),
             nn.ReLU(),
-            nn.Linear(feedforward_channels, channels),
+            Linear(feedforward_channels, channels),
         )
         self.feedforward_norm = nn.LayerNorm(channels)
         self.cls_tower = _tower(channels, num_cls_layers)
         self.reg_tower = _tower(channels, num_reg_layers)
-        self.cls = nn.Linear(channels, num_classes)
-        self.reg = nn.Linear(channels, 4)
+        self.cls = Linear(channels, num_classes)
+        self.reg = Linear(channels, 4)
         for parameter in self.parameters():
             if parameter.ndim > 1:
                 nn.init.xavier_uniform_(parameter)
@@ -103,7 +105,7 @@ class DynamicHead(nn.Module):
         Returns:
             ``(B, N, num_classes)``, ``(B, N, 4)`` and ``(B, N, C)``.
         """
-        attended, _ = self.attention(proposals, proposals, proposals, need_weights=False)
+        attended = self.attention(proposals, proposals, proposals)
         proposals = self.attention_norm(proposals + attended)
         seen = self.dynamic_conv(proposals.flatten(0, 1), regions.flatten(0, 1))
         proposals = self.dynamic_norm(proposals + seen.view_as(proposals))
@@ -116,5 +118,5 @@ class DynamicHead(nn.Module):
 def _tower(channels: int, num_layers: int) -> nn.Sequential:
     layers: list[nn.Module] = []
     for _ in range(num_layers):
-        layers += [nn.Linear(channels, channels, bias=False), nn.LayerNorm(channels), nn.ReLU()]
+        layers += [Linear(channels, channels, bias=False), nn.LayerNorm(channels), nn.ReLU()]
     return nn.Sequential(*layers)

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from corrlight.ops.dropout import Dropout
+from corrlight.ops.linear import Linear, MultiheadAttention
 from corrlight.ops.tracing import tensor_of_sizes
 
 __all__ = [
@@ -125,21 +126,21 @@ def feedforward(channels: int, hidden_channels: int, dropout: float) -> nn.Seque
         dropout: Share of zeroed activations in training.
     """
     return nn.Sequential(
-        nn.Linear(channels, hidden_channels),
+        Linear(channels, hidden_channels),
         nn.ReLU(inplace=True),
         Dropout(dropout),
-        nn.Linear(hidden_channels, channels),
+        Linear(hidden_channels, channels),
     )
 
 
 def box_branch(channels: int) -> nn.Sequential:
     """Return three linear layers from ``channels`` to the four numbers of a box."""
     return nn.Sequential(
-        nn.Linear(channels, channels),
+        Linear(channels, channels),
         nn.ReLU(inplace=True),
-        nn.Linear(channels, channels),
+        Linear(channels, channels),
         nn.ReLU(inplace=True),
-        nn.Linear(channels, 4),
+        Linear(channels, 4),
     )
 
 
@@ -164,7 +165,7 @@ class EncoderLayer(nn.Module):
     ) -> None:
         super().__init__()
         self.norm_first = norm_first
-        self.attention = nn.MultiheadAttention(channels, num_heads, dropout, batch_first=True)
+        self.attention = MultiheadAttention(channels, num_heads, dropout)
         self.attention_norm = nn.LayerNorm(channels)
         self.feedforward = feedforward(channels, feedforward_channels, dropout)
         self.feedforward_norm = nn.LayerNorm(channels)
@@ -187,9 +188,7 @@ class EncoderLayer(nn.Module):
 
     def _attend(self, tokens: Tensor, positions: Tensor, padding: Tensor | None) -> Tensor:
         keys = tokens + positions
-        attended, _ = self.attention(
-            keys, keys, tokens, key_padding_mask=padding, need_weights=False
-        )
+        attended = self.attention(keys, keys, tokens, padding)
         return self.dropout(attended)
 
 
@@ -214,9 +213,9 @@ class DecoderLayer(nn.Module):
     ) -> None:
         super().__init__()
         self.norm_first = norm_first
-        self.attention = nn.MultiheadAttention(channels, num_heads, dropout, batch_first=True)
+        self.attention = MultiheadAttention(channels, num_heads, dropout)
         self.attention_norm = nn.LayerNorm(channels)
-        self.cross_attention = nn.MultiheadAttention(channels, num_heads, dropout, batch_first=True)
+        self.cross_attention = MultiheadAttention(channels, num_heads, dropout)
         self.cross_attention_norm = nn.LayerNorm(channels)
         self.feedforward = feedforward(channels, feedforward_channels, dropout)
         self.feedforward_norm = nn.LayerNorm(channels)
@@ -252,7 +251,7 @@ class DecoderLayer(nn.Module):
 
     def _attend(self, contents: Tensor, queries: Tensor) -> Tensor:
         own = contents + queries
-        attended, _ = self.attention(own, own, contents, need_weights=False)
+        attended = self.attention(own, own, contents)
         return self.dropout(attended)
 
     def _look(
@@ -263,9 +262,7 @@ class DecoderLayer(nn.Module):
         keys: Tensor,
         padding: Tensor | None,
     ) -> Tensor:
-        attended, _ = self.cross_attention(
-            contents + queries, keys, tokens, key_padding_mask=padding, need_weights=False
-        )
+        attended = self.cross_attention(contents + queries, keys, tokens, padding)
         return self.dropout(attended)
 
     def look_around(self) -> None:

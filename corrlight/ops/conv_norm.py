@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from corrlight.ops import weight_product
+from corrlight.ops import small_conv
 
 __all__ = ["conv_norm"]
 
@@ -54,7 +54,7 @@ def conv_norm(
     shift = beta - mean * scale
     if not _scales_output(x, weight, stride):
         return F.conv2d(x, _scaled(weight, scale), shift, stride, padding)
-    out = F.conv2d(x, weight, None, stride, padding)
+    out = small_conv.conv2d(x, weight, None, stride, padding)
     return torch.addcmul(shift[:, None, None], out, scale[:, None, None], out=out)
 
 
@@ -86,7 +86,7 @@ class _ConvNorm(torch.autograd.Function):
         ctx.scales_output = _scales_output(x, weight, stride)
         ctx.stride, ctx.padding = stride, padding
         if ctx.scales_output:
-            plain = F.conv2d(x, weight, None, stride, padding)
+            plain = small_conv.conv2d(x, weight, None, stride, padding)
             ctx.save_for_backward(x, weight, scale, mean, inverse_std, plain)
             return torch.addcmul(shift[:, None, None], plain, scale[:, None, None])
         scaled = _scaled(weight, scale)
@@ -104,11 +104,11 @@ class _ConvNorm(torch.autograd.Function):
         if ctx.scales_output:
             if wants_gamma:
                 of_scale = (grad * kept).sum((0, 2, 3))
-            of_x, of_weight = weight_product.conv2d_backward(
+            of_x, of_weight = small_conv.conv2d_backward(
                 grad * scale[:, None, None], x, weight, *geometry, wants_x, wants_weight
             )
         else:
-            of_x, of_weight = weight_product.conv2d_backward(
+            of_x, of_weight = small_conv.conv2d_backward(
                 grad, x, kept, *geometry, wants_x, wants_weight or wants_gamma
             )
             if of_weight is not None:

@@ -88,20 +88,22 @@ class _WinogradConv(torch.autograd.Function):
         transformed = winograd.transform_weight(weight)
         outputs, spectra = winograd.convolve(maps, transformed, bias, keep=ctx.needs_input_grad[0])
         ctx.num_spectra = len(spectra)
-        # With the spectra at hand the maps are not needed again.
-        ctx.save_for_backward(transformed, *spectra, *(() if spectra else maps))
+        # With the spectra at hand the maps are not needed again. The weight is transformed again:
+        # four times its size, a kept transform would push everything else out of the cache.
+        ctx.save_for_backward(weight, *spectra, *(() if spectra else maps))
         return tuple(outputs)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
-        transformed, *kept = ctx.saved_tensors
+        weight, *kept = ctx.saved_tensors
         spectra, maps = kept[: ctx.num_spectra], kept[ctx.num_spectra :]
         wants_weight, wants_bias, *wants_maps = ctx.needs_input_grad
-        weight, of_maps = winograd.convolve_backward(
+        transformed = winograd.transform_weight(weight)
+        of_weight, of_maps = winograd.convolve_backward(
             gradients, transformed, maps, spectra, wants_weight, any(wants_maps)
         )
         bias = None
         if wants_bias:
             bias = torch.stack([g.sum((0, 2, 3)) for g in gradients]).sum(0)
-        return weight, bias, *of_maps
+        return of_weight, bias, *of_maps

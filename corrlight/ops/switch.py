@@ -14,9 +14,11 @@ OPERATORS = (
     "conv_norm",
     "deform_conv",
     "dropout",
+    "linear",
+    "product",
     "pyramid_conv",
     "roi_align",
-    "weight_product",
+    "small_conv",
 )
 VARIABLE = "CORRLIGHT_FAST_CPU"
 

@@ -21,47 +21,81 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from corrlight.ops.product import WIDE, batch_product, product
+
 __all__ = ["convolve", "convolve_backward", "num_tiles", "transform_weight"]
 
 # Tiles worked on at a time: enough for the matrix products to run at full speed.
-_CHUNK = 128
+_CHUNK = 256
 # Up to so many tiles the forward pass keeps its spectrum for the gradient of the weight, which is
 # 2.25 times the input's memory; beyond, the backward pass computes it again.
-_KEPT = 4 * _CHUNK
+_KEPT = 2 * _CHUNK
+
+
+class _Transform:
+    """``matrix @ tile @ matrix.T`` of tiles.
+
+    Args:
+        matrix: ``(r, s)``.
+    """
+
+    def __init__(self, matrix: Tensor) -> None:
+        self.matrix = matrix.contiguous()
+        self.both = torch.kron(matrix, matrix).contiguous()
+
+    @property
+    def transposed(self) -> _Transform:
+        """The transform by the transposed matrix."""
+        return _Transform(self.matrix.T)
+
+    def __call__(self, tiles: Tensor) -> Tensor:
+        """Return the ``(r * r, ...)`` transforms of ``(s * s, ...)`` tiles."""
+        to, size = self.matrix.shape
+        if WIDE:
+            # Both directions at once: reading twice takes longer than the multiplications.
+            flat = product(self.both, tiles.view(size * size, -1).T)
+        else:
+            half = torch.mm(self.matrix, tiles.view(size, -1)).view(to, size, -1)
+            flat = torch.matmul(self.matrix, half)
+        return flat.view(to * to, *tiles.shape[1:])
+
 
 # Interpolation at 0, 1, -1, 2, -2 and infinity; Equation 10 of the paper's appendix.
-_INPUT = torch.tensor(
-    [
-        [4.0, 0.0, -5.0, 0.0, 1.0, 0.0],
-        [0.0, -4.0, -4.0, 1.0, 1.0, 0.0],
-        [0.0, 4.0, -4.0, -1.0, 1.0, 0.0],
-        [0.0, -2.0, -1.0, 2.0, 1.0, 0.0],
-        [0.0, 2.0, -1.0, -2.0, 1.0, 0.0],
-        [0.0, 4.0, 0.0, -5.0, 0.0, 1.0],
-    ]
+_INPUT = _Transform(
+    torch.tensor(
+        [
+            [4.0, 0.0, -5.0, 0.0, 1.0, 0.0],
+            [0.0, -4.0, -4.0, 1.0, 1.0, 0.0],
+            [0.0, 4.0, -4.0, -1.0, 1.0, 0.0],
+            [0.0, -2.0, -1.0, 2.0, 1.0, 0.0],
+            [0.0, 2.0, -1.0, -2.0, 1.0, 0.0],
+            [0.0, 4.0, 0.0, -5.0, 0.0, 1.0],
+        ]
+    )
 )
-_WEIGHT = torch.tensor(
-    [
-        [1 / 4, 0.0, 0.0],
-        [-1 / 6, -1 / 6, -1 / 6],
-        [-1 / 6, 1 / 6, -1 / 6],
-        [1 / 24, 1 / 12, 1 / 6],
-        [1 / 24, -1 / 12, 1 / 6],
-        [0.0, 0.0, 1.0],
-    ]
+_WEIGHT = _Transform(
+    torch.tensor(
+        [
+            [1 / 4, 0.0, 0.0],
+            [-1 / 6, -1 / 6, -1 / 6],
+            [-1 / 6, 1 / 6, -1 / 6],
+            [1 / 24, 1 / 12, 1 / 6],
+            [1 / 24, -1 / 12, 1 / 6],
+            [0.0, 0.0, 1.0],
+        ]
+    )
 )
-_OUTPUT = torch.tensor(
-    [
-        [1.0, 1.0, 1.0, 1.0, 1.0, 0.0],
-        [0.0, 1.0, -1.0, 2.0, -2.0, 0.0],
-        [0.0, 1.0, 1.0, 4.0, 4.0, 0.0],
-        [0.0, 1.0, -1.0, 8.0, -8.0, 1.0],
-    ]
+_OUTPUT = _Transform(
+    torch.tensor(
+        [
+            [1.0, 1.0, 1.0, 1.0, 1.0, 0.0],
+            [0.0, 1.0, -1.0, 2.0, -2.0, 0.0],
+            [0.0, 1.0, 1.0, 4.0, 4.0, 0.0],
+            [0.0, 1.0, -1.0, 8.0, -8.0, 1.0],
+        ]
+    )
 )
-_INPUT_T, _OUTPUT_T = _INPUT.T.contiguous(), _OUTPUT.T.contiguous()
-# Both directions at once: with so few taps, reading the weights twice would cost more.
-_WEIGHT_2D = torch.kron(_WEIGHT, _WEIGHT)  # (36, 9)
-_WEIGHT_2D_T = _WEIGHT_2D.T.contiguous()
+_INPUT_T, _WEIGHT_T, _OUTPUT_T = _INPUT.transposed, _WEIGHT.transposed, _OUTPUT.transposed
 
 
 class _Scratch(threading.local):
@@ -81,21 +115,6 @@ class _Scratch(threading.local):
 
 
 _scratch = _Scratch()
-
-
-def _transform(matrix: Tensor, tiles: Tensor, out: Tensor) -> Tensor:
-    """Return ``matrix @ tile @ matrix.T`` of every tile, one direction after the other.
-
-    Args:
-        matrix: ``(r, s)``.
-        tiles: ``(s, s, ...)``.
-        out: Memory for the ``(r, r, ...)`` result.
-    """
-    to, size = matrix.shape
-    num = tiles[0, 0].numel()
-    half = torch.mm(matrix, tiles.view(size, -1), out=_scratch("half", to, size * num))
-    torch.matmul(matrix, half.view(to, size, num), out=out.view(to, to, num))
-    return out
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,8 +164,7 @@ def _chunks(grids: Sequence[tuple[int, int]], batch: int) -> Iterator[list[_Rows
 
 def transform_weight(weight: Tensor) -> Tensor:
     """Return the ``(36, K, C)`` transform of a ``(K, C, 3, 3)`` weight."""
-    taps = weight.permute(2, 3, 0, 1).reshape(9, -1)
-    return torch.mm(_WEIGHT_2D, taps).view(36, *weight.shape[:2])
+    return _WEIGHT(weight.permute(2, 3, 0, 1).reshape(9, *weight.shape[:2]).contiguous())
 
 
 def _padded(maps: Sequence[Tensor]) -> list[Tensor]:
@@ -159,15 +177,12 @@ def _padded(maps: Sequence[Tensor]) -> list[Tensor]:
     return padded
 
 
-def _spectrum(
-    chunk: Sequence[_Rows], padded: Sequence[Tensor], out: Tensor | None = None
-) -> Tensor:
+def _spectrum(chunk: Sequence[_Rows], padded: Sequence[Tensor]) -> Tensor:
     """Return the ``(36, T, C)`` transform of a chunk's overlapping 6x6 tiles.
 
     Args:
         chunk: Rows of tiles.
         padded: Maps of :func:`_padded`.
-        out: Memory for the result; scratch if None.
     """
     num, channels = sum(r.num_tiles for r in chunk), padded[0].shape[-1]
     tiles = _scratch("a", 6, 6, num, channels)
@@ -184,9 +199,7 @@ def _spectrum(
         )
         tiles[:, :, offset : offset + r.num_tiles].unflatten(2, shape[2:4]).copy_(view)
         offset += r.num_tiles
-    out = _scratch("b", 36, num, channels) if out is None else out
-    _transform(_INPUT, tiles, out.view(6, 6, num, channels))
-    return out
+    return _INPUT(tiles.view(36, num, channels))
 
 
 def convolve(
@@ -204,7 +217,7 @@ def convolve(
         ``(B, K, H_l, W_l)`` a level, channels-last; and one ``(36, T, C)`` spectrum a chunk, none
         if they are not kept or would take too much memory.
     """
-    num_out, num_in = transformed.shape[1:]
+    num_out = transformed.shape[1]
     batch = maps[0].shape[0]
     keep = keep and num_tiles(maps) <= _KEPT
     spectra: list[Tensor] = []
@@ -214,15 +227,11 @@ def convolve(
     results = [maps[0].new_empty(batch, h, 4, w, 4, num_out) for h, w in grids]
     for chunk in _chunks(grids, batch):
         num = sum(r.num_tiles for r in chunk)
-        spectrum = _spectrum(
-            chunk, padded, transformed.new_empty(36, num, num_in) if keep else None
-        )
+        spectrum = _spectrum(chunk, padded)
         if keep:
             spectra.append(spectrum)
-        product = torch.bmm(spectrum, transformed.mT, out=_scratch("a", 36, num, num_out))
-        outputs = _transform(
-            _OUTPUT, product.view(6, 6, num, num_out), _scratch("c", 4, 4, num, num_out)
-        )
+        products = batch_product(spectrum, transformed, out=_scratch("b", 36, num, num_out))
+        outputs = _OUTPUT(products).view(4, 4, num, num_out)
         offset = 0
         for r in chunk:
             own = outputs[:, :, offset : offset + r.num_tiles]
@@ -281,17 +290,15 @@ def convolve_backward(
             source = sources[r.level][r.image, r.start : r.stop].permute(1, 3, 0, 2, 4)
             own.unflatten(2, (r.stop - r.start, r.width)).copy_(source)
             offset += r.num_tiles
-        product = _transform(_OUTPUT_T, outputs, _scratch("d", 6, 6, num, num_out)).view(
-            36, num, num_out
-        )
+        products = _OUTPUT_T(outputs.view(16, num, num_out))
         if wants_weight:
             spectrum = spectra[i] if spectra else _spectrum(chunk, padded)
-            of_weight.baddbmm_(product.mT, spectrum, beta=0 if i == 0 else 1)
+            batch_product(products.mT, spectrum.mT, out=of_weight, add=i > 0)
         if wants_maps:
-            spectrum = torch.bmm(product, transformed, out=_scratch("a", 36, num, num_in))
-            tiles = _transform(
-                _INPUT_T, spectrum.view(6, 6, num, num_in), _scratch("b", 6, 6, num, num_in)
+            of_spectrum = batch_product(
+                products, transformed.mT, out=_scratch("b", 36, num, num_in)
             )
+            tiles = _INPUT_T(of_spectrum).view(6, 6, num, num_in)
             _add_tiles(of_maps, chunk, tiles)
     cropped: list[Tensor | None] = [None] * len(gradients)
     if wants_maps:
@@ -301,9 +308,7 @@ def convolve_backward(
             cropped[i] = inner.clone(memory_format=torch.contiguous_format).permute(0, 3, 1, 2)
     if not wants_weight:
         return None, cropped
-    taps = torch.mm(
-        _WEIGHT_2D_T, of_weight.view(36, -1), out=_scratch("taps", 9, num_out * num_in)
-    ).view(3, 3, num_out, num_in)
+    taps = _WEIGHT_T(of_weight).view(3, 3, num_out, num_in)
     return taps.permute(2, 3, 0, 1).clone(memory_format=torch.channels_last), cropped
 
 

@@ -7,13 +7,21 @@ import torch
 import torch.nn.functional as F
 from lightning.pytorch.callbacks import EMAWeightAveraging
 
-from corrlight.ops import winograd
+from corrlight.ops import product, winograd
 from corrlight.ops.pyramid_conv import PyramidConv
 from corrlight.ops.switch import fast_ops
 from tests.ops.writes import WRITES
 
 # Every remainder of the sizes by 4; a map smaller than a tile; one that needs several chunks.
 SIZES = [(36, 57), (18, 29), (9, 15), (5, 8), (3, 4), (1, 2)]
+
+
+@pytest.fixture(params=[True, False], ids=["wide", "narrow"], autouse=True)
+def _vectors(monkeypatch, request):
+    """As on processors with AVX-512 and on those without."""
+    monkeypatch.setattr(winograd, "WIDE", request.param)
+    monkeypatch.setattr(product, "WIDE", request.param)
+    monkeypatch.setattr(product, "_MIN_MULTIPLICATIONS", 1)
 
 
 def _conv(in_channels=128, out_channels=64, bias=True):

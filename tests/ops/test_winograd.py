@@ -2,10 +2,18 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from corrlight.ops import winograd
+from corrlight.ops import product, winograd
 from tests.ops.compare import assert_near, directions, with_gradients
 
 POINTS = (0, 1, -1, 2, -2)
+
+
+@pytest.fixture(params=[True, False], ids=["wide", "narrow"], autouse=True)
+def _vectors(monkeypatch, request):
+    """As on processors with AVX-512 and on those without."""
+    monkeypatch.setattr(winograd, "WIDE", request.param)
+    monkeypatch.setattr(product, "WIDE", request.param)
+    monkeypatch.setattr(product, "_MIN_MULTIPLICATIONS", 1)
 
 
 def _maps(channels, sizes, batch=2, memory_format=torch.channels_last):
@@ -17,20 +25,20 @@ def test_constants_are_those_of_interpolation():
     """The transforms of both factors are their polynomials' values at five points and infinity."""
     # Of the weight up to a factor a point, which the transform of the input carries instead.
     values = torch.tensor([[p**k for k in range(3)] for p in POINTS] + [[0, 0, 1]]).double()
-    factors = (winograd._WEIGHT.double() / values).nan_to_num()
+    factors = (winograd._WEIGHT.matrix.double() / values).nan_to_num()
     for row, used in zip(factors, values != 0, strict=True):
         torch.testing.assert_close(row[used], row[used][:1].expand(int(used.sum())))
     # Of the output, transposed, exactly.
     outputs = torch.tensor([[p**k for p in POINTS] + [int(k == 3)] for k in range(4)])
-    assert torch.equal(winograd._OUTPUT, outputs.float())
+    assert torch.equal(winograd._OUTPUT.matrix, outputs.float())
 
 
 def test_one_tile_in_one_dimension():
     """``A^T ((G g) * (B^T d))`` is the correlation of 6 values with 3 taps."""
     torch.manual_seed(0)
     values, taps = torch.randn(6).double(), torch.randn(3).double()
-    matrices = (winograd._WEIGHT, winograd._INPUT, winograd._OUTPUT)
-    weight, source, output = (m.double() for m in matrices)
+    transforms = (winograd._WEIGHT, winograd._INPUT, winograd._OUTPUT)
+    weight, source, output = (t.matrix.double() for t in transforms)
     product = output @ ((weight @ taps) * (source @ values))
     expected = torch.stack([(values[i : i + 3] * taps).sum() for i in range(4)])
     torch.testing.assert_close(product, expected, rtol=1e-6, atol=1e-6)
@@ -40,7 +48,8 @@ def test_one_tile_in_one_dimension():
 def test_transform_of_the_weight(memory_format):
     torch.manual_seed(0)
     weight = torch.randn(5, 3, 3, 3).contiguous(memory_format=memory_format)
-    expected = torch.einsum("ia,kcab,jb->ijkc", winograd._WEIGHT, weight, winograd._WEIGHT)
+    matrix = winograd._WEIGHT.matrix
+    expected = torch.einsum("ia,kcab,jb->ijkc", matrix, weight, matrix)
     torch.testing.assert_close(winograd.transform_weight(weight), expected.flatten(0, 1))
 
 

@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from corrlight.detectors.deformable.layout import LevelLayout
+from corrlight.ops.linear import Linear
 
 __all__ = ["MultiScaleAttention", "sample_levels"]
 
@@ -63,10 +64,10 @@ class MultiScaleAttention(nn.Module):
         super().__init__()
         self.shape = (num_heads, num_levels, num_points)
         count = math.prod(self.shape)
-        self.sampling_points = nn.Linear(channels, 2 * count)
-        self.weights = nn.Linear(channels, count)
-        self.values = nn.Linear(channels, channels)
-        self.project = nn.Linear(channels, channels)
+        self.sampling_points = Linear(channels, 2 * count)
+        self.weights = Linear(channels, count)
+        self.values = Linear(channels, channels)
+        self.project = Linear(channels, channels)
         self.reset_parameters()
 
     def reset_parameters(self) -> None:

@@ -23,6 +23,7 @@ from corrlight.detectors.deformable.transformer import (
 )
 from corrlight.detectors.toolbox_names import NameTable
 from corrlight.detectors.transformer import box_branch
+from corrlight.ops.linear import Linear
 from corrlight.ops.tracing import tensor_of_sizes
 from corrlight.structures import Activation, Batch, Predictions
 
@@ -167,7 +168,7 @@ class DeformableDETR(Detector):
         else:
             # Positions, then contents.
             self.queries = nn.Parameter(torch.randn(num_queries, 2 * channels))
-            self.reference_points = nn.Linear(channels, 2)
+            self.reference_points = Linear(channels, 2)
             nn.init.xavier_uniform_(self.reference_points.weight)
             nn.init.zeros_(self.reference_points.bias)
         self._build_branches(channels, num_decoder_layers + two_stage)
@@ -177,7 +178,7 @@ class DeformableDETR(Detector):
         """Make classifier and box regression of every stage; the proposals' are the last."""
         shared = not self.box_refinement
         own = 1 if shared else count
-        cls = [nn.Linear(channels, self.num_classes) for _ in range(own)]
+        cls = [Linear(channels, self.num_classes) for _ in range(own)]
         reg = [box_branch(channels) for _ in range(own)]
         for linear in cls:
             nn.init.constant_(linear.bias, math.log(_PRIOR_SCORE / (1 - _PRIOR_SCORE)))

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from corrlight.detectors.deformable.layout import LevelLayout
 from corrlight.detectors.transformer import encode_shares
+from corrlight.ops.linear import Linear
 
 __all__ = ["EncoderProposals", "Proposals"]
 
@@ -50,9 +51,9 @@ class EncoderProposals(nn.Module):
 
     def __init__(self, channels: int) -> None:
         super().__init__()
-        self.project = nn.Linear(channels, channels)
+        self.project = Linear(channels, channels)
         self.norm = nn.LayerNorm(channels)
-        self.embed = nn.Linear(2 * channels, 2 * channels)
+        self.embed = Linear(2 * channels, 2 * channels)
         self.embed_norm = nn.LayerNorm(2 * channels)
         nn.init.xavier_uniform_(self.project.weight)
         nn.init.xavier_uniform_(self.embed.weight)

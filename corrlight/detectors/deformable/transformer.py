@@ -8,6 +8,7 @@ from corrlight.detectors.deformable.attention import MultiScaleAttention
 from corrlight.detectors.deformable.layout import LevelLayout
 from corrlight.detectors.transformer import feedforward
 from corrlight.ops.dropout import Dropout
+from corrlight.ops.linear import MultiheadAttention
 
 __all__ = ["DeformableDecoderLayer", "DeformableEncoderLayer"]
 
@@ -78,7 +79,7 @@ class DeformableDecoderLayer(nn.Module):
         dropout: float,
     ) -> None:
         super().__init__()
-        self.attention = nn.MultiheadAttention(channels, num_heads, dropout, batch_first=True)
+        self.attention = MultiheadAttention(channels, num_heads, dropout)
         self.attention_norm = nn.LayerNorm(channels)
         self.cross_attention = MultiScaleAttention(channels, num_heads, num_levels, num_points)
         self.cross_attention_norm = nn.LayerNorm(channels)
@@ -104,7 +105,7 @@ class DeformableDecoderLayer(nn.Module):
             layout: Where the tokens lie.
         """
         own = contents + positions
-        attended, _ = self.attention(own, own, contents, need_weights=False)
+        attended = self.attention(own, own, contents)
         contents = self.attention_norm(contents + self.dropout(attended))
         seen = self.cross_attention(contents + positions, tokens, references, layout)
         contents = self.cross_attention_norm(contents + self.dropout(seen))

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
+from corrlight.ops.linear import Linear
+
 __all__ = ["RegionHead"]
 
 
@@ -24,9 +26,9 @@ class RegionHead(nn.Module):
         super().__init__()
         self.num_classes = num_classes
         inputs = (channels * num_cells, hidden_channels)
-        self.layers = nn.ModuleList(nn.Linear(n, hidden_channels) for n in inputs)
-        self.classifier = nn.Linear(hidden_channels, num_logits)
-        self.regressor = nn.Linear(hidden_channels, 4 * num_classes)
+        self.layers = nn.ModuleList(Linear(n, hidden_channels) for n in inputs)
+        self.classifier = Linear(hidden_channels, num_logits)
+        self.regressor = Linear(hidden_channels, 4 * num_classes)
         for layer in self.layers:
             assert isinstance(layer, nn.Linear)
             nn.init.xavier_uniform_(layer.weight)
