@@ -76,7 +76,9 @@ class PyramidConv(nn.Conv2d):
         if self._kept is None or not torch.equal(self._kept[0], weight):
             # Made in inference mode, they could not be used outside of it.
             with torch.inference_mode(False), torch.no_grad():
-                self._kept = (weight.clone(), winograd.transform_weight(weight))
+                transformed = winograd.transform_weight(weight)
+                # Channel by channel of the input, as products read it a fifth faster.
+                self._kept = (weight.clone(), transformed.mT.contiguous().mT)
         return self._kept[1]
 
 
