@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -19,6 +19,17 @@ __all__ = ["PyramidConv"]
 _MIN_IN_CHANNELS, _MIN_OUT_CHANNELS, _MIN_TILES = 128, 64, 48
 
 
+class _Kept(NamedTuple):
+    """What is kept between inferences: a copy of the weight, its transform, and for how many tiles.
+
+    Packed, the transform is for that number alone.
+    """
+
+    weight: Tensor
+    num_tiles: int
+    transformed: Tensor
+
+
 class PyramidConv(nn.Conv2d):
     """3x3 convolution with stride 1 and padding 1 of the maps of several levels.
 
@@ -30,8 +41,7 @@ class PyramidConv(nn.Conv2d):
 
     def __init__(self, in_channels: int, out_channels: int, bias: bool = True) -> None:
         super().__init__(in_channels, out_channels, 3, 1, 1, bias=bias)
-        # A copy of the weight and its transform, between inferences.
-        self._kept: tuple[Tensor, Tensor] | None = None
+        self._kept: _Kept | None = None
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_kept": None}
@@ -51,7 +61,8 @@ class PyramidConv(nn.Conv2d):
         if torch.is_grad_enabled() and any(t.requires_grad for t in inputs):
             self._kept = None  # The next step changes the weight.
             return list(_WinogradConv.apply(self.weight, self.bias, *maps))
-        return winograd.convolve(maps, self._transformed_weight(), self.bias)[0]
+        transformed = self._transformed_weight(maps)
+        return winograd.convolve(maps, transformed, self.out_channels, self.bias)[0]
 
     def _winograd_pays(self, maps: Sequence[Tensor]) -> bool:
         return (
@@ -66,20 +77,30 @@ class PyramidConv(nn.Conv2d):
             and is_on("pyramid_conv")
         )
 
-    def _transformed_weight(self) -> Tensor:
+    def _transformed_weight(self, maps: Sequence[Tensor]) -> Tensor:
         """Return the transform of the weight, computed again unless the weight is what it was.
 
         Values are compared, a tenth of the transform's work: addresses and version counters miss
         what is written through ``.data``.
         """
-        weight = self.weight.detach()
-        if self._kept is None or not torch.equal(self._kept[0], weight):
-            # Made in inference mode, they could not be used outside of it.
-            with torch.inference_mode(False), torch.no_grad():
+        weight, num, kept = self.weight.detach(), winograd.num_tiles(maps), self._kept
+        if kept is not None and not torch.equal(kept.weight, weight):
+            kept = None
+        again = kept is not None and kept.num_tiles == num
+        if kept is not None and again and kept.transformed.is_mkldnn:
+            return kept.transformed
+        # Made in inference mode, they could not be used outside of it.
+        with torch.inference_mode(False), torch.no_grad():
+            if kept is None or kept.transformed.is_mkldnn:
                 transformed = winograd.transform_weight(weight)
-                # Channel by channel of the input, as products read it a fifth faster.
-                self._kept = (weight.clone(), transformed.mT.contiguous().mT)
-        return self._kept[1]
+            else:
+                transformed = kept.transformed
+            if again:
+                # Images are either of one size or hardly ever of the same twice in a row.
+                transformed = winograd.pack_weight(transformed, maps)
+            copy = weight.clone() if kept is None else kept.weight
+            self._kept = _Kept(copy, num, transformed)
+        return transformed
 
 
 class _WinogradConv(torch.autograd.Function):
@@ -88,7 +109,8 @@ class _WinogradConv(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, weight: Tensor, bias: Tensor | None, *maps: Tensor) -> tuple[Tensor, ...]:
         transformed = winograd.transform_weight(weight)
-        outputs, spectra = winograd.convolve(maps, transformed, bias, keep=ctx.needs_input_grad[0])
+        keep = ctx.needs_input_grad[0]
+        outputs, spectra = winograd.convolve(maps, transformed, len(weight), bias, keep)
         ctx.num_spectra = len(spectra)
         # With the spectra at hand the maps are not needed again. The weight is transformed again:
         # four times its size, a kept transform would push everything else out of the cache.

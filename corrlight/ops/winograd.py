@@ -21,15 +21,15 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from corrlight.ops.product import WIDE, batch_product, product
+from corrlight.ops.product import WIDE, batch_product, batch_product_backward, packed, product
 
-__all__ = ["convolve", "convolve_backward", "num_tiles", "transform_weight"]
+__all__ = ["convolve", "convolve_backward", "num_tiles", "pack_weight", "transform_weight"]
 
 # Tiles worked on at a time: enough for the matrix products to run at full speed.
-_CHUNK = 256
+_CHUNK = 512
 # Up to so many tiles the forward pass keeps its spectrum for the gradient of the weight, which is
 # 2.25 times the input's memory; beyond, the backward pass computes it again.
-_KEPT = 2 * _CHUNK
+_KEPT = _CHUNK
 
 
 class _Transform:
@@ -167,6 +167,18 @@ def transform_weight(weight: Tensor) -> Tensor:
     return _WEIGHT(weight.permute(2, 3, 0, 1).reshape(9, *weight.shape[:2]).contiguous())
 
 
+def pack_weight(transformed: Tensor, maps: Sequence[Tensor]) -> Tensor:
+    """Return a transformed weight in a layout in which maps of these sizes are convolved fastest.
+
+    Args:
+        transformed: ``(36, K, C)`` of :func:`transform_weight`, which stays the same for long.
+        maps: ``(B, C, H_l, W_l)`` a level.
+    """
+    num = num_tiles(maps)
+    # The layout is one for a number of tiles, and chunks have different ones.
+    return packed(transformed, num) if num <= _CHUNK else transformed
+
+
 def _padded(maps: Sequence[Tensor]) -> list[Tensor]:
     """Return the maps as ``(B, 4 h + 2, 4 w + 2, C)`` for h by w tiles, zero around them."""
     padded = []
@@ -203,13 +215,18 @@ def _spectrum(chunk: Sequence[_Rows], padded: Sequence[Tensor]) -> Tensor:
 
 
 def convolve(
-    maps: Sequence[Tensor], transformed: Tensor, bias: Tensor | None, keep: bool = False
+    maps: Sequence[Tensor],
+    transformed: Tensor,
+    num_out: int,
+    bias: Tensor | None,
+    keep: bool = False,
 ) -> tuple[list[Tensor], list[Tensor]]:
     """Return the 3x3 convolutions, stride 1 and padding 1, of several maps.
 
     Args:
         maps: ``(B, C, H_l, W_l)`` float32 a level.
-        transformed: ``(36, K, C)`` of :func:`transform_weight`.
+        transformed: ``(36, K, C)`` of :func:`transform_weight`, or of :func:`pack_weight`.
+        num_out: K.
         bias: ``(K,)``, or None.
         keep: Whether the spectra are wanted, for :func:`convolve_backward`.
 
@@ -217,7 +234,6 @@ def convolve(
         ``(B, K, H_l, W_l)`` a level, channels-last; and one ``(36, T, C)`` spectrum a chunk, none
         if they are not kept or would take too much memory.
     """
-    num_out = transformed.shape[1]
     batch = maps[0].shape[0]
     keep = keep and num_tiles(maps) <= _KEPT
     spectra: list[Tensor] = []
@@ -230,7 +246,7 @@ def convolve(
         spectrum = _spectrum(chunk, padded)
         if keep:
             spectra.append(spectrum)
-        products = batch_product(spectrum, transformed, out=_scratch("b", 36, num, num_out))
+        products = batch_product(spectrum, transformed)
         outputs = _OUTPUT(products).view(4, 4, num, num_out)
         offset = 0
         for r in chunk:
@@ -293,11 +309,9 @@ def convolve_backward(
         products = _OUTPUT_T(outputs.view(16, num, num_out))
         if wants_weight:
             spectrum = spectra[i] if spectra else _spectrum(chunk, padded)
-            batch_product(products.mT, spectrum.mT, out=of_weight, add=i > 0)
+            of_weight.baddbmm_(products.mT, spectrum, beta=int(i > 0))
         if wants_maps:
-            of_spectrum = batch_product(
-                products, transformed.mT, out=_scratch("b", 36, num, num_in)
-            )
+            of_spectrum = batch_product_backward(products, transformed)
             tiles = _INPUT_T(of_spectrum).view(6, 6, num, num_in)
             _add_tiles(of_maps, chunk, tiles)
     cropped: list[Tensor | None] = [None] * len(gradients)

@@ -2,7 +2,13 @@ import pytest
 import torch
 
 from corrlight.ops import product as module
-from corrlight.ops.product import batch_product, product, runs_onednn
+from corrlight.ops.product import (
+    batch_product,
+    batch_product_backward,
+    packed,
+    product,
+    runs_onednn,
+)
 from corrlight.ops.switch import fast_ops
 from tests.ops.compare import assert_near
 
@@ -55,24 +61,34 @@ def test_any_strides(calls):
     assert len(calls) == 4 * len(factors)
 
 
-@pytest.mark.parametrize("wide", [True, False])
-@pytest.mark.parametrize("add", [True, False])
-def test_many_products_at_once(calls, monkeypatch, wide, add):
-    monkeypatch.setattr(module, "WIDE", wide)
+@pytest.mark.parametrize("size", [(3, 5, 8, 6), (36, 109, 64, 48), (2, 1, 1, 1), (1, 7, 33, 5)])
+def test_many_products_at_once(monkeypatch, size):
+    """As convolutions of as many groups, of plain and of packed matrices, and as MKL's products."""
     torch.manual_seed(0)
-    a, b, out = torch.randn(3, 5, 8), torch.randn(3, 8, 6).mT, torch.randn(3, 5, 6)
-    expected = a.double() @ b.double().mT + (out.double() if add else 0)
-    result = batch_product(a, b, out, add)
-    assert result is out
-    assert_near([out], [expected], 1e-6)
-    assert len(calls) == (3 if wide else 0)
+    num, rows, inner, columns = size
+    a, b = torch.randn(num, rows, inner), torch.randn(num, columns, inner)
+    grad = torch.randn(num, rows, columns)
+    expected = [a.double() @ b.double().mT, grad.double() @ b.double()]
+    plain = batch_product(a, b), batch_product_backward(grad, b)
+    assert_near(plain, expected, 1e-6)
+    monkeypatch.setattr(module, "_MIN_MULTIPLICATIONS", 1)
+    monkeypatch.setattr(module, "WIDE", True)
+    assert_near((batch_product(a, b), batch_product_backward(grad, b)), expected, 1e-6)
+    layout = packed(b, rows)
+    assert layout.is_mkldnn == torch.backends.mkldnn.is_available()
+    # The same bits: results do not depend on how often there was an inference.
+    assert torch.equal(batch_product(a, layout), batch_product(a, b))
 
 
-def test_a_result_that_is_not_added_to_may_hold_anything(calls, monkeypatch):
-    for wide in (True, False):
-        monkeypatch.setattr(module, "WIDE", wide)
-        out = torch.full((1, 2, 2), torch.nan)
-        assert batch_product(torch.ones(1, 2, 3), torch.ones(1, 2, 3), out).eq(3).all()
+def test_nothing_is_packed_that_onednn_is_not_asked_for(monkeypatch):
+    b = torch.randn(3, 6, 8)
+    assert packed(b, 5) is b  # Too small.
+    monkeypatch.setattr(module, "_MIN_MULTIPLICATIONS", 1)
+    with fast_ops([]):
+        assert packed(b, 5) is b
+    monkeypatch.setattr(module, "_convolution", None)
+    assert packed(b, 5) is b
+    assert torch.equal(batch_product(b, b), torch.bmm(b, b.mT))
 
 
 def test_what_onednn_is_not_asked_for(calls):
@@ -100,4 +116,5 @@ def test_small_products_and_a_pytorch_without_the_operator_leave_it_to_torch(mon
 
 
 def test_pytorch_has_the_operator_where_it_has_onednn():
-    assert (module._onednn is not None) == torch.backends.mkldnn.is_available()
+    there = torch.backends.mkldnn.is_available()
+    assert (module._onednn is not None) == (module._convolution is not None) == there

@@ -129,6 +129,26 @@ def test_inferences_of_the_same_weight_transform_it_once(calls, transforms):
         assert conv(maps)[0].isnan().all()
 
 
+def test_sizes_that_change_and_sizes_that_do_not_give_the_same_bits(transforms):
+    conv = _conv()
+    small, large = _maps(batch=1, sizes=[(33, 33)]), _maps(batch=1, sizes=[(40, 36), (20, 18)])
+    many = _maps(batch=3, sizes=[(64, 64)])
+    with torch.no_grad():
+        results = [[o.clone() for o in conv(maps)] for maps in (small, large, many)]
+        for order in ((small, small, small), (large, large, small, small), (many, many, large)):
+            for maps in order:
+                expected = next(
+                    r for m, r in zip((small, large, many), results, strict=True) if m is maps
+                )
+                for one, other in zip(conv(maps), expected, strict=True):
+                    assert torch.equal(one, other)
+    for maps, outputs in zip((small, large, many), results, strict=True):
+        for one, other in zip(outputs, _direct(conv, maps), strict=True):
+            _assert_near(one, other)
+    # What is packed for one size has to be transformed again for another.
+    assert len(transforms) <= 4
+
+
 def test_lightnings_averages_of_the_weights_are_what_is_validated(tmp_path):
     """``WeightAveraging`` swaps the weights through ``.data`` around every validation."""
     seen = []

@@ -64,7 +64,7 @@ def test_values_and_gradients_equal_those_of_conv2d(sizes, channels, memory_form
     expected = with_gradients(plain, [weight, *maps])
     with torch.no_grad():
         transformed = winograd.transform_weight(weight)
-        outputs, spectra = winograd.convolve(maps, transformed, bias, keep)
+        outputs, spectra = winograd.convolve(maps, transformed, 4, bias, keep)
         assert bool(spectra) == (keep and winograd.num_tiles(maps) <= winograd._KEPT)
         of_weight, of_maps = winograd.convolve_backward(
             directions(plain), transformed, maps, spectra
@@ -88,12 +88,12 @@ def test_only_the_wanted_gradients():
 def test_results_do_not_change_when_memory_is_used_again():
     maps, weight = _maps(3, [(9, 9)]), torch.randn(4, 3, 3, 3)
     transformed = winograd.transform_weight(weight)
-    (first,), (spectrum,) = winograd.convolve(maps, transformed, None, keep=True)
+    (first,), (spectrum,) = winograd.convolve(maps, transformed, 4, None, keep=True)
     of_weight, (of_map,) = winograd.convolve_backward([first], transformed, maps)
     results = (first, spectrum, of_weight, of_map)
     copies = [t.clone() for t in results]
     others = [m + 1 for m in maps]
-    (other,), _ = winograd.convolve(others, transformed * 2, None, keep=True)
+    (other,), _ = winograd.convolve(others, transformed * 2, 4, None, keep=True)
     winograd.convolve_backward([other], transformed * 2, others)
     assert all(torch.equal(a, b) for a, b in zip(results, copies, strict=True))
 
