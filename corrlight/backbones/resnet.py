@@ -15,6 +15,7 @@ from corrlight.arguments import check_at_least, check_choice
 from corrlight.backbones.deformable import DeformableConv
 from corrlight.backbones.norm import FrozenNorm, conv_norm
 from corrlight.backbones.weights import load_resnet_weights
+from corrlight.ops.small_conv import SmallConv2d
 
 __all__ = ["ResNet"]
 
@@ -51,14 +52,14 @@ class _Middle:
     def __call__(self, channels: int, stride: int) -> nn.Conv2d:
         args = (channels, channels, 3, stride, 1)
         if self.deformable_groups is None:
-            return nn.Conv2d(*args, groups=self.groups, bias=False)
+            return SmallConv2d(*args, groups=self.groups, bias=False)
         return DeformableConv(*args, groups=self.groups, offset_groups=self.deformable_groups)
 
 
 def _shortcut(channels: int, out_channels: int, stride: int, norms: _Norms) -> nn.Sequential | None:
     if stride == 1 and channels == out_channels:
         return None
-    conv = nn.Conv2d(channels, out_channels, 1, stride, bias=False)
+    conv = SmallConv2d(channels, out_channels, 1, stride, bias=False)
     return nn.Sequential(conv, norms(out_channels))
 
 
@@ -69,9 +70,9 @@ class _BasicBlock(nn.Module):
         self, channels: int, width: int, stride: int, norms: _Norms, middle: _Middle
     ) -> None:
         super().__init__()
-        self.conv1 = nn.Conv2d(channels, width, 3, stride, 1, bias=False)
+        self.conv1 = SmallConv2d(channels, width, 3, stride, 1, bias=False)
         self.bn1 = norms(width)
-        self.conv2 = nn.Conv2d(width, width, 3, 1, 1, bias=False)
+        self.conv2 = SmallConv2d(width, width, 3, 1, 1, bias=False)
         self.bn2 = norms(width)
         self.downsample = _shortcut(channels, width, stride, norms)
 
@@ -94,12 +95,12 @@ class _Bottleneck(nn.Module):
     ) -> None:
         super().__init__()
         inner = width * middle.width_per_group // 64 * middle.groups
-        self.conv1 = nn.Conv2d(channels, inner, 1, bias=False)
+        self.conv1 = SmallConv2d(channels, inner, 1, bias=False)
         self.bn1 = norms(inner)
         # "pytorch style": the 3x3 convolution carries the stride.
         self.conv2 = middle(inner, stride)
         self.bn2 = norms(inner)
-        self.conv3 = nn.Conv2d(inner, width * 4, 1, bias=False)
+        self.conv3 = SmallConv2d(inner, width * 4, 1, bias=False)
         self.bn3 = norms(width * 4)
         self.downsample = _shortcut(channels, width * 4, stride, norms)
 

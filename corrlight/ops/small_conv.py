@@ -25,7 +25,7 @@ _MAX_PIXELS, _MIN_CHANNELS = 160, 64
 
 
 class SmallConv2d(nn.Conv2d):
-    """Convolution without groups and dilation, often of small maps.
+    """Convolution, often of small maps; one with groups, dilation or other padding is PyTorch's.
 
     Equals ``torch.nn.Conv2d`` up to rounding (about 1e-6 of the largest output). Differentiable
     once where a map is small.
@@ -33,7 +33,9 @@ class SmallConv2d(nn.Conv2d):
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the convolution ``(B, K, H', W')`` of ``(B, C, H, W)``."""
-        assert not isinstance(self.padding, str)
+        dense = self.groups == 1 and self.dilation == (1, 1)
+        if not dense or isinstance(self.padding, str) or self.padding_mode != "zeros":
+            return super().forward(x)
         size = _output_size(x, self.weight, self.stride, self.padding)
         multiplications = x.shape[0] * size[0] * size[1] * self.weight.numel()
         small = _weight_by_product(x, size) or _by_product(x, self.weight, size)

@@ -131,6 +131,19 @@ def test_autocast_and_compilers_see_torchs_layer(products):
     assert not products
 
 
+def test_groups_and_dilation_are_torchs(products):
+    x = torch.randn(1, 24, 6, 6)
+    for options in (
+        {"groups": 2},
+        {"dilation": 2},
+        {"padding": "same"},
+        {"padding_mode": "reflect"},
+    ):
+        layer = SmallConv2d(24, 6, 3, **{"padding": 1, **options})
+        assert torch.equal(layer(x), nn.Conv2d.forward(layer, x))
+    assert not products
+
+
 def test_no_image_gives_gradients_of_zero():
     x, weight = _inputs(0, 24, (4, 4), (3, 3), torch.float64)
     grad = x.new_zeros(0, 6, 4, 4)
