@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+
 import torch
 from torch import Tensor
 from torchvision.ops import batched_nms, nms
@@ -22,7 +24,8 @@ def class_nms(boxes: Tensor, scores: Tensor, labels: Tensor, nms_thresh: float) 
     """Return the boxes that no better one of their class overlaps by more than the threshold.
 
     Equals ``torchvision.ops.batched_nms``, which on a CPU looks through all boxes once a class
-    where they are many; here they are sorted by class once.
+    where they are many; here they are sorted by class once, and as many classes are suppressed at a
+    time as PyTorch has threads.
 
     Args:
         boxes: ``(K, 4)`` xyxy.
@@ -35,8 +38,14 @@ def class_nms(boxes: Tensor, scores: Tensor, labels: Tensor, nms_thresh: float) 
     """
     if len(boxes) <= _MANY or boxes.device.type != "cpu":
         return batched_nms(boxes, scores, labels, nms_thresh)
+    # What autocast, which other threads do not have, would see to.
+    dtype = torch.promote_types(torch.promote_types(boxes.dtype, scores.dtype), torch.float32)
+    groups = class_groups(labels)
+    parts = [(boxes[own].to(dtype), scores[own].to(dtype)) for own in groups]
+    with ThreadPoolExecutor(min(torch.get_num_threads(), len(parts))) as pool:
+        results = [*pool.map(lambda part: nms(*part, nms_thresh), parts)]
     kept = torch.zeros(len(labels), dtype=torch.bool)
-    for own in class_groups(labels):
-        kept[own[nms(boxes[own], scores[own], nms_thresh)]] = True
+    for own, best in zip(groups, results, strict=True):
+        kept[own[best]] = True
     kept_idx = kept.nonzero().squeeze(1)
     return kept_idx[scores[kept_idx].argsort(descending=True)]

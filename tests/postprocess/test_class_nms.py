@@ -40,3 +40,19 @@ def test_every_box_is_looked_at_once_and_not_once_a_class(monkeypatch):
     class_nms(*candidates(0, 2000, 30), 0.5)
     assert sum(seen) == 2000
     assert len(seen) == 30
+
+
+@pytest.mark.parametrize("threads", [1, 2, 64])
+def test_any_number_of_threads(monkeypatch, threads):
+    monkeypatch.setattr(torch, "get_num_threads", lambda: threads)
+    given = candidates(3, 3000, 12)
+    with torch.inference_mode():
+        assert class_nms(*given, 0.5).tolist() == batched_nms(*given, 0.5).tolist()
+
+
+def test_scores_of_half_precision_under_autocast():
+    boxes, scores, labels = candidates(4, 3000, 12)
+    with torch.autocast("cpu", torch.bfloat16):
+        ours = class_nms(boxes, scores.bfloat16(), labels, 0.5)
+    expected = batched_nms(boxes, scores.bfloat16().float(), labels, 0.5)
+    assert sorted(ours.tolist()) == sorted(expected.tolist())
