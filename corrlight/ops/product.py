@@ -134,13 +134,17 @@ def batch_product_backward(grad: Tensor, b: Tensor) -> Tensor:
     inner = b.shape[2]
     if not (WIDE and _convolves(rows, b)):
         return torch.bmm(grad, b)
+    rows_of_grad = _as_map(grad)
     # Of the input, only the shape is looked at.
-    like = grad.new_empty(1, 1, rows, num * inner).permute(0, 3, 1, 2)
+    like = rows_of_grad
+    if inner != grad.shape[2]:
+        like = grad.new_empty(1, 1, rows, num * inner).permute(0, 3, 1, 2)
     kernel = b.reshape(-1, inner, 1, 1)
     geometry = ([1, 1], [0, 0], [1, 1], False, [0, 0], num)
     result, _, _ = torch.ops.aten.convolution_backward(
-        _as_map(grad), like, kernel, None, *geometry, [True, False, False]
+        rows_of_grad, like, kernel, None, *geometry, [True, False, False]
     )
+    del rows_of_grad, like
     return _from_map(result, grad)
 
 

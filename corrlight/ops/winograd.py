@@ -26,10 +26,10 @@ from corrlight.ops.product import WIDE, batch_product, batch_product_backward, p
 __all__ = ["convolve", "convolve_backward", "num_tiles", "pack_weight", "transform_weight"]
 
 # Tiles worked on at a time: enough for the matrix products to run at full speed.
-_CHUNK = 512
+_CHUNK = 320
 # Up to so many tiles the forward pass keeps its spectrum for the gradient of the weight, which is
 # 2.25 times the input's memory; beyond, the backward pass computes it again.
-_KEPT = _CHUNK
+_KEPT = 512
 
 
 class _Transform:
@@ -312,8 +312,9 @@ def convolve_backward(
             of_weight.baddbmm_(products.mT, spectrum, beta=int(i > 0))
         if wants_maps:
             of_spectrum = batch_product_backward(products, transformed)
-            tiles = _INPUT_T(of_spectrum).view(6, 6, num, num_in)
-            _add_tiles(of_maps, chunk, tiles)
+            del products  # A chunk's tensors are tens of MB.
+            _add_tiles(of_maps, chunk, _INPUT_T(of_spectrum).view(6, 6, num, num_in))
+            del of_spectrum
     cropped: list[Tensor | None] = [None] * len(gradients)
     if wants_maps:
         for i, (g, (h, w)) in enumerate(zip(gradients, grids, strict=True)):
