@@ -98,8 +98,10 @@ def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     """
     if not runs_onednn(x.numel() * len(weight), x, weight) or not is_on("linear"):
         return F.linear(x, weight, bias)
-    rows = _Linear.apply(x.reshape(-1, x.shape[-1]), weight, bias)
-    return rows.view(*x.shape[:-1], len(weight))
+    rows, sources = x.reshape(-1, x.shape[-1]), (x, weight, bias)
+    wants = torch.is_grad_enabled() and any(t is not None and t.requires_grad for t in sources)
+    result = _Linear.apply(rows, weight, bias) if wants else product(rows, weight, bias)
+    return result.view(*x.shape[:-1], len(weight))
 
 
 class _Linear(torch.autograd.Function):

@@ -42,12 +42,14 @@ def runs_onednn(multiplications: int, *factors: Tensor) -> bool:
         multiplications: How many it needs.
         factors: What it multiplies, or tensors of the same device and type.
     """
+    # First of all: where sizes are symbols, a comparison would bind the graph to its answer.
+    if torch.compiler.is_compiling() or torch.jit.is_tracing():
+        return False
     return (
         _onednn is not None
         and multiplications >= _MIN_MULTIPLICATIONS
         and all(t.device.type == "cpu" and t.dtype == torch.float32 for t in factors)
         and not torch.is_autocast_enabled("cpu")
-        and not torch.compiler.is_compiling()
         and is_on("product")
     )
 

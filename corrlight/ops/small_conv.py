@@ -38,10 +38,13 @@ class SmallConv2d(nn.Conv2d):
             return super().forward(x)
         size = _output_size(x, self.weight, self.stride, self.padding)
         multiplications = x.shape[0] * size[0] * size[1] * self.weight.numel()
-        small = _weight_by_product(x, size) or _by_product(x, self.weight, size)
-        if not (small and runs_onednn(multiplications, x, self.weight)):
+        if not runs_onednn(multiplications, x, self.weight):
             return super().forward(x)
-        return _SmallConv.apply(x, self.weight, self.bias, self.stride, self.padding)
+        if not (_weight_by_product(x, size) or _by_product(x, self.weight, size)):
+            return super().forward(x)
+        geometry, sources = (self.stride, self.padding), (x, self.weight, self.bias)
+        wants = torch.is_grad_enabled() and any(t is not None and t.requires_grad for t in sources)
+        return _SmallConv.apply(*sources, *geometry) if wants else conv2d(*sources, *geometry)
 
 
 class _SmallConv(torch.autograd.Function):
@@ -149,9 +152,9 @@ def _by_product(x: Tensor, weight: Tensor, size: Sequence[int]) -> bool:
     pixels = x.shape[0] * size[0] * size[1]
     return (
         WIDE
+        and runs_onednn(pixels * weight.numel(), x, weight)
         and pixels <= _MAX_PIXELS
         and len(weight) >= _MIN_CHANNELS
-        and runs_onednn(pixels * weight.numel(), x, weight)
         and is_on("small_conv")
     )
 

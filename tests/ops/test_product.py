@@ -91,13 +91,16 @@ def test_nothing_is_packed_that_onednn_is_not_asked_for(monkeypatch):
     assert torch.equal(batch_product(b, b), torch.bmm(b, b.mT))
 
 
-def test_what_onednn_is_not_asked_for(calls):
+def test_what_onednn_is_not_asked_for(calls, monkeypatch):
     one = torch.ones(4, 4)
     assert runs_onednn(64, one, one)
     assert not runs_onednn(64, one.double(), one.double())
     assert not runs_onednn(64, one.to("meta"), one.to("meta"))
     assert not runs_onednn(64, one, one.bfloat16())
     with torch.autocast("cpu", torch.bfloat16):
+        assert not runs_onednn(64, one, one)
+    with monkeypatch.context() as recorded:
+        recorded.setattr(torch.jit, "is_tracing", lambda: True)
         assert not runs_onednn(64, one, one)
     with fast_ops([]):
         assert not runs_onednn(64, one, one)

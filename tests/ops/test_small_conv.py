@@ -86,6 +86,20 @@ def test_the_layer_equals_torchs(
     assert len(products) == 5
 
 
+@pytest.mark.parametrize("trained", [(), ("weight",), ("bias",), ("weight", "bias")])
+@pytest.mark.parametrize("of_x", [True, False])
+def test_parameters_that_are_not_trained(trained, of_x):
+    torch.manual_seed(0)
+    layer = SmallConv2d(24, 6, 3, 1, 1)
+    for name, parameter in layer.named_parameters():
+        parameter.requires_grad_(name in trained)
+    x = torch.randn(1, 24, 4, 5).requires_grad_(of_x)
+    sources = [x, *layer.parameters()]
+    expected = with_gradients(F.conv2d(x, layer.weight, layer.bias, 1, 1), sources)
+    assert len(expected) == 1 + of_x + len(trained)
+    assert_near(with_gradients(layer(x), sources), expected, 1e-5)
+
+
 def test_only_what_is_wanted(products):
     x, weight = _inputs(1, 24, (4, 4), (3, 3), torch.float32)
     grad, (of_x, of_weight) = _expected(x, weight, (1, 1), (1, 1))
