@@ -22,6 +22,8 @@ __all__ = ["SmallConv2d", "conv2d", "conv2d_backward"]
 
 # A map of more pixels is convolved as fast as it is multiplied; and so is one to few channels.
 _MAX_PIXELS, _MIN_CHANNELS = 160, 64
+# Fewer weights are brought into another layout in no time.
+_MIN_WEIGHTS = 2**18
 
 
 class SmallConv2d(nn.Conv2d):
@@ -37,8 +39,9 @@ class SmallConv2d(nn.Conv2d):
         if not dense or isinstance(self.padding, str) or self.padding_mode != "zeros":
             return super().forward(x)
         size = _output_size(x, self.weight, self.stride, self.padding)
-        multiplications = x.shape[0] * size[0] * size[1] * self.weight.numel()
-        if not runs_onednn(multiplications, x, self.weight):
+        num_weights = self.weight.numel()
+        multiplications = x.shape[0] * size[0] * size[1] * num_weights
+        if not runs_onednn(multiplications, x, self.weight) or num_weights < _MIN_WEIGHTS:
             return super().forward(x)
         if not (_weight_by_product(x, size) or _by_product(x, self.weight, size)):
             return super().forward(x)

@@ -27,6 +27,7 @@ def _wide(monkeypatch):
     """As on a processor with AVX-512, and however little there is to multiply."""
     monkeypatch.setattr(small_conv, "WIDE", True)
     monkeypatch.setattr(small_conv, "_MIN_CHANNELS", 1)
+    monkeypatch.setattr(small_conv, "_MIN_WEIGHTS", 1)
     monkeypatch.setattr(product, "_MIN_MULTIPLICATIONS", 1)
 
 
@@ -124,6 +125,13 @@ def test_large_maps_and_the_switch_leave_it_to_torch(products):
         assert not products
         torch.testing.assert_close(ours, expected)
         assert torch.equal(output, F.conv2d(x, weight, None, 1, 1))
+
+
+def test_layers_of_few_weights_leave_it_to_torch(products, monkeypatch):
+    monkeypatch.setattr(small_conv, "_MIN_WEIGHTS", 6 * 24 * 9 + 1)
+    layer, x = SmallConv2d(24, 6, 3, 1, 1), torch.randn(1, 24, 4, 4)
+    assert torch.equal(layer(x), F.conv2d(x, layer.weight, layer.bias, 1, 1))
+    assert not products
 
 
 def test_without_wide_vectors_the_weights_gradient_alone_is_a_product(products, monkeypatch):
