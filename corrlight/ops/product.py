@@ -134,6 +134,8 @@ def batch_product_backward(grad: Tensor, b: Tensor) -> Tensor:
     """
     num, rows, _ = grad.shape
     inner = b.shape[2]
+    # Unlike forwards, where packed matrices and plain ones have to give the same bits, MKL may take
+    # what it computes as fast.
     if not (WIDE and _convolves(rows, b)):
         return torch.bmm(grad, b)
     rows_of_grad = _as_map(grad)

@@ -8,7 +8,7 @@ them as they are.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -99,7 +99,7 @@ def conv2d(
     size = _output_size(x, weight, stride, padding)
     if not _by_product(x, weight, size):
         return F.conv2d(x, weight, bias, stride, padding)
-    patches = _patches(x, weight.shape[2:], stride, padding, size)
+    patches = _patches(x, _Geometry(weight.shape[2:], stride, padding, size))
     rows = product(patches, _rows(weight), bias)
     return rows.view(x.shape[0], *size, len(weight)).permute(0, 3, 1, 2)
 
@@ -139,12 +139,12 @@ def conv2d_backward(
         of_x, of_weight, _ = torch.ops.aten.convolution_backward(
             grad, x, weight, None, list(stride), list(padding), [1, 1], False, [0, 0], 1, mask
         )
+    geometry = _Geometry(weight.shape[2:], stride, padding, size)
     rows = grad.permute(0, 2, 3, 1).reshape(-1, len(weight))
     if x_too:
-        patches = product(rows, _rows(weight).T)
-        of_x = _added(patches, x.shape, weight.shape[2:], stride, padding, size)
+        of_x = _added(product(rows, _rows(weight).T), x.shape, geometry)
     if weight_too:
-        patches = _patches(x, weight.shape[2:], stride, padding, size)
+        patches = _patches(x, geometry)
         taps = product(rows.T, patches.T).view(len(weight), *weight.shape[2:], x.shape[1])
         of_weight = taps.permute(0, 3, 1, 2)
     return of_x, of_weight
@@ -182,25 +182,18 @@ def _rows(weight: Tensor) -> Tensor:
     return weight.permute(0, 2, 3, 1).reshape(len(weight), -1)
 
 
-def _patches(
-    x: Tensor,
-    kernel: Sequence[int],
-    stride: Sequence[int],
-    padding: Sequence[int],
-    size: Sequence[int],
-) -> Tensor:
-    """Return what a convolution sees of ``(B, C, H, W)`` for each of its outputs.
+class _Geometry(NamedTuple):
+    """A convolution's kernel (h, w), stride, padding and size of the output (H', W')."""
 
-    Args:
-        x: The input.
-        kernel: Height and width h, w of the kernel.
-        stride: Of the convolution.
-        padding: Of the convolution.
-        size: Height and width H', W' of the output.
+    kernel: Sequence[int]
+    stride: Sequence[int]
+    padding: Sequence[int]
+    size: Sequence[int]
 
-    Returns:
-        ``(B * H' * W', h * w * C)``.
-    """
+
+def _patches(x: Tensor, geometry: _Geometry) -> Tensor:
+    """Return ``(B * H' * W', h * w * C)``, what each output sees of ``(B, C, H, W)``."""
+    kernel, stride, padding, size = geometry
     vertical, horizontal = padding
     padded = F.pad(x.permute(0, 2, 3, 1), (0, 0, horizontal, horizontal, vertical, vertical))
     padded = padded.contiguous()
@@ -212,24 +205,9 @@ def _patches(
     return view.reshape(-1, kernel[0] * kernel[1] * x.shape[1])
 
 
-def _added(
-    patches: Tensor,
-    shape: Sequence[int],
-    kernel: Sequence[int],
-    stride: Sequence[int],
-    padding: Sequence[int],
-    size: Sequence[int],
-) -> Tensor:
-    """Return the ``(B, C, H, W)`` sum of :func:`_patches` laid where they were taken from.
-
-    Args:
-        patches: ``(B * H' * W', h * w * C)``.
-        shape: Of the result.
-        kernel: As for :func:`_patches`.
-        stride: As there.
-        padding: As there.
-        size: As there.
-    """
+def _added(patches: Tensor, shape: Sequence[int], geometry: _Geometry) -> Tensor:
+    """Return the sum, of ``shape``, of :func:`_patches` laid where they were taken from."""
+    kernel, stride, padding, size = geometry
     batch, channels, height, width = shape
     # Rows and columns in steps of the stride, whatever it leaves over at the end.
     reach = [(k - 1) + s * n for k, s, n in zip(kernel, stride, size, strict=True)]
