@@ -6,7 +6,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from corrlight.backbones import FrozenNorm, ResNet
 from corrlight.backbones.norm import conv_norm
 from corrlight.ops.switch import OPERATORS, fast_ops
-from tests.ops.writes import WRITES
+from tests.helpers.ops.writes import WRITES
 
 
 def _pair(in_channels, out_channels, kernel, stride, trainable=True):

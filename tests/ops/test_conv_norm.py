@@ -6,7 +6,7 @@ import torch.nn.functional as F
 
 from corrlight.ops.conv_norm import conv_norm
 from corrlight.ops.switch import OPERATORS, fast_ops
-from tests.ops.compare import assert_near, with_gradients
+from tests.helpers.ops.compare import assert_near, with_gradients
 
 EPS = 1e-5
 # Large maps scale the weights, small maps the output; 1x1 on small maps multiplies matrices.

@@ -4,7 +4,7 @@ import torchvision
 
 from corrlight.ops.deform_conv import deform_conv2d
 from corrlight.ops.switch import fast_ops
-from tests.ops.compare import assert_near, with_gradients
+from tests.helpers.ops.compare import assert_near, with_gradients
 
 # Groups of the convolution, of the offsets, kernel, stride, padding.
 SHAPES = [

@@ -7,7 +7,7 @@ from corrlight.ops import linear as module
 from corrlight.ops import product
 from corrlight.ops.linear import Linear, MultiheadAttention, linear
 from corrlight.ops.switch import fast_ops
-from tests.ops.compare import assert_near, with_gradients
+from tests.helpers.ops.compare import assert_near, with_gradients
 
 
 @pytest.fixture(autouse=True)

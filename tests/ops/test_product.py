@@ -16,7 +16,7 @@ from corrlight.ops.product import (
     runs_onednn,
 )
 from corrlight.ops.switch import fast_ops
-from tests.ops.compare import assert_near
+from tests.helpers.ops.compare import assert_near
 
 
 @pytest.fixture

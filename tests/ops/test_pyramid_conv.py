@@ -10,7 +10,7 @@ from lightning.pytorch.callbacks import EMAWeightAveraging
 from corrlight.ops import product, winograd
 from corrlight.ops.pyramid_conv import PyramidConv
 from corrlight.ops.switch import fast_ops
-from tests.ops.writes import WRITES
+from tests.helpers.ops.writes import WRITES
 
 # Every remainder of the sizes by 4; a map smaller than a tile; one that needs several chunks.
 SIZES = [(36, 57), (18, 29), (9, 15), (5, 8), (3, 4), (1, 2)]

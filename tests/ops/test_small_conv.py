@@ -6,7 +6,7 @@ from torch import nn
 from corrlight.ops import product, small_conv
 from corrlight.ops.small_conv import SmallConv2d, conv2d, conv2d_backward
 from corrlight.ops.switch import fast_ops
-from tests.ops.compare import assert_near, with_gradients
+from tests.helpers.ops.compare import assert_near, with_gradients
 
 # Images, size, kernel, stride and padding; sizes that a stride leaves something of, kernels of two
 # sizes, and more than one image.

@@ -3,7 +3,7 @@ import torch
 import torch.nn.functional as F
 
 from corrlight.ops import product, winograd
-from tests.ops.compare import assert_near, directions, with_gradients
+from tests.helpers.ops.compare import assert_near, directions, with_gradients
 
 POINTS = (0, 1, -1, 2, -2)
 
