@@ -22,6 +22,7 @@ from corrlight.distributed import gather_positives, mean_over_ranks
 from corrlight.losses.base import CountingLossCallback, LossCallback
 from corrlight.metrics.records import image_records
 from corrlight.needs import check_needs
+from corrlight.ops.adam import fuse_next_step
 from corrlight.optim import OptimizerFactory, SchedulerFactory, parameter_groups
 from corrlight.postprocess.base import Postprocessor
 from corrlight.structures import (
@@ -299,6 +300,10 @@ class DetectionModule(pl.LightningModule):
         if self.scheduler_factory is None:
             return optimizer, None
         return optimizer, self.scheduler_factory(optimizer, steps_per_epoch=steps_per_epoch)
+
+    def on_before_optimizer_step(self, optimizer: Optimizer) -> None:
+        """Let a large network be updated in one pass; the gradients are there."""
+        fuse_next_step(optimizer)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Store the class map beside the weights, as plain containers."""

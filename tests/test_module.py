@@ -1,4 +1,5 @@
 import dataclasses
+import functools
 
 import lightning.pytorch as pl
 import pytest
@@ -7,6 +8,8 @@ from torch.utils.data import DataLoader
 
 from corrlight.losses import CorrelationLoss, concordance
 from corrlight.module import DetectionModule
+from corrlight.ops import adam
+from corrlight.ops.switch import OPERATORS, fast_ops
 from tests.helpers.toy import (
     ToyAssigner,
     ToyCriterion,
@@ -243,3 +246,28 @@ def test_parts_that_change_with_the_epoch_are_told_of_it():
     module.assigner = Counting()
     module.start_epoch(3)  # the criterion does not ask
     assert module.assigner.epoch == 3
+
+
+def test_a_large_network_is_updated_in_one_pass_and_its_checkpoint_does_not_tell(
+    tmp_path, monkeypatch
+):
+    calls = []
+    original = torch._fused_adamw_
+    monkeypatch.setattr(
+        torch, "_fused_adamw_", lambda *a, **k: calls.append(1) or original(*a, **k)
+    )
+    monkeypatch.setattr(adam, "_MIN_WEIGHTS", 0)
+    trained = []
+    for on in (OPERATORS, ()):
+        module = make(optimizer=functools.partial(torch.optim.AdamW, weight_decay=0.1), lr=0.05)
+        trainer = pl.Trainer(
+            max_epochs=2, accelerator="cpu", devices=1, logger=False, default_root_dir=tmp_path,
+            enable_checkpointing=False, enable_progress_bar=False, enable_model_summary=False,
+            gradient_clip_val=0.1, accumulate_grad_batches=2,
+        )  # fmt: skip
+        with fast_ops(on):
+            trainer.fit(module, DataLoader([toy_batch(1, 2)] * 4, batch_size=None))
+        assert len(calls) == 4
+        assert [g["fused"] for g in trainer.optimizers[0].param_groups] == [None]
+        trained.append(module.detector.logits)
+    torch.testing.assert_close(*trained)

@@ -10,6 +10,7 @@ __all__ = ["OPERATORS", "VARIABLE", "fast_ops", "is_on", "operators_on", "set_fa
 
 # Each is a module of this folder, which says what it equals.
 OPERATORS = (
+    "adam",
     "allocator",
     "conv_norm",
     "deform_conv",

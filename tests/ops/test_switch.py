@@ -46,7 +46,7 @@ def test_the_option_can_only_take_away(monkeypatch):
 @pytest.mark.parametrize("value", ["winnograd", "dropout,2", "true"])
 def test_unknown_operators_are_named(monkeypatch, value):
     monkeypatch.setenv(VARIABLE, value)
-    with pytest.raises(ValueError, match=f"Expected `{VARIABLE}` to be 0, 1 or names of allocator"):
+    with pytest.raises(ValueError, match=f"Expected `{VARIABLE}` to be 0, 1 or names of adam"):
         operators_on()
     with pytest.raises(ValueError, match=value.rpartition(",")[2]):
         set_fast_cpu(True)
