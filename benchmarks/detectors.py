@@ -5,8 +5,9 @@ r"""Seconds of a training iteration and of an inference on CPU, alone or in turn
         --against "PEER/bin/python benchmarks/mmdetection/worker.py sparse_rcnn"
 
 Full-size model with random weights, 80 classes, one random 256x320 image with five boxes, float32.
-A training iteration is zero_grad, forward, all losses, backward and an SGD step; inference goes
-from the image tensor to the detections. Prints one line of JSON: medians, their ratio to the
+A training iteration is zero_grad, forward, all losses, backward and the optimizer's step, which is
+SGD's, or AdamW's after clipping where the published schedule has it; inference goes from the image
+tensor to the detections. Prints one line of JSON: medians, their ratio to the
 peer's, and the largest resident memory of each process after training.
 """
 

@@ -30,13 +30,14 @@ from corrlight.ops.switch import OPERATORS, fast_ops
 
 # Detectors that run an operator, where not all do, and operators that inference does not run.
 _ONLY_IN = {
+    "adam": ("sparse_rcnn", "detr"),
     "deform_conv": ("vfnet",),
     "dropout": ("detr",),
     "linear": ("sparse_rcnn", "detr"),
     "roi_align": ("sparse_rcnn",),
     "pyramid_conv": tuple(name for name in DETECTORS if name != "detr"),
 }
-_TRAINING_ONLY = ("dropout",)
+_TRAINING_ONLY = ("adam", "dropout")
 _ALL, _NONE = "all", "none"
 
 

@@ -8,11 +8,14 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 import torch
+from torch.nn.utils import clip_grad_norm_
 
 from benchmarks.harness.objects import BOXES, LABELS
+from benchmarks.harness.optimizers import make_optimizer
 from corrlight.config.build import build_module
 from corrlight.config.compose import compose_config
 from corrlight.module import DetectionModule
+from corrlight.ops.adam import fuse_next_step
 from corrlight.structures import Batch, Targets
 
 __all__ = ["DETECTORS", "FullSize"]
@@ -50,14 +53,18 @@ class FullSize:
         overrides += ["backbone.weights=null", "data.num_classes=80", *options]
         self.module: DetectionModule = build_module(compose_config(overrides).config)
         trainable = [p for p in self.module.parameters() if p.requires_grad]
-        self._optimizer = torch.optim.SGD(trainable, lr=1e-5, momentum=0.9, weight_decay=1e-4)
+        self._optimizer, self._max_norm = make_optimizer(detector, trainable)
+        self._clipped = trainable
 
     def train(self, batch_size: int = 1) -> None:
-        """Zero the gradients, compute all losses and their gradients, and make an SGD step."""
+        """Zero the gradients, compute losses and gradients, and step, as a training does."""
         self.module.train()
         self._optimizer.zero_grad()
         loss = self.module.step(self.batches[batch_size]).loss
         loss.backward()
+        fuse_next_step(self._optimizer)
+        if self._max_norm is not None:
+            clip_grad_norm_(self._clipped, self._max_norm)
         self._optimizer.step()
         loss.item()
 

@@ -28,6 +28,7 @@ from mmengine.logging import MessageHub  # noqa: E402
 from mmengine.structures import InstanceData  # noqa: E402
 
 from benchmarks.harness.objects import BOXES, LABELS  # noqa: E402
+from benchmarks.harness.optimizers import make_optimizer  # noqa: E402
 from benchmarks.harness.worker import serve  # noqa: E402
 from benchmarks.mmdetection import dump, two_stage  # noqa: E402
 from benchmarks.mmdetection_fixtures import replace_operators  # noqa: E402
@@ -68,7 +69,7 @@ def main() -> None:
         mask[top:bottom, left:right] = 1
     sample.gt_instances.masks = BitmapMasks(masks, *size)
     trainable = [p for p in model.parameters() if p.requires_grad]
-    optimizer = torch.optim.SGD(trainable, lr=1e-5, momentum=0.9, weight_decay=1e-4)
+    optimizer, max_norm = make_optimizer(sys.argv[1], trainable)
 
     def train() -> None:
         model.train()
@@ -79,6 +80,8 @@ def main() -> None:
                 parts = value if isinstance(value, list | tuple) else [value]
                 total = total + sum(part.mean() for part in parts)
         total.backward()
+        if max_norm is not None:
+            torch.nn.utils.clip_grad_norm_(trainable, max_norm)
         optimizer.step()
         total.item()
 
