@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
+from corrlight.modes.full_precision import full_precision
 from corrlight.ops.deform_conv import deform_conv2d
-from corrlight.ops.full_precision import full_precision
 
 __all__ = ["DeformableConv"]
 

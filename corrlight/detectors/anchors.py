@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from corrlight.ops.tracing import is_exporting, tensor_of_sizes
+from corrlight.modes.tracing import is_exporting, tensor_of_sizes
 
 __all__ = ["AnchorGrid"]
 

@@ -21,9 +21,9 @@ from corrlight.detectors.transformer import (
     sine_encoding,
     valid_cells,
 )
+from corrlight.modes.tracing import tensor_of_sizes
 from corrlight.ops.linear import Linear
 from corrlight.ops.small_conv import SmallConv2d
-from corrlight.ops.tracing import tensor_of_sizes
 from corrlight.structures import Activation, Batch, Predictions
 
 __all__ = ["DETR"]

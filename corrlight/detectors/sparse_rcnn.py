@@ -14,8 +14,8 @@ from corrlight.boxes import DeltaCoder, cxcywh_to_xyxy
 from corrlight.detectors.base import Detector
 from corrlight.detectors.dynamic_head import DynamicHead
 from corrlight.detectors.toolbox_names import NameTable
+from corrlight.modes.tracing import tensor_of_sizes
 from corrlight.ops.roi_align import FeatureTable, roi_align
-from corrlight.ops.tracing import tensor_of_sizes
 from corrlight.structures import Activation, Batch, Predictions
 
 __all__ = ["SparseRCNN"]

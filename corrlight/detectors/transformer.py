@@ -8,9 +8,9 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from corrlight.modes.tracing import tensor_of_sizes
 from corrlight.ops.dropout import Dropout
 from corrlight.ops.linear import Linear, MultiheadAttention
-from corrlight.ops.tracing import tensor_of_sizes
 
 __all__ = [
     "DecoderLayer",

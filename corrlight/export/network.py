@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from corrlight.export.detections import fixed_postprocessor
-from corrlight.ops.tracing import tensor_of_sizes
+from corrlight.modes.tracing import tensor_of_sizes
 from corrlight.predict.model import Model
 from corrlight.structures import Batch, MaskPredictions, Targets
 

@@ -16,7 +16,7 @@ from corrlight.boxes import cxcywh_to_xyxy, xyxy_to_cxcywh
 from corrlight.detectors.base import Detector
 from corrlight.guests.hugging_face_model import check_normalization, make_model
 from corrlight.guests.own import OwnPredictions
-from corrlight.ops.full_precision import full_precision
+from corrlight.modes.full_precision import full_precision
 from corrlight.plug.matcher_calls import MatcherCall, matching, num_denoising
 from corrlight.structures import BACKGROUND, Activation, Batch, Match, Predictions, Targets
 

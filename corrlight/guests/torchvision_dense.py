@@ -13,7 +13,7 @@ from torchvision.models.detection.ssd import SSD
 
 from corrlight.detectors.base import Detector
 from corrlight.guests.own import OwnPredictions
-from corrlight.ops.full_precision import full_precision
+from corrlight.modes.full_precision import full_precision
 from corrlight.plug.override import Override
 from corrlight.plug.torchvision import dense_losses
 from corrlight.structures import Activation, Batch, Match, PredictionField, Predictions, Targets

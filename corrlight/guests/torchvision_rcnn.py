@@ -17,7 +17,7 @@ from torchvision.models.detection.roi_heads import fastrcnn_loss, maskrcnn_loss
 from corrlight.detectors.base import Detector
 from corrlight.guests.own import OwnPredictions
 from corrlight.guests.torchvision_dense import background_last, labels_of
-from corrlight.ops.full_precision import full_precision
+from corrlight.modes.full_precision import full_precision
 from corrlight.plug.override import Override
 from corrlight.structures import (
     BACKGROUND,

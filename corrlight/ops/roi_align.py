@@ -18,8 +18,8 @@ import torch
 import torchvision
 from torch import Tensor
 
+from corrlight.modes.tracing import is_exporting, tensor_of_sizes
 from corrlight.ops.switch import is_on
-from corrlight.ops.tracing import is_exporting, tensor_of_sizes
 from corrlight.ops.weighted_rows import ragged_rows, weighted_rows
 
 __all__ = ["FeatureTable", "roi_align", "roi_align_rows"]

@@ -22,6 +22,7 @@ LAYERS = (
         "learning_rate",
         "lightning_private",
     ),
+    ("modes",),
     ("coco", "ops"),
     ("losses", "backbones"),
     ("assigners",),

@@ -23,8 +23,8 @@ from corrlight.detectors.deformable.transformer import (
 )
 from corrlight.detectors.toolbox_names import NameTable
 from corrlight.detectors.transformer import box_branch
+from corrlight.modes.tracing import tensor_of_sizes
 from corrlight.ops.linear import Linear
-from corrlight.ops.tracing import tensor_of_sizes
 from corrlight.structures import Activation, Batch, Predictions
 
 __all__ = ["DeformableDETR"]

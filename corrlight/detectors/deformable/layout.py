@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from corrlight.detectors.transformer import padded_cells, sine_encoding, valid_cells
-from corrlight.ops.tracing import tensor_of_sizes
+from corrlight.modes.tracing import tensor_of_sizes
 from corrlight.structures import Batch
 
 __all__ = ["LevelLayout"]

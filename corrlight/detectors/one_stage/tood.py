@@ -16,7 +16,7 @@ from corrlight.detectors.anchors import AnchorGrid
 from corrlight.detectors.dense import PYRAMID_NAMES, PyramidDetector
 from corrlight.detectors.dense_head import ConvTower, flatten_levels, init_head
 from corrlight.detectors.toolbox_names import NameTable
-from corrlight.ops.full_precision import full_precision
+from corrlight.modes.full_precision import full_precision
 from corrlight.structures import PredictionField
 
 __all__ = ["TOOD", "TaskDecomposition", "joint_logit"]

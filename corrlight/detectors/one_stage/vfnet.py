@@ -14,8 +14,8 @@ from corrlight.detectors.anchors import AnchorGrid
 from corrlight.detectors.dense import DENSE_NAMES, DenseDetector
 from corrlight.detectors.dense_head import ConvTower, flatten_levels, init_head
 from corrlight.detectors.toolbox_names import NameTable
+from corrlight.modes.full_precision import full_precision
 from corrlight.ops.deform_conv import deform_conv2d
-from corrlight.ops.full_precision import full_precision
 from corrlight.structures import PredictionField
 
 __all__ = ["StarConv", "VFNet"]

@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from corrlight.backbones.deformable import DeformableConv
-from corrlight.ops.full_precision import full_precision
+from corrlight.modes.full_precision import full_precision
 
 
 def test_autocast_is_off_inside_and_on_again_outside():

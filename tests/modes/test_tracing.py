@@ -1,6 +1,6 @@
 import torch
 
-from corrlight.ops.tracing import is_exporting, tensor_of_sizes
+from corrlight.modes.tracing import is_exporting, tensor_of_sizes
 
 
 def test_numbers_are_a_tensor():
