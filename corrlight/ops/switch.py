@@ -19,6 +19,7 @@ OPERATORS = (
     "product",
     "pyramid_conv",
     "roi_align",
+    "sample_levels",
     "small_conv",
 )
 VARIABLE = "CORRLIGHT_FAST_CPU"

@@ -6,14 +6,15 @@ of the table and of the weights, and on other devices than CPU not deterministic
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
+from scipy.sparse import csr_array
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-__all__ = ["ragged_rows", "weighted_rows"]
+__all__ = ["entry_gradient", "ragged_rows", "row_gradient", "weighted_rows"]
 
 
 def weighted_rows(rows: Tensor, index: Tensor, weight: Tensor) -> Tensor:
@@ -44,6 +45,37 @@ def ragged_rows(
     return found
 
 
+def row_gradient(grad_output: Tensor, num_rows: int, index: Tensor, weight: Tensor) -> Tensor:
+    """Return the gradient of :func:`weighted_rows` with respect to the table, ``(R, C)``.
+
+    Args:
+        grad_output: ``(K, C)``.
+        num_rows: R.
+        index: ``(K, J)``.
+        weight: ``(K, J)``.
+    """
+    num, per_sum = index.shape
+    starts = torch.arange(num, device=index.device, dtype=index.dtype) * per_sum
+    return _bags(grad_output, _columns(index.flatten(), weight.flatten(), starts, num_rows))
+
+
+def entry_gradient(grad_output: Tensor, rows: Tensor, index: Tensor) -> Tensor:
+    """Return the gradient of :func:`weighted_rows` with respect to the weights, ``(K, J)``.
+
+    Args:
+        grad_output: ``(K, C)``.
+        rows: ``(R, C)``.
+        index: ``(K, J)``.
+    """
+    num, per_sum = index.shape
+    starts = torch.arange(0, num * per_sum, max(per_sum, 1), dtype=index.dtype)
+    sums = torch.arange(num, dtype=index.dtype).repeat_interleave(per_sum)
+    # The operator by which `embedding_bag` has it; mode 0 is the sum.
+    backward: Any = torch.ops.aten._embedding_bag_per_sample_weights_backward
+    found: Tensor = backward(grad_output.contiguous(), rows, index.flatten(), starts, sums, 0)
+    return found.view(num, per_sum)
+
+
 class _WeightedRows(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, rows: Tensor, index: Tensor, weight: Tensor) -> Tensor:
@@ -54,12 +86,7 @@ class _WeightedRows(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad_output: Tensor) -> tuple[Tensor, None, None]:
-        index, weight = ctx.saved_tensors
-        rows, order = index.flatten().sort()
-        grad_rows = _transposed(
-            grad_output, ctx.num_rows, rows, order // index.shape[1], weight.flatten()[order]
-        )
-        return grad_rows, None, None
+        return row_gradient(grad_output, ctx.num_rows, *ctx.saved_tensors), None, None
 
 
 class _RaggedRows(torch.autograd.Function):
@@ -78,30 +105,65 @@ class _RaggedRows(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, grad_output: Tensor) -> tuple[Tensor | None, ...]:
         index, weight, starts, places = ctx.saved_tensors
-        ends = starts.new_tensor([len(index)])
-        sums = places.repeat_interleave(torch.diff(starts, append=ends))
-        rows, order = index.sort()
-        grad_rows = _transposed(grad_output, ctx.num_rows, rows, sums[order], weight[order])
-        return grad_rows, None, None, None, None
+        starts = starts.to(index.dtype)
+        columns = _columns(index, weight, starts, ctx.num_rows)
+        columns = columns._replace(sums=places.to(columns.sums.dtype)[columns.sums])
+        return _bags(grad_output, columns), None, None, None, None
 
 
-def _transposed(
-    grad_output: Tensor, num_rows: int, rows: Tensor, sums: Tensor, weight: Tensor
-) -> Tensor:
-    """Return the gradient of the table's rows.
+class _Columns(NamedTuple):
+    """A sparse matrix column by column, as bags.
 
-    The transposed matrix, one bag a row. Unlike scattering, the order of summation is fixed, so the
-    gradient is deterministic on every device.
-
-    Args:
-        grad_output: ``(K, C)``.
-        num_rows: Of the table.
-        rows: ``(E,)`` ascending rows of the entries.
-        sums: ``(E,)`` which sum each is of.
+    Attributes:
+        sums: ``(E,)`` which row of the matrix (a sum) each entry is of.
+        starts: ``(R,)`` first entry of each column (a row of the table).
         weight: ``(E,)``.
     """
+
+    sums: Tensor
+    starts: Tensor
+    weight: Tensor
+
+
+def _columns(index: Tensor, weight: Tensor, starts: Tensor, num_rows: int) -> _Columns:
+    """Return the transposed matrix of sums.
+
+    Unlike scattering, the order of summation is then fixed, so that the gradient is deterministic
+    on every device.
+
+    Args:
+        index: ``(E,)`` the table's row of each entry, one sum after the other.
+        weight: ``(E,)``.
+        starts: ``(K,)`` first entry of each sum, of the index's type.
+        num_rows: R.
+    """
+    # Counting takes half the time of sorting, and its order is the same.
+    transpose = _by_counting if index.device.type == "cpu" else _by_sorting
+    return transpose(index, weight, starts, num_rows)
+
+
+def _by_counting(index: Tensor, weight: Tensor, starts: Tensor, num_rows: int) -> _Columns:
+    borders = torch.cat([starts, starts.new_tensor([len(index)])])
+    entries = (weight.numpy(), index.numpy(), borders.numpy())
+    matrix = csr_array(entries, shape=(len(starts), num_rows)).tocsc()
+    parts = (matrix.indices, matrix.indptr[:-1], matrix.data)
+    return _Columns(*map(torch.from_numpy, parts))
+
+
+def _by_sorting(index: Tensor, weight: Tensor, starts: Tensor, num_rows: int) -> _Columns:
+    rows, order = index.sort(stable=True)
     every_row = torch.arange(num_rows, device=rows.device, dtype=rows.dtype)
-    starts = torch.searchsorted(rows, every_row)
+    lengths = torch.diff(starts, append=starts.new_tensor([len(index)]))
+    sums = torch.arange(len(starts), device=rows.device).repeat_interleave(lengths)
+    return _Columns(sums[order], torch.searchsorted(rows, every_row), weight[order])
+
+
+def _bags(rows: Tensor, columns: _Columns) -> Tensor:
+    """Return ``(R, C)`` sums of weighted rows, one a column."""
     return F.embedding_bag(
-        sums, grad_output.contiguous(), starts, mode="sum", per_sample_weights=weight
+        columns.sums,
+        rows.contiguous(),
+        columns.starts,
+        mode="sum",
+        per_sample_weights=columns.weight,
     )

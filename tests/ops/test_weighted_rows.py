@@ -4,7 +4,13 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from corrlight.ops.weighted_rows import ragged_rows, weighted_rows
+from corrlight.ops.weighted_rows import (
+    _by_counting,
+    _by_sorting,
+    entry_gradient,
+    ragged_rows,
+    weighted_rows,
+)
 
 ROWS, CHANNELS, SUMS = 11, 3, 7
 
@@ -46,3 +52,29 @@ def test_sums_of_different_numbers_of_rows(rows, dtype):
     matrix.index_put_((owner, index), weight, accumulate=True)
     starts = lengths.cumsum(0) - lengths
     _agree(ragged_rows(rows, index.to(dtype), weight, starts, places), matrix @ rows, rows)
+
+
+@pytest.mark.parametrize("dtype", [torch.int32, torch.int64])
+@pytest.mark.parametrize("lengths", [[2, 0, 5, 1, 1, 0, 3], [0, 0], [], [64] * 50])
+def test_counting_and_sorting_transpose_alike(dtype, lengths):
+    """CPUs count and other devices sort; the order of summation is the same."""
+    lengths = torch.tensor(lengths, dtype=dtype)
+    index, weight = _entries(int(lengths.sum()))
+    starts = (lengths.cumsum(0) - lengths).to(dtype)
+    counted, by_order = (
+        transpose(index.to(dtype), weight, starts, ROWS)
+        for transpose in (_by_counting, _by_sorting)
+    )
+    for one, other in zip(counted, by_order, strict=True):
+        assert torch.equal(one.to(other.dtype), other)
+
+
+def test_gradient_of_the_weights():
+    generator = torch.Generator().manual_seed(2)
+    index = torch.randint(0, ROWS, (SUMS, 4), generator=generator)
+    weight = torch.randn(SUMS, 4, generator=generator, requires_grad=True)
+    rows = torch.randn(ROWS, CHANNELS, generator=generator)
+    upstream = torch.randn(SUMS, CHANNELS, generator=generator)
+    expected = torch.autograd.grad((rows[index] * weight[..., None]).sum(1), weight, upstream)[0]
+    for kind in (torch.int32, torch.int64):
+        torch.testing.assert_close(entry_gradient(upstream, rows, index.to(kind)), expected)

@@ -1,6 +1,6 @@
 """Deformable DETR and what it is made of."""
 
-from corrlight.detectors.deformable.attention import MultiScaleAttention, sample_levels
+from corrlight.detectors.deformable.attention import MultiScaleAttention
 from corrlight.detectors.deformable.deformable_detr import DeformableDETR
 from corrlight.detectors.deformable.layout import LevelLayout
 from corrlight.detectors.deformable.proposals import EncoderProposals
@@ -16,5 +16,4 @@ __all__ = [
     "EncoderProposals",
     "LevelLayout",
     "MultiScaleAttention",
-    "sample_levels",
 ]

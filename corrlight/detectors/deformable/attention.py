@@ -1,53 +1,17 @@
-"""Multi-scale deformable attention (Zhu et al., 2021, Sec. 4.1) of PyTorch's own operators."""
+"""Multi-scale deformable attention (Zhu et al., 2021, Sec. 4.1)."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from corrlight.detectors.deformable.layout import LevelLayout
 from corrlight.ops.linear import Linear
+from corrlight.ops.sample_levels import sample_levels
 
-__all__ = ["MultiScaleAttention", "sample_levels"]
-
-
-def sample_levels(
-    values: Tensor, sizes: Sequence[tuple[int, int]], locations: Tensor, weights: Tensor
-) -> Tensor:
-    """Return weighted sums of what a pyramid holds at single points.
-
-    Values between the middles of cells are interpolated bilinearly; beyond a map they are 0.
-
-    Args:
-        values: ``(B, T, H, D)`` tokens of H heads, level after level, row after row.
-        sizes: Height and width of every level.
-        locations: ``(B, N, H, L, P, 2)`` points x, y; a level reaches from 0 to 1. Of fp32 or
-            better: the eight bits of bfloat16 are a cell of a large map.
-        weights: ``(B, N, H, L, P)``.
-
-    Returns:
-        ``(B, N, H * D)``, in the type of ``locations``.
-    """
-    batch, count, heads = locations.shape[:3]
-    values = values.to(locations.dtype)
-    grids = (2 * locations - 1).transpose(1, 2).flatten(0, 1)  # (B * H, N, L, P, 2)
-    shares = weights.to(locations.dtype).transpose(1, 2).flatten(0, 1)[:, None]
-    total, start = None, 0
-    for level, (height, width) in enumerate(sizes):
-        end = start + height * width
-        own = values[:, start:end].permute(0, 2, 3, 1).flatten(0, 1)  # (B * H, D, h * w)
-        found = F.grid_sample(
-            own.unflatten(2, (height, width)), grids[:, :, level], align_corners=False
-        )  # (B * H, D, N, P)
-        part = (found * shares[:, :, :, level]).sum(-1)
-        total = part if total is None else total + part
-        start = end
-    assert total is not None, "no levels"
-    return total.view(batch, heads, -1, count).permute(0, 3, 1, 2).flatten(2)
+__all__ = ["MultiScaleAttention"]
 
 
 class MultiScaleAttention(nn.Module):

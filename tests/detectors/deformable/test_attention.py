@@ -1,9 +1,7 @@
-import math
-
 import pytest
 import torch
 
-from corrlight.detectors.deformable import LevelLayout, MultiScaleAttention, sample_levels
+from corrlight.detectors.deformable import LevelLayout, MultiScaleAttention
 
 SIZES = [(3, 4), (2, 2)]
 TOKENS = 16
@@ -11,46 +9,6 @@ TOKENS = 16
 
 def random(*shape):
     return torch.randn(*shape, generator=torch.Generator().manual_seed(sum(shape)))
-
-
-def bilinear(grid, x, y):
-    """The value at x, y in cells, 0 beyond; ``grid`` is ``(h, w, D)``."""
-    total = torch.zeros(grid.shape[2], dtype=grid.dtype)
-    for row in (math.floor(y), math.floor(y) + 1):
-        for column in (math.floor(x), math.floor(x) + 1):
-            if 0 <= row < grid.shape[0] and 0 <= column < grid.shape[1]:
-                total += (1 - abs(y - row)) * (1 - abs(x - column)) * grid[row, column]
-    return total
-
-
-def test_sampling_written_out() -> None:
-    heads, width, points = 2, 3, 2
-    values = random(1, TOKENS, heads, width)
-    locations = (
-        torch.rand(1, 5, heads, 2, points, 2, generator=torch.Generator().manual_seed(1)) * 1.4
-        - 0.2
-    )
-    weights = random(1, 5, heads, 2, points)
-    found = sample_levels(values, SIZES, locations, weights).view(5, heads, width)
-    for n in range(5):
-        for head in range(heads):
-            expected, start = torch.zeros(width), 0
-            for level, (h, w) in enumerate(SIZES):
-                grid = values[0, start : start + h * w, head].view(h, w, width)
-                start += h * w
-                for p in range(points):
-                    x, y = locations[0, n, head, level, p].tolist()
-                    value = bilinear(grid, x * w - 0.5, y * h - 0.5)
-                    expected += weights[0, n, head, level, p] * value
-            torch.testing.assert_close(found[n, head], expected)
-
-
-def test_gradients_of_sampling() -> None:
-    values = random(1, TOKENS, 2, 2).double().requires_grad_()
-    points = torch.rand(1, 3, 2, 2, 1, 2, generator=torch.Generator().manual_seed(2)).double()
-    weights = random(1, 3, 2, 2, 1).double().requires_grad_()
-    leaves = (values, points.requires_grad_(), weights)
-    assert torch.autograd.gradcheck(lambda v, p, w: sample_levels(v, SIZES, p, w), leaves)
 
 
 def test_at_the_start_heads_look_around_with_equal_weights() -> None:
