@@ -74,7 +74,9 @@ class MultiScaleAttention(nn.Module):
         weights = weights.softmax(-1).unflatten(3, (levels, points))
         centres = references[:, :, None, :, None, :2]
         if references.shape[-1] == 2:
-            locations = centres + offsets / layout.cells()[:, None]
+            # As many numbers as a query has: pairs alone are divided at a tenth of the speed.
+            cells = layout.cells()[:, None].expand(heads, -1, points, -1).contiguous()
+            locations = centres + offsets / cells
         else:
             edges = references[:, :, None, :, None, 2:]
             locations = centres + offsets / points * edges * 0.5
