@@ -9,6 +9,7 @@ from corrlight.config.compose import compose_config
 from corrlight.ops import product as module
 from corrlight.ops import small_conv
 from corrlight.ops.product import (
+    add_weight_gradient,
     batch_product,
     batch_product_backward,
     packed,
@@ -52,6 +53,19 @@ def test_equals_the_product_in_double_precision(calls, bias, transposed, size):
     expected = a.double() @ b.double().T + (0 if shift is None else shift.double())
     assert_near([product(a, b, shift)], [expected], 1e-6)
     assert calls == ([(rows, inner, columns)] if all(size) else [])
+
+
+@pytest.mark.parametrize("wide", [False, True])
+def test_the_gradient_of_many_weights_is_a_sum(calls, monkeypatch, wide):
+    monkeypatch.setattr(module, "WIDE", wide)
+    torch.manual_seed(0)
+    total, expected = torch.full((3, 5, 7), float("nan")), 0
+    for i, rows in enumerate((4, 1, 9)):
+        grad, a = torch.randn(3, rows, 5), torch.randn(3, rows, 7)
+        add_weight_gradient(total, grad, a, first=i == 0)
+        expected = expected + grad.double().mT @ a.double()
+        assert_near([total], [expected], 1e-6)
+    assert len(calls) == (9 if wide else 0)
 
 
 def test_any_strides(calls):
