@@ -4,7 +4,7 @@ r"""Seconds of a training iteration and of an inference on CPU, alone or in turn
     python benchmarks/detectors.py --detector sparse_rcnn \
         --against "PEER/bin/python benchmarks/mmdetection/worker.py sparse_rcnn"
 
-Full-size model with random weights, 80 classes, one random 256x320 image with five boxes, float32.
+Full-size model with random weights, 80 classes, one random image with five boxes, float32.
 A training iteration is zero_grad, forward, all losses, backward and the optimizer's step, which is
 SGD's, or AdamW's after clipping where the published schedule has it; inference goes from the image
 tensor to the detections. Prints one line of JSON: medians, their ratio to the
@@ -19,10 +19,11 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
+from benchmarks.harness.objects import SIZE
 from benchmarks.harness.turns import Worker, measure, ratio
 
 
-def work(detector: str, corr: str, threads: int) -> None:
+def work(detector: str, corr: str, threads: int, size: tuple[int, int]) -> None:
     """Be the worker for corrlight."""
     import torch
 
@@ -33,7 +34,7 @@ def work(detector: str, corr: str, threads: int) -> None:
 
     keep_freed_memory()  # As every run does.
     torch.set_num_threads(threads)
-    subject = FullSize(detector, corr)
+    subject = FullSize(detector, corr, size=size)
     module, batch = subject.module, subject.batches[1]
 
     with torch.no_grad():
@@ -70,6 +71,13 @@ def main() -> None:
     parser.add_argument("--corr", default="concordance")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--iterations", type=int, default=6)
+    parser.add_argument(
+        "--size",
+        type=int,
+        nargs=2,
+        default=SIZE,
+        help="the image's height and width; a peer is told with its command",
+    )
     parser.add_argument("--warmup", type=int, default=2)
     parser.add_argument("--budget", type=float, default=150, help="seconds for each quantity")
     parser.add_argument(
@@ -82,16 +90,17 @@ def main() -> None:
     parser.add_argument("--work", action="store_true", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.work:
-        work(arguments.detector, arguments.corr, arguments.threads)
+        work(arguments.detector, arguments.corr, arguments.threads, tuple(arguments.size))
         return
     own = [sys.executable, __file__, "--work", "--detector", arguments.detector]
     own += ["--corr", arguments.corr, "--threads", str(arguments.threads)]
+    own += ["--size", *map(str, arguments.size)]
     ours = Worker(own, arguments.threads)
     sides = {"ours": ours}
     if arguments.against:
         sides["peer"] = Worker(shlex.split(arguments.against), arguments.threads)
     result: dict[str, object] = {"detector": arguments.detector, "threads": arguments.threads}
-    result |= {"corr": arguments.corr} | ours.ask("info")
+    result |= {"corr": arguments.corr, "size": arguments.size} | ours.ask("info")
     limits = (
         arguments.iterations,
         arguments.warmup,

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 import torch
 from torch.nn.utils import clip_grad_norm_
 
-from benchmarks.harness.objects import BOXES, LABELS
+from benchmarks.harness.objects import LABELS, SIZE, boxes_in
 from benchmarks.harness.optimizers import make_optimizer
 from corrlight.config.build import build_module
 from corrlight.config.compose import compose_config
@@ -21,7 +21,6 @@ from corrlight.structures import Batch, Targets
 __all__ = ["DETECTORS", "FullSize"]
 
 DETECTORS = ("retinanet", "foveabox", "atss", "paa", "sparse_rcnn", "detr", "yolact")
-SIZE = (256, 320)
 
 
 class FullSize:
@@ -85,10 +84,8 @@ class FullSize:
 
 def make_batch(num_images: int, size: tuple[int, int] = SIZE) -> Batch:
     """Return random images that all have the same objects, which grow with the images."""
-    height, width = size
-    scale = torch.tensor([width / SIZE[1], height / SIZE[0]]).repeat(2)
-    boxes = torch.tensor(BOXES) * scale
-    masks = torch.zeros(len(BOXES), *size, dtype=torch.bool)
+    boxes = torch.tensor(boxes_in(size))
+    masks = torch.zeros(len(boxes), *size, dtype=torch.bool)
     for mask, box in zip(masks, boxes.tolist(), strict=True):
         left, top, right, bottom = map(int, box)
         mask[top:bottom, left:right] = True

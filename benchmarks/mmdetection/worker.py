@@ -1,6 +1,6 @@
 """The peer of ``benchmarks/detectors.py``: mmdetection 3.3.0 in an environment of its own.
 
-    PEER/bin/python benchmarks/mmdetection/worker.py atss|detr|faster_rcnn|fcos|tood|...
+    PEER/bin/python benchmarks/mmdetection/worker.py atss|detr|faster_rcnn|fcos|... [HEIGHT WIDTH]
 
 The environment needs torch, torchvision, safetensors, mmdet 3.3.0, mmengine and mmcv-lite, with
 mmcv's compiled operators replaced by torchvision's, and scikit-learn for PAA. It is a measuring
@@ -27,7 +27,7 @@ from mmengine.config import Config  # noqa: E402
 from mmengine.logging import MessageHub  # noqa: E402
 from mmengine.structures import InstanceData  # noqa: E402
 
-from benchmarks.harness.objects import BOXES, LABELS  # noqa: E402
+from benchmarks.harness.objects import LABELS, SIZE, boxes_in  # noqa: E402
 from benchmarks.harness.optimizers import make_optimizer  # noqa: E402
 from benchmarks.harness.worker import serve  # noqa: E402
 from benchmarks.mmdetection import dump, two_stage  # noqa: E402
@@ -51,7 +51,8 @@ def main() -> None:
     register_all_modules()
     replace_operators()
     two_stage.replace_operators()
-    size = (256, 320)
+    size = (int(sys.argv[2]), int(sys.argv[3])) if len(sys.argv) > 2 else SIZE
+    boxes = boxes_in(size)
     image = torch.randn(1, 3, *size)
     configs = Path(mmdet.__file__).parent / ".mim" / "configs"
     config = Config.fromfile(str(configs / CONFIGS[sys.argv[1]])).model
@@ -63,9 +64,9 @@ def main() -> None:
     MessageHub.get_current_instance().update_info("epoch", 12)
     sizes = dict.fromkeys(("img_shape", "pad_shape", "ori_shape", "batch_input_shape"), size)
     sample = DetDataSample(metainfo={**sizes, "scale_factor": (1.0, 1.0)})
-    sample.gt_instances = InstanceData(bboxes=torch.tensor(BOXES), labels=torch.tensor(LABELS))
-    masks = np.zeros((len(BOXES), *size), dtype=np.uint8)
-    for mask, (left, top, right, bottom) in zip(masks, np.intp(BOXES), strict=True):
+    sample.gt_instances = InstanceData(bboxes=torch.tensor(boxes), labels=torch.tensor(LABELS))
+    masks = np.zeros((len(boxes), *size), dtype=np.uint8)
+    for mask, (left, top, right, bottom) in zip(masks, np.intp(boxes), strict=True):
         mask[top:bottom, left:right] = 1
     sample.gt_instances.masks = BitmapMasks(masks, *size)
     trainable = [p for p in model.parameters() if p.requires_grad]
