@@ -30,13 +30,16 @@ from corrlight.ops.switch import OPERATORS, fast_ops
 
 # Detectors that run an operator, where not all do, and operators that inference does not run.
 _ONLY_IN = {
-    "adam": ("sparse_rcnn", "detr"),
+    "adam": ("sparse_rcnn", "detr", "deformable_detr"),
     "deform_conv": ("vfnet",),
     "dropout": ("detr",),
-    "linear": ("sparse_rcnn", "detr"),
+    "linear": ("sparse_rcnn", "detr", "deformable_detr"),
     "roi_align": ("sparse_rcnn",),
+    "sample_levels": ("deformable_detr",),
     "pyramid_conv": tuple(name for name in DETECTORS if name != "detr"),
 }
+# Beside the seven: the operators that these alone run.
+_OTHERS = ("vfnet", "deformable_detr")
 _TRAINING_ONLY = ("adam", "dropout")
 _ALL, _NONE = "all", "none"
 
@@ -172,7 +175,7 @@ def _cell(record: Mapping | None, base: Mapping) -> str:
 def main() -> None:
     """Measure one detector, or print the table of what was measured."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--detector", choices=(*DETECTORS, "vfnet"), default="atss")
+    parser.add_argument("--detector", choices=(*DETECTORS, *_OTHERS), default="atss")
     parser.add_argument(
         "--actions", nargs="+", choices=("train", "infer"), default=["train", "infer"]
     )
