@@ -301,8 +301,17 @@ class DetectionModule(pl.LightningModule):
             return optimizer, None
         return optimizer, self.scheduler_factory(optimizer, steps_per_epoch=steps_per_epoch)
 
-    def on_before_optimizer_step(self, optimizer: Optimizer) -> None:
-        """Let a large network be updated in one pass; the gradients are there."""
+    def configure_gradient_clipping(
+        self,
+        optimizer: Optimizer,
+        gradient_clip_val: int | float | None = None,
+        gradient_clip_algorithm: str | None = None,
+    ) -> None:
+        """Clip as Lightning does, and let a large network be updated in one pass.
+
+        The last that Lightning calls before the step: nothing replaces gradients afterwards.
+        """
+        super().configure_gradient_clipping(optimizer, gradient_clip_val, gradient_clip_algorithm)
         fuse_next_step(optimizer)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:

@@ -61,9 +61,9 @@ class FullSize:
         self._optimizer.zero_grad()
         loss = self.module.step(self.batches[batch_size]).loss
         loss.backward()
-        fuse_next_step(self._optimizer)
         if self._max_norm is not None:
             clip_grad_norm_(self._clipped, self._max_norm)
+        fuse_next_step(self._optimizer)
         self._optimizer.step()
         loss.item()
 

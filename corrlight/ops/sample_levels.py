@@ -31,8 +31,8 @@ def sample_levels(
     """Return weighted sums of what a pyramid holds at single points.
 
     Values between the middles of cells are interpolated bilinearly; beyond a map they are 0. Equals
-    ``torch.nn.functional.grid_sample`` of every level, weighted and summed, up to rounding.
-    Differentiable once on the fast path.
+    ``torch.nn.functional.grid_sample`` of every level, weighted and summed, up to rounding, where
+    all numbers are finite. Differentiable once on the fast path.
 
     Args:
         values: ``(B, T, H, D)`` tokens of H heads, level after level, row after row.
@@ -105,7 +105,10 @@ def _neighbours(place: Tensor, size: Tensor) -> _Neighbours:
         place: ``(B, N, H, L, P)`` from 0 to 1 over the map.
         size: ``(L, 1)`` int32 cells of the axis.
     """
-    position = (place * size).sub_(0.5)  # 0 is the middle of the first cell.
+    # 0 is the middle of the first cell. At the middle of a cell the slope jumps, and rounding says
+    # which one it is: the same steps as PyTorch's, from -1 to 1 and with one rounding at the end.
+    middle, half = place.new_tensor(-0.5), (size / 2).to(place.dtype)
+    position = torch.addcmul(middle, (2 * place - 1).add_(1), half.expand(place.shape[-2:]))
     before = position.floor()
     after_share = position.sub_(before)
     first = before.int()
@@ -127,18 +130,18 @@ class _SampleLevels(torch.autograd.Function):
         weights: Tensor,
     ) -> Tensor:
         batch, num_tokens, heads, width = values.shape
-        sides = torch.tensor(sizes, dtype=torch.int32)[..., None]  # (L, 2, 1)
+        whole: dict[str, Any] = {"dtype": torch.int32, "device": values.device}
+        sides = torch.tensor(sizes, **whole)[..., None]  # (L, 2, 1)
         y = _neighbours(locations[..., 1], sides[:, 0])
         x = _neighbours(locations[..., 0], sides[:, 1])
         counts = (height * width for height, width in sizes)
-        starts = torch.tensor([*itertools.accumulate(counts, initial=0)][:-1], dtype=torch.int32)
-        image = torch.arange(batch, dtype=torch.int32)[:, None, None, None, None] * num_tokens
-        head = torch.arange(heads, dtype=torch.int32)[:, None, None]
+        starts = torch.tensor([*itertools.accumulate(counts, initial=0)][:-1], **whole)
+        image = torch.arange(batch, **whole)[:, None, None, None, None] * num_tokens
+        head = torch.arange(heads, **whole)[:, None, None]
         first = (image + starts[:, None]) * heads + head  # (B, 1, H, L, 1)
         # Four entries a point.
         shape = torch.Size((*weights.shape[:3], 2, 2, *weights.shape[3:]))
-        index = torch.empty(shape, dtype=torch.int32)
-        entries = torch.empty(shape, dtype=values.dtype)
+        index, entries = torch.empty(shape, **whole), values.new_empty(shape)
         columns = [cell * heads for cell in x.cells]
         for i in (0, 1):
             row = (y.cells[i] * (sides[:, 1] * heads)).add_(first)

@@ -16,6 +16,9 @@ from torch.autograd.function import once_differentiable
 
 __all__ = ["entry_gradient", "ragged_rows", "row_gradient", "weighted_rows"]
 
+# Of so many entries on, counting takes half the time of sorting, and the order is the same one.
+_MIN_COUNTED = 2**15
+
 
 def weighted_rows(rows: Tensor, index: Tensor, weight: Tensor) -> Tensor:
     """Return ``(K, C)`` sums of ``weight[k, j] * rows[index[k, j]]``; gradient to ``rows`` only.
@@ -60,7 +63,7 @@ def row_gradient(grad_output: Tensor, num_rows: int, index: Tensor, weight: Tens
 
 
 def entry_gradient(grad_output: Tensor, rows: Tensor, index: Tensor) -> Tensor:
-    """Return the gradient of :func:`weighted_rows` with respect to the weights, ``(K, J)``.
+    """Return the gradient of :func:`weighted_rows` with respect to the weights, ``(K, J)``; on CPU.
 
     Args:
         grad_output: ``(K, C)``.
@@ -68,8 +71,9 @@ def entry_gradient(grad_output: Tensor, rows: Tensor, index: Tensor) -> Tensor:
         index: ``(K, J)``.
     """
     num, per_sum = index.shape
-    starts = torch.arange(0, num * per_sum, max(per_sum, 1), dtype=index.dtype)
-    sums = torch.arange(num, dtype=index.dtype).repeat_interleave(per_sum)
+    like: dict[str, Any] = {"dtype": index.dtype, "device": index.device}
+    starts = torch.arange(0, num * per_sum, max(per_sum, 1), **like)
+    sums = torch.arange(num, **like).repeat_interleave(per_sum)
     # The operator by which `embedding_bag` has it; mode 0 is the sum.
     backward: Any = torch.ops.aten._embedding_bag_per_sample_weights_backward
     found: Tensor = backward(grad_output.contiguous(), rows, index.flatten(), starts, sums, 0)
@@ -137,8 +141,14 @@ def _columns(index: Tensor, weight: Tensor, starts: Tensor, num_rows: int) -> _C
         starts: ``(K,)`` first entry of each sum, of the index's type.
         num_rows: R.
     """
-    # Counting takes half the time of sorting, and its order is the same.
-    transpose = _by_counting if index.device.type == "cpu" else _by_sorting
+    counts = (
+        not torch.compiler.is_compiling()
+        and index.device.type == "cpu"
+        and type(index) is Tensor  # SciPy takes no tensor without values.
+        and weight.dtype in (torch.float32, torch.float64)
+        and len(index) >= _MIN_COUNTED
+    )
+    transpose = _by_counting if counts else _by_sorting
     return transpose(index, weight, starts, num_rows)
 
 
@@ -151,7 +161,7 @@ def _by_counting(index: Tensor, weight: Tensor, starts: Tensor, num_rows: int) -
 
 
 def _by_sorting(index: Tensor, weight: Tensor, starts: Tensor, num_rows: int) -> _Columns:
-    rows, order = index.sort(stable=True)
+    rows, order = index.sort()
     every_row = torch.arange(num_rows, device=rows.device, dtype=rows.dtype)
     lengths = torch.diff(starts, append=starts.new_tensor([len(index)]))
     sums = torch.arange(len(starts), device=rows.device).repeat_interleave(lengths)

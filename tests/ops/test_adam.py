@@ -1,4 +1,5 @@
 import copy
+import io
 
 import pytest
 import torch
@@ -198,6 +199,47 @@ def test_a_choice_holds_for_one_step(fused):
     optimizer.step()
     optimizer.step()
     assert len(fused) == 1
+
+
+@pytest.mark.parametrize("way", ["same optimizer", "checkpoint"])
+@pytest.mark.parametrize("switched", [OPERATORS, ()])
+def test_a_step_that_never_came_leaves_nothing_behind(fused, way, switched):
+    net = network(torch.contiguous_format)
+    optimizer = torch.optim.AdamW(groups(net), lr=0.05)
+    for step in (0, 1):
+        gradients(net, step)
+        assert fuse_next_step(optimizer)
+        if step == 0:
+            optimizer.step()
+    fused.clear()
+    if way == "checkpoint":
+        file = io.BytesIO()
+        torch.save(optimizer.state_dict(), file)
+        file.seek(0)
+        optimizer = torch.optim.AdamW(groups(net), lr=0.05)
+        optimizer.load_state_dict(torch.load(file))
+    net.to(memory_format=torch.channels_last)
+    gradients(net, 1)
+    with fast_ops(switched):
+        assert fuse_next_step(optimizer) is False  # Its averages lie otherwise.
+    optimizer.step()
+    assert not fused
+    assert [group["fused"] for group in optimizer.param_groups] == [None, None]
+
+
+def test_hooks_do_not_pile_up_and_others_may_come():
+    net = network()
+    optimizer = torch.optim.AdamW(groups(net), lr=0.05)
+    seen = []
+    for step in range(3):
+        gradients(net, step)
+        assert fuse_next_step(optimizer)
+        assert fuse_next_step(optimizer)
+        handle = optimizer.register_step_post_hook(lambda *_: seen.append(1))
+        optimizer.step()
+        handle.remove()
+    assert len(seen) == 3
+    assert len(optimizer._optimizer_step_post_hooks) == 1
 
 
 @pytest.mark.parametrize("experiment", ["demo", "losses_small"])

@@ -96,6 +96,22 @@ def test_values_and_gradients_equal_those_of_sampling_level_by_level(wanted, siz
     assert_near(with_gradients(found, tensors), with_gradients(expected, tensors), 2e-6)
 
 
+def test_slopes_at_the_middles_of_cells_are_those_of_pytorch():
+    """Where a training begins every point is there: rounding decides between two slopes."""
+    sizes = [(17, 20), (8, 10), (5, 5), (1, 3)]
+    generator = torch.Generator().manual_seed(0)
+    cells = torch.tensor([(width, height) for height, width in sizes])[:, None]
+    middles = torch.randint(-3, 24, (2, 40, 3, 4, 4, 2), generator=generator) + 0.5
+    locations = (middles / cells).requires_grad_()
+    tokens = sum(height * width for height, width in sizes)
+    values = torch.randn(2, tokens, 3, 5, generator=generator)
+    weights = torch.randn(2, 40, 3, 4, 4, generator=generator)
+    found = with_gradients(sample_levels(values, sizes, locations, weights), [locations])
+    with fast_ops(()):
+        expected = with_gradients(sample_levels(values, sizes, locations, weights), [locations])
+    assert_near(found, expected, 1e-5)
+
+
 def test_gradients_in_double_precision(monkeypatch):
     monkeypatch.setattr(module, "_pays", lambda values, weights: True)
     tensors = [t.requires_grad_() for t in inputs(dtype=torch.float64, count=6)]

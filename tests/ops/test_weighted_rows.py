@@ -4,7 +4,9 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from corrlight.ops import weighted_rows as module
 from corrlight.ops.weighted_rows import (
+    _MIN_COUNTED,
     _by_counting,
     _by_sorting,
     entry_gradient,
@@ -54,19 +56,40 @@ def test_sums_of_different_numbers_of_rows(rows, dtype):
     _agree(ragged_rows(rows, index.to(dtype), weight, starts, places), matrix @ rows, rows)
 
 
+def _dense(columns, count):
+    """The matrix that columns are of, ``(K, R)``."""
+    matrix = torch.zeros(count, ROWS, dtype=torch.float64)
+    lengths = torch.diff(columns.starts, append=columns.starts.new_tensor([len(columns.sums)]))
+    owner = torch.arange(ROWS).repeat_interleave(lengths)
+    place = columns.sums.long(), owner
+    return matrix.index_put_(place, columns.weight.double(), accumulate=True)
+
+
 @pytest.mark.parametrize("dtype", [torch.int32, torch.int64])
-@pytest.mark.parametrize("lengths", [[2, 0, 5, 1, 1, 0, 3], [0, 0], [], [64] * 50])
+@pytest.mark.parametrize("lengths", [[2, 0, 5, 1, 1, 0, 3], [0, 0], [], [64] * 600])
 def test_counting_and_sorting_transpose_alike(dtype, lengths):
-    """CPUs count and other devices sort; the order of summation is the same."""
+    """Many entries are counted on a CPU; the order of summation, the bits, are those of sorting."""
     lengths = torch.tensor(lengths, dtype=dtype)
     index, weight = _entries(int(lengths.sum()))
-    starts = (lengths.cumsum(0) - lengths).to(dtype)
-    counted, by_order = (
-        transpose(index.to(dtype), weight, starts, ROWS)
-        for transpose in (_by_counting, _by_sorting)
-    )
-    for one, other in zip(counted, by_order, strict=True):
-        assert torch.equal(one.to(other.dtype), other)
+    entries = (index.to(dtype), weight, (lengths.cumsum(0) - lengths).to(dtype), ROWS)
+    counted, by_order = _by_counting(*entries), _by_sorting(*entries)
+    torch.testing.assert_close(_dense(counted, len(lengths)), _dense(by_order, len(lengths)))
+    if len(index) >= _MIN_COUNTED:
+        for one, other in zip(counted, by_order, strict=True):
+            assert torch.equal(one.to(other.dtype), other)
+
+
+@pytest.mark.parametrize("case", ["few", "bfloat16", "fake", "compiled"])
+def test_what_is_sorted(monkeypatch, case):
+    monkeypatch.setattr(module, "_by_counting", None)
+    monkeypatch.setattr(module, "_MIN_COUNTED", 5 if case == "few" else 0)
+    index, starts = torch.tensor([3, 1, 1, 0]), torch.tensor([0, 2])
+    weight = torch.ones(4, dtype=torch.bfloat16 if case == "bfloat16" else torch.float32)
+    if case == "fake":
+        index = torch.nn.Parameter(index, requires_grad=False)
+    if case == "compiled":
+        monkeypatch.setattr(torch.compiler, "is_compiling", lambda: True)
+    assert module._columns(index, weight, starts, 4).sums.tolist() == [1, 0, 1, 0]
 
 
 def test_gradient_of_the_weights():
