@@ -248,6 +248,11 @@ def _given(overrides: Sequence[str]) -> _Given:
     if not (folder / "overrides.yaml").is_file():
         if path.is_dir():
             raise FileNotFoundError(f"Expected a run folder, but {path} has no overrides.yaml.")
+        if "ckpt" not in named:
+            raise ValueError(
+                "Expected `resume` to be a run folder, or a checkpoint that lies in one, but got "
+                f"{path} (init={path} starts from the weights of a checkpoint)."
+            )
         return _Given(own, own, path)
     stored = RunFolder(folder).read_yaml("overrides.yaml") or []
     if not isinstance(stored, list) or not all(isinstance(o, str) for o in stored):

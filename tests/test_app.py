@@ -32,6 +32,17 @@ def test_a_folder_that_is_no_run_is_named(tmp_path, capsys):
     assert f"Expected a run folder, but {tmp_path} has no overrides.yaml" in capsys.readouterr().err
 
 
+def test_what_is_no_run_is_not_resumed(tmp_path, capsys):
+    """Read as true, it would train something else from the start."""
+    file = tmp_path / "copy_of_last.ckpt"
+    file.write_bytes(b"")
+    for options in ([], ["schedule.max_epochs=4"]):
+        assert run([f"resume={file}", *options]) == BAD_INPUT
+        error = capsys.readouterr().err
+        assert "Expected `resume` to be a run folder, or a checkpoint that lies in one" in error
+        assert f"init={file}" in error
+
+
 def test_overrides_of_a_folder_are_a_list(tmp_path, capsys):
     (tmp_path / "overrides.yaml").write_text("a: 1")
     assert run([f"resume={tmp_path}"]) == BAD_INPUT

@@ -17,6 +17,10 @@ _COUNTS = (
     "trainer.max_epochs", "trainer.num_nodes", "trainer.check_val_every_n_epoch",
     "trainer.accumulate_grad_batches", "data.batch_size", "schedule.reference_batch_size",
 )  # fmt: skip
+_SWITCHES = (
+    "fast_cpu", "compile", "rerun", "dump_raw", "data.load_masks", "data.train_ignore_crowd",
+    "data.filter_empty", "data.group_by_aspect",
+)  # fmt: skip
 _SECTIONS = (
     "detector", "data", "schedule", "trainer", "paths", "schedule.optimizer", "detector.net",
     "detector.assigner", "detector.criterion", "detector.postprocessor",
@@ -44,9 +48,15 @@ def check_options(config: DictConfig) -> None:
     _check_criterion(config)
     if type(config.seed) is not int or config.seed < 0:
         raise ValueError(f"Expected `seed` to be a number of at least 0, but got {config.seed!r}.")
-    for name in ("fast_cpu", "compile"):
-        if type(config[name]) is not bool:
-            raise ValueError(f"Expected `{name}` to be true or false, but got {config[name]!r}.")
+    for name in _SWITCHES:
+        section, _, key = name.rpartition(".")
+        holder = OmegaConf.select(config, section) if section else config
+        # Runs of before an option, and data of other kinds, do not have it.
+        if key in holder and type(holder[key]) is not bool:
+            raise ValueError(f"Expected `{name}` to be true or false, but got {holder[key]!r}.")
+    for key, part in (plain.get("loss_callbacks") or {}).items():
+        if part is not None and str(part.get("_target_")).startswith("corrlight."):
+            check_number("corr.weight" if key == "corr" else f"{key}.weight", part.get("weight"))
     ema, patience = config.ema, config.patience
     if type(ema) is not bool and not (type(ema) is float and 0 < ema < 1):
         raise ValueError(f"Expected `ema` to be true, false or in (0, 1), but got {ema!r}.")
@@ -65,11 +75,15 @@ def check_options(config: DictConfig) -> None:
     check_choice(
         "trainer.precision", config.trainer.precision, ("32-true", "bf16-mixed", "16-mixed")
     )
-    if config.trainer.limit_val_batches in (0, False):
-        raise ValueError(
-            "Expected `trainer.limit_val_batches` to be positive, since the last epoch is "
-            f"validated, but got {config.trainer.limit_val_batches!r}."
-        )
+    for name, why in (
+        ("limit_val_batches", "the last epoch is validated"),
+        ("limit_train_batches", "without batches nothing is trained"),
+    ):
+        if config.trainer.get(name) in (0, False):
+            raise ValueError(
+                f"Expected `trainer.{name}` to be positive, since {why}, but got "
+                f"{config.trainer[name]!r}."
+            )
     clip = config.trainer.gradient_clip_val
     if clip is not None and not (isinstance(clip, (int, float)) and 0 < clip < math.inf):
         raise ValueError(

@@ -20,7 +20,7 @@ from corrlight.engine.compiled import check_compiler, compile_parts
 from corrlight.engine.fit_data import fit_to_data
 from corrlight.engine.options.followed import check_followed
 from corrlight.engine.trainer import make_trainer
-from corrlight.engine.transfer import Transfer, check_longer, start_from
+from corrlight.engine.transfer import Transfer, check_longer, check_same, start_from
 from corrlight.metrics.evaluator import DetectionEvaluator
 from corrlight.ops.allocator import keep_freed_memory
 from corrlight.ops.switch import set_fast_cpu
@@ -97,6 +97,7 @@ def prepare(composed: ComposedConfig) -> Run:
             check_followed(str(config.optimized_metric), evaluator)
         if config.extend is not None:
             last = initial_file(config.extend, "extend")
+            check_same(to_container(config), last)
             check_longer(module, last, int(config.trainer.max_epochs))
         if config.init is not None:
             transfer = start_from(module, initial_file(config.init), rows(), data.class_names)

@@ -12,6 +12,8 @@ from torch import Tensor, nn
 
 from corrlight.engine.checkpoint import load_checkpoint, weights_in
 from corrlight.engine.class_rows import ClassRows
+from corrlight.runs.folder import RunFolder
+from corrlight.runs.identity import changed_part
 
 __all__ = ["Transfer", "check_longer", "start_from"]
 
@@ -119,6 +121,29 @@ def start_from(
         tuple(name for name in class_names if not listed or name not in shared),
         share,
     )
+
+
+def check_same(config: Mapping[str, Any], path: Path) -> None:
+    """Check that a longer training is one of the same.
+
+    Args:
+        config: Resolved configuration of the longer run.
+        path: Last checkpoint of the run that it goes on with.
+
+    Raises:
+        ValueError: Another detector, other losses, other data or another seed.
+    """
+    folder = RunFolder(path.parent.parent)
+    if not (folder.path / "config.yaml").is_file():  # A checkpoint by itself says nothing of it.
+        return
+    stored = folder.read_yaml("config.yaml")
+    changed = changed_part(stored, config) if isinstance(stored, Mapping) else None
+    if changed is not None:
+        name, before, after = changed
+        raise ValueError(
+            f"Expected `{name}` to stay {before!r} where the run {folder} is trained longer, but "
+            f"got {after!r} (init={folder} starts another training from its weights)."
+        )
 
 
 def check_longer(module: Any, path: Path, epochs: int) -> None:

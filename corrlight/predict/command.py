@@ -121,7 +121,7 @@ def _predict(options: argparse.Namespace) -> int:
     )
     try:
         with _new_or_replaced(options.out, options.overwrite) as folder:
-            skipped = _write(model, sources, folder, wanted, options)
+            summary, skipped = _write(model, sources, folder, wanted, options)
     except (RuntimeError, MemoryError) as error:
         from corrlight.engine.faults.memory import is_shortage
 
@@ -133,6 +133,15 @@ def _predict(options: argparse.Namespace) -> int:
             f"Out of memory on {model.device} with {count} pictures at a time: try {fewer}, or "
             "another --device."
         ) from error
+    # The folder has its name by now: whoever reads this may stop reading (``... | head -1``).
+    try:
+        print("\n".join(summary), flush=True)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    for item in skipped[:_NAMED]:
+        print(f"skipped: {item['reason']}", file=sys.stderr)
+    if len(skipped) > _NAMED:
+        print(f"skipped: {len(skipped) - _NAMED:,} more (images.json)", file=sys.stderr)
     return FAILED if skipped and not options.allow_unreadable else 0
 
 
@@ -142,8 +151,8 @@ def _write(
     folder: Path,
     wanted: Wanted,
     options: argparse.Namespace,
-) -> int:
-    """Write all predictions and say what was found; return how many pictures cannot be read."""
+) -> tuple[list[str], list[dict[str, str]]]:
+    """Write all predictions; return what was found, in words, and what cannot be read."""
     from corrlight import __version__
     from corrlight.commands.progress import Progress
     from corrlight.predict.model import Unreadable
@@ -178,16 +187,12 @@ def _write(
         for clip in clips.values() if wanted.pictures else ():
             write_clip(clip, folder / "videos" / f"{clip.name}.mp4")
     seconds = time.perf_counter() - started
-    print(
+    summary = [
         f"{read:,} pictures, {writer.num_detections:,} detections, "
-        f"{read / max(seconds, 1e-9):.1f} pictures a second, {model.checkpoint}"
-    )
-    print(f"{options.out}: {', '.join(_contents(folder))}")
-    for item in skipped[:_NAMED]:
-        print(f"skipped: {item['reason']}", file=sys.stderr)
-    if len(skipped) > _NAMED:
-        print(f"skipped: {len(skipped) - _NAMED:,} more (images.json)", file=sys.stderr)
-    return len(skipped)
+        f"{read / max(seconds, 1e-9):.1f} pictures a second, {model.checkpoint}",
+        f"{options.out}: {', '.join(_contents(folder))}",
+    ]
+    return summary, skipped
 
 
 def _readable(sources: list[Source], named: Sequence[str]) -> list[Source]:

@@ -10,7 +10,7 @@ from typing import Any
 
 from corrlight import RESULTS_VERSION
 
-__all__ = ["NO_RESULT", "flatten", "relevant_options", "run_id"]
+__all__ = ["NO_RESULT", "changed_part", "flatten", "relevant_options", "run_id"]
 
 # Sections of the configuration that change no number of a run.
 NO_RESULT = (
@@ -97,6 +97,36 @@ def relevant_options(config: Mapping[str, Any]) -> dict[str, Any]:
     if isinstance(data, Mapping) and data.get("root") is not None:
         relevant["data"] = {**data, "root": os.path.abspath(data["root"])}
     return relevant
+
+
+def changed_part(old: Mapping[str, Any], new: Mapping[str, Any]) -> tuple[str, Any, Any] | None:
+    """Return an option by which a training is another one, not a longer one of the same, or None.
+
+    Options that only one side has are of another version. Where the data lie, the trainer and the
+    schedule may change.
+
+    Args:
+        old: Resolved configuration of a run that is to be trained longer.
+        new: Of the longer run.
+
+    Returns:
+        Its name, and what it was and is.
+    """
+    sides = [relevant_options(config) for config in (old, new)]
+    for section in ("seed", "detector", "backbone", "loss", "corr", "loss_callbacks", "data"):
+        before, after = (side.get(section) for side in sides)
+        if not (isinstance(before, Mapping) and isinstance(after, Mapping)):
+            if before != after:
+                return section, before, after
+            continue
+        flat = [
+            {k: v for k, v in flatten(part) if section != "data" or k not in _PLACES}
+            for part in (before, after)
+        ]
+        for key in sorted(flat[0].keys() & flat[1].keys()):
+            if flat[0][key] != flat[1][key]:
+                return f"{section}.{key}", flat[0][key], flat[1][key]
+    return None
 
 
 def _acts(callback: Mapping[str, Any]) -> bool:

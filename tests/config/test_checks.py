@@ -56,6 +56,14 @@ def test_the_defaults_pass():
         ("fast_cpu=1", "Expected `fast_cpu` to be true or false"),
         ("compile=1", "Expected `compile` to be true or false"),
         ("fast_cpu=null", "Expected `fast_cpu` to be true or false"),
+        ("rerun=maybe", "Expected `rerun` to be true or false, but got 'maybe'"),
+        ("dump_raw=x", "Expected `dump_raw` to be true or false"),
+        ("data.load_masks=maybe", "Expected `data.load_masks` to be true or false"),
+        ("data.train_ignore_crowd=x", "Expected `data.train_ignore_crowd` to be true or false"),
+        ("data.filter_empty=1", "Expected `data.filter_empty` to be true or false"),
+        ("trainer.limit_train_batches=0", "`trainer.limit_train_batches` to be positive"),
+        ("corr.weight=-1", "Expected `corr.weight`"),
+        ("corr.weight=abc", "Expected `corr.weight`"),
     ],
 )
 def test_wrong_options_are_named(override, message):

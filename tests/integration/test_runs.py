@@ -146,6 +146,9 @@ def test_a_finished_run_is_trained_longer_with_one_option(finished, capsys):
     capsys.readouterr()
     assert run_app([f"resume={first}", "schedule.max_epochs=2"]) == 2
     assert "`schedule.max_epochs` to be more than the 2 epochs of" in capsys.readouterr().err
+    for other, name in (("corr=pearson", "corr.coefficient"), ("seed=7", "seed")):
+        assert run_app([f"resume={first}", "schedule.max_epochs=3", other]) == 2
+        assert f"Expected `{name}` to stay" in capsys.readouterr().err
     assert run_app([f"resume={first}", "schedule.max_epochs=3"]) == 0
     assert {p: p.read_bytes() for p in first.rglob("*") if p.is_file()} == before
     (longer,) = [p for p in first.parent.iterdir() if p != first]

@@ -1,5 +1,7 @@
 import json
+import os
 import shutil
+import sys
 
 import pytest
 import torch
@@ -115,6 +117,23 @@ def test_ctrl_c_leaves_nothing_half_written(run, shots, out, monkeypatch, capsys
     assert "nothing was written" in capsys.readouterr().err
     assert leftovers(out) == (["out"] if earlier else [])
     assert {p: p.read_bytes() for p in out.rglob("*.*")} == before
+
+
+def test_whoever_reads_the_summary_may_leave(run, shots, out, monkeypatch):
+    """``... | head -1``: the predictions are there before anything is said."""
+    closed = []
+
+    def gone(*arguments, file=None, **options):
+        if file is None:
+            assert (out / "predictions.json").is_file()
+            raise BrokenPipeError(32, "Broken pipe")
+
+    monkeypatch.setattr("builtins.print", gone)
+    monkeypatch.setattr(os, "dup2", lambda *descriptors: closed.append(descriptors))
+    monkeypatch.setattr(sys.stdout, "fileno", lambda: 1, raising=False)
+    assert main([str(shots), "--run", str(run), "--out", str(out), "--no-pictures"]) == 0
+    assert closed
+    assert (out / "predictions.json").is_file()
 
 
 def test_a_full_disk_leaves_nothing(run, shots, out, monkeypatch, capsys):

@@ -1,6 +1,6 @@
 import pytest
 
-from corrlight.runs.identity import relevant_options, run_id
+from corrlight.runs.identity import changed_part, relevant_options, run_id
 
 CONFIG = {
     "seed": 0,
@@ -120,3 +120,28 @@ def test_the_followed_measure_makes_another_run_only_where_it_ends_one():
     usual = {**CONFIG, "patience": 3, "optimized_metric": "val/AP"}
     assert identity(usual) == identity({**CONFIG, "patience": 3})
     assert identity({**masks, "patience": 3}) != identity(usual)
+
+
+def test_what_makes_a_longer_training_another_one():
+    old = {
+        "detector": {"name": "a", "net": {"width": 8}},
+        "corr": {"weight": 0.2},
+        "loss_callbacks": {"corr": {"weight": 0.2}},
+        "data": {"root": "/here", "num_train": 8, "num_workers": 0},
+        "schedule": {"lr": 1},
+        "seed": 0,
+    }
+    assert changed_part(old, old) is None
+    same = {**old, "schedule": {"lr": 2}, "trainer": {"max_epochs": 9}, "backbone": None}
+    same["data"] = {"root": "/there", "num_train": 8, "num_workers": 4, "newer": 1}
+    assert changed_part(old, same) is None
+    for part, name in (
+        ({"detector": {"name": "a", "net": {"width": 9}}}, "detector.net.width"),
+        ({"corr": None}, "corr"),
+        ({"loss_callbacks": {"corr": {"weight": 0.3}}}, "loss_callbacks.corr.weight"),
+        ({"data": {**old["data"], "num_train": 16}}, "data.num_train"),
+        ({"seed": 1}, "seed"),
+    ):
+        changed = changed_part(old, {**old, **part})
+        assert changed is not None
+        assert changed[0] == name

@@ -28,8 +28,13 @@ def check_followed(name: str, evaluator: DetectionEvaluator) -> None:
     split, _, plain = name.partition("/")
     if name == _USUAL and any(isinstance(m, CocoEvaluate) for m in evaluator.metrics):
         return  # What names say, without reading annotations.
-    if split != "val" or plain.rpartition("/")[2].startswith("loss"):
+    if plain.rpartition("/")[2].startswith("loss"):
         return
+    if split != "val":
+        raise ValueError(
+            "Expected `optimized_metric` to be a measure of the validation, val/AP for example, "
+            f"but got '{name}'."
+        )
     if plain.startswith("mask_") and not evaluator.masks:
         raise ValueError(
             f"Expected `optimized_metric`={name} with a detector that finds masks "

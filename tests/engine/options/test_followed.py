@@ -36,6 +36,12 @@ def test_a_misspelt_measure_is_one_line_with_the_nearest(annotations, name, near
         check_followed(name, DetectionEvaluator(*annotations, masks=True))
 
 
+@pytest.mark.parametrize("name", ["AP", "test/AP", "valAP"])
+def test_measures_are_those_of_the_validation(annotations, name):
+    with pytest.raises(ValueError, match=f"val/AP for example, but got '{name}'"):
+        check_followed(name, DetectionEvaluator(*annotations))
+
+
 def test_the_usual_measure_is_asked_for_where_the_usual_ones_are_replaced(annotations):
     """``metric=error_types`` alone: Lightning found out after the first epoch."""
     with pytest.raises(ValueError, match=r"but got 'val/AP'. metric=\[default,...\] keeps"):
