@@ -140,11 +140,12 @@ class Model:
     ) -> Iterator[Found | Unreadable]:
         """Yield what is found, in the order of the pictures; a few are in memory at a time.
 
-        Threads read pictures ahead while the detector works.
+        Threads read pictures ahead while the detector works. Pictures of different sizes never
+        share a batch: what is found in one does not depend on the others.
 
         Args:
             pictures: Of any number.
-            batch_size: Pictures at a time; by default as in the run's evaluation.
+            batch_size: Pictures at a time, at most; by default as in the run's evaluation.
 
         Raises:
             ValueError: ``batch_size`` is not positive, or a detection is not finite.
@@ -160,6 +161,10 @@ class Model:
                     group = []
                     yield read
                     continue
+                if group and group[0].sample.size != read.sample.size:
+                    # Filled up to the size of another one, a picture would have other detections.
+                    yield from self._batch(group)
+                    group = []
                 group.append(read)
                 if len(group) == size:
                     yield from self._batch(group)

@@ -43,6 +43,21 @@ def test_masks_are_of_the_size_of_the_picture(mask_run, shots):
     assert found.masks.any()
 
 
+def test_a_picture_does_not_depend_on_the_others(model, monkeypatch):
+    """Padded to a larger neighbour, its normalisations would see more zeros."""
+    generator = np.random.default_rng(0)
+    sizes = [(64, 64), (64, 64), (128, 96), (64, 64), (40, 130)]
+    pictures = [generator.integers(0, 255, (*size, 3), dtype=np.uint8) for size in sizes]
+    alone = model.predict(pictures, batch_size=1)
+    counts, original = [], model._batch
+    monkeypatch.setattr(model, "_batch", lambda g: counts.append(len(g)) or original(g))
+    together = model.predict(pictures, batch_size=5)
+    assert [count for count in counts if count] == [2, 1, 1, 1]
+    for a, b in zip(alone, together, strict=True):
+        torch.testing.assert_close(a.boxes, b.boxes, rtol=1e-4, atol=1e-3)
+        torch.testing.assert_close(a.scores, b.scores, rtol=1e-4, atol=1e-5)
+
+
 def test_batches_of_equal_pictures_change_nothing(model, shots):
     picture = np.asarray(Image.open(shots / "b.png"))
     pictures = [picture, picture[::-1].copy(), picture[:, ::-1].copy()]
