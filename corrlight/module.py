@@ -84,6 +84,8 @@ class DetectionModule(pl.LightningModule):
         self.criterion = criterion
         self.postprocessor = postprocessor
         self.loss_callbacks = dict(loss_callbacks or {})
+        for name, callback in self.loss_callbacks.items():
+            _check_callback(name, callback)
         self._callback_modules = nn.ModuleDict(
             {k: v for k, v in self.loss_callbacks.items() if isinstance(v, nn.Module)}
         )
@@ -175,6 +177,15 @@ class DetectionModule(pl.LightningModule):
                     continue
                 seen = joined if _syncs(callback) else positives
                 value, counted = _evaluate(callback, seen[i])
+                if not isinstance(value, Tensor) or value.ndim:
+                    raise ValueError(
+                        f"Expected `loss_callbacks.{name}` to return a scalar tensor, but got "
+                        + (
+                            f"shape {tuple(value.shape)}."
+                            if isinstance(value, Tensor)
+                            else f"{value!r}."
+                        )
+                    )
                 # lambda is multiplied here and nowhere else.
                 terms[f"{prefix}loss_{name}"] = _weight(callback, progress) * value
                 for key, count in counted.items():
@@ -336,6 +347,16 @@ def _raise_non_finite(batch: Batch, output: StepOutput) -> None:
     names = [name for name, value in output.terms.items() if not torch.isfinite(value)]
     ids = [target.image_id for target in batch.targets]
     raise FloatingPointError(f"The loss is not finite: terms {names}, images {ids}.")
+
+
+def _check_callback(name: str, callback: Any) -> None:
+    weight = getattr(callback, "weight", None)
+    numeric = isinstance(weight, int | float | Tensor) or hasattr(callback, "weight_at")
+    if not (callable(callback) and numeric):
+        raise ValueError(
+            f"Expected `loss_callbacks.{name}` to be callable with positives and to have a number "
+            f"`weight`, lambda (corrlight.losses.LossCallback), but got {callback!r}."
+        )
 
 
 def _syncs(callback: LossCallback) -> bool:

@@ -169,6 +169,30 @@ def test_a_loss_that_is_not_finite_stops_with_the_images_named():
         module.training_step(toy_batch(1, 0), 0)
 
 
+@pytest.mark.parametrize("callback", [lambda positives: positives.scores.sum(), 3.0, "corr"])
+def test_a_callback_without_lambda_is_named(callback):
+    with pytest.raises(ValueError, match=r"`loss_callbacks.mine` to be callable .* `weight`"):
+        DetectionModule(
+            detector=ToyDetector(), assigner=ToyAssigner(), criterion=ToyCriterion(),
+            postprocessor=ToyPostprocessor(), loss_callbacks={"mine": callback},
+        )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("value", "got"), [(lambda p: p.scores, r"shape \(2,\)"), (lambda p: 0.5, "0.5")]
+)
+def test_a_callback_that_returns_no_scalar_is_named(value, got):
+    module = make(weight=None)
+
+    def callback(positives):
+        return value(positives)
+
+    callback.weight = 1.0
+    module.loss_callbacks = {"mine": callback}
+    with pytest.raises(ValueError, match=f"`loss_callbacks.mine` to return a scalar.*got {got}"):
+        module.step(toy_batch(1))
+
+
 def test_a_plain_function_object_is_a_callback():
     class Shift:
         weight = 2.0

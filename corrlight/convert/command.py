@@ -60,7 +60,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         0 when the file was written, 1 when something required is missing or of another shape, 2
         when the input is unusable (one line on stderr).
     """
-    return guarded(_options, argv, _convert)
+    return guarded(_options, argv, _convert, reader_may_leave=True)
 
 
 def _convert(options: argparse.Namespace) -> int:

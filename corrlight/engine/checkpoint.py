@@ -50,6 +50,10 @@ _UNREADABLE = (
 )  # fmt: skip
 
 
+# Of these, what bytes happen to mean: their words alone help nobody.
+_ACCIDENTS = (LookupError, TypeError, AttributeError, ArithmeticError, AssertionError)
+
+
 def load_checkpoint(path: str | Path, map_location: Any = "cpu") -> dict[str, Any]:
     """Return the content of a checkpoint; no code in it is ever executed.
 
@@ -75,6 +79,8 @@ def load_checkpoint(path: str | Path, map_location: Any = "cpu") -> dict[str, An
         raise  # Nothing is wrong with the file.
     except (*_UNREADABLE, SafetensorError) as error:
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        if isinstance(error, _ACCIDENTS):
+            reason = f"it is no checkpoint, or damaged ({reason})"
         if reason.startswith("Weights only load failed"):
             # What follows advises to run the code of the file.
             reason = "it is no checkpoint, or holds more than tensors and plain containers"

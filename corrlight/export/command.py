@@ -70,7 +70,7 @@ def _options(argv: Sequence[str] | None) -> argparse.Namespace:
 
 def main(argv: Sequence[str]) -> int:
     """Export what the command line names; return the exit code (``--help`` lists them)."""
-    return guarded(_options, argv, _exported)
+    return guarded(_options, argv, _exported, reader_may_leave=True)
 
 
 def _exported(options: argparse.Namespace) -> int:
@@ -122,11 +122,12 @@ def _export(options: argparse.Namespace) -> int:
                     "Expected the file to give what the detector gives, but they differ on "
                     f"{said}: not written."
                 )
-        print(f"compared with the detector on {said}")
         assert model.checkpoint is not None
         text = model_card(out, options.format, model, metadata, said)
         # The card first: a file is never without one.
         write_text(card, text)
+    # All that is said, once the file has its name: whoever reads may leave.
+    print(f"compared with the detector on {said}")
     size = out.stat().st_size / 1e6
     print(f"{out}: {size:.1f} MB, {metadata['input']['said']}; {card.name} describes it")
     return 0
