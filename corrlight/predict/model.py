@@ -140,8 +140,8 @@ class Model:
     ) -> Iterator[Found | Unreadable]:
         """Yield what is found, in the order of the pictures; a few are in memory at a time.
 
-        Threads read pictures ahead while the detector works. Pictures of different sizes never
-        share a batch: what is found in one does not depend on the others.
+        Threads read pictures ahead while the detector works. Pictures share a batch where each
+        would be padded to the same size by itself: what is found in one depends on no other.
 
         Args:
             pictures: Of any number.
@@ -161,8 +161,8 @@ class Model:
                     group = []
                     yield read
                     continue
-                if group and group[0].sample.size != read.sample.size:
-                    # Filled up to the size of another one, a picture would have other detections.
+                # Padded more than by itself, a picture would have other detections.
+                if group and self._padded(group[0]) != self._padded(read):
                     yield from self._batch(group)
                     group = []
                 group.append(read)
@@ -192,6 +192,9 @@ class Model:
         # As a data set without a seed does, should a step of the evaluation be random.
         rng = np.random.Generator(np.random.PCG64(0))
         return _Read(index, pixels, apply_transforms(self.transforms, as_sample(pixels), rng))
+
+    def _padded(self, read: _Read) -> tuple[int, int]:
+        return self.collate.padded_size(read.sample.size)
 
     def _batch(self, group: Sequence[_Read]) -> Iterator[Found]:
         if not group:

@@ -20,9 +20,9 @@ SMALL = ShapesOptions(num_train=4, num_val=2, image_size=64)
 @pytest.mark.parametrize(
     ("override", "message"),
     [
-        ("corr.weight=-1", "Expected `weight`"),
-        ("corr.weight=nan", "Expected `weight`"),
-        ("corr.weight=a", "Expected `weight`"),
+        ("corr.weight=-1", "Expected `corr.weight`"),
+        ("corr.weight=nan", "Expected `corr.weight`"),
+        ("corr.weight=a", "Expected `corr.weight`"),
         ("corr.group_by=lvl", "but got 'lvl'"),
         ("sede=1", "Did you mean 'seed'?"),
         ("seed=-1", "Expected `seed`"),

@@ -38,5 +38,5 @@ def test_an_operator_that_there_is_not_is_one_line(options, monkeypatch, capsys)
     monkeypatch.setenv(VARIABLE, "winograd")
     assert run_app(options) == BAD_INPUT
     error = capsys.readouterr().err
-    assert error.startswith(f"error: Expected `{VARIABLE}` to be 0, 1 or names of allocator")
+    assert error.startswith(f"error: Expected `{VARIABLE}` to be 0, 1 or names of adam")
     assert error.count("\n") == 1
