@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from corrlight.commands.parsing import discard_output
 from corrlight.config.compose import (
     ComposedConfig,
     check_logging,
@@ -96,7 +97,7 @@ def _guarded(job: Callable[[], int]) -> int:
         print(_how_to_go_on(test=False, rerun=False), file=sys.stderr)
         return INTERRUPTED
     except BrokenPipeError:  # `... | head`: who read it has seen enough.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        discard_output()
         return 128 + signal.SIGPIPE
     except (ConfigError, ValueError, OSError) as error:
         if os.environ.get("CORRLIGHT_TRACEBACK"):

@@ -60,7 +60,7 @@ def guarded(
         return int(error.code or 0)
     except (ValueError, OSError) as error:
         if reader_may_leave and isinstance(error, BrokenPipeError):
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            discard_output()
             return 0
         if os.environ.get("CORRLIGHT_TRACEBACK"):
             traceback.print_exc()
@@ -69,6 +69,11 @@ def guarded(
     except KeyboardInterrupt:
         print("Stopped; nothing was written.", file=sys.stderr)
         return INTERRUPTED
+
+
+def discard_output() -> None:
+    """Send what is still to be printed nowhere, once its reader has left (``... | head``)."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _words(error: Exception) -> str:

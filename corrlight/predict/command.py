@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from corrlight.arguments import check_at_least, check_share
 from corrlight.atomic import atomic_folder, check_writable
-from corrlight.commands.parsing import Parser, guarded
+from corrlight.commands.parsing import Parser, discard_output, guarded
 from corrlight.predict.sources import Source, find_sources
 from corrlight.predict.video import Clip, check_av, is_video, read_frames, write_clip
 from corrlight.runs.ending import FAILED
@@ -137,7 +137,7 @@ def _predict(options: argparse.Namespace) -> int:
     try:
         print("\n".join(summary), flush=True)
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        discard_output()
     for item in skipped[:_NAMED]:
         print(f"skipped: {item['reason']}", file=sys.stderr)
     if len(skipped) > _NAMED:
