@@ -177,15 +177,7 @@ class DetectionModule(pl.LightningModule):
                     continue
                 seen = joined if _syncs(callback) else positives
                 value, counted = _evaluate(callback, seen[i])
-                if not isinstance(value, Tensor) or value.ndim:
-                    raise ValueError(
-                        f"Expected `loss_callbacks.{name}` to return a scalar tensor, but got "
-                        + (
-                            f"shape {tuple(value.shape)}."
-                            if isinstance(value, Tensor)
-                            else f"{value!r}."
-                        )
-                    )
+                _check_scalar(name, value)
                 # lambda is multiplied here and nowhere else.
                 terms[f"{prefix}loss_{name}"] = _weight(callback, progress) * value
                 for key, count in counted.items():
@@ -356,6 +348,15 @@ def _check_callback(name: str, callback: Any) -> None:
         raise ValueError(
             f"Expected `loss_callbacks.{name}` to be callable with positives and to have a number "
             f"`weight`, lambda (corrlight.losses.LossCallback), but got {callback!r}."
+        )
+
+
+def _check_scalar(name: str, value: Any) -> None:
+    is_tensor = isinstance(value, Tensor)
+    if not is_tensor or value.ndim:
+        found = f"shape {tuple(value.shape)}" if is_tensor else repr(value)
+        raise ValueError(
+            f"Expected `loss_callbacks.{name}` to return a scalar tensor, but got {found}."
         )
 
 

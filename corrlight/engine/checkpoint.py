@@ -41,17 +41,14 @@ __all__ = [
 
 log = logging.getLogger("corrlight")
 
+# What bytes happen to mean raises these, whose words alone help nobody.
+_ACCIDENTS = (LookupError, TypeError, AttributeError, ArithmeticError, AssertionError)
 # What readers of archives and pickles raise for a file that is cut off, changed, or holds more than
 # plain data. A changed pickle calls for whatever its bytes happen to mean.
 _UNREADABLE = (
-    RuntimeError, OSError, EOFError, ValueError, LookupError, TypeError, AttributeError,
-    ArithmeticError, AssertionError, ImportError, pickle.UnpicklingError, zipfile.BadZipFile,
-    struct.error, zlib.error,
+    *_ACCIDENTS, RuntimeError, OSError, EOFError, ValueError, ImportError,
+    pickle.UnpicklingError, zipfile.BadZipFile, struct.error, zlib.error,
 )  # fmt: skip
-
-
-# Of these, what bytes happen to mean: their words alone help nobody.
-_ACCIDENTS = (LookupError, TypeError, AttributeError, ArithmeticError, AssertionError)
 
 
 def load_checkpoint(path: str | Path, map_location: Any = "cpu") -> dict[str, Any]:

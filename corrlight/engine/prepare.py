@@ -90,6 +90,7 @@ def prepare(composed: ComposedConfig) -> Run:
         class_names=data.class_names,
         allow_targets=allow,
     )
+    plain = to_container(config)
     rows = partial(rows_of_module, config, allow)
     transfer = None
     if config.mode == "train" and not folder.finished:
@@ -97,7 +98,7 @@ def prepare(composed: ComposedConfig) -> Run:
             check_followed(str(config.optimized_metric), evaluator)
         if config.extend is not None:
             last = initial_file(config.extend, "extend")
-            check_same(to_container(config), last)
+            check_same(plain, last)
             check_longer(module, last, int(config.trainer.max_epochs))
         if config.init is not None:
             transfer = start_from(module, initial_file(config.init), rows(), data.class_names)
@@ -106,7 +107,6 @@ def prepare(composed: ComposedConfig) -> Run:
         compile_parts(module.detector)
     # Lightning builds the optimizer after training has begun; its options are checked now.
     module.build_optimizer(steps_per_epoch=1)
-    plain = to_container(config)
     recorder = Recorder(folder)
     trainer = make_trainer(config, folder, recorder, allow)
     return Run(

@@ -162,7 +162,8 @@ def add_weight_gradient(total: Tensor, grad: Tensor, a: Tensor, first: bool) -> 
         a: ``(P, M, S)``.
         first: Whether there is nothing in ``total`` yet.
     """
-    # One by one, as oneDNN's convolutions take five times as long for this product.
+    # One by one, as oneDNN's convolutions take five times as long for this product; each result is
+    # copied, which twice as many multiplications as elsewhere are worth.
     if not (WIDE and runs_onednn(grad[0].numel() * a.shape[2] // 2, grad, a)):
         total.baddbmm_(grad.mT, a, beta=int(not first))
         return

@@ -57,8 +57,7 @@ def row_gradient(grad_output: Tensor, num_rows: int, index: Tensor, weight: Tens
         index: ``(K, J)``.
         weight: ``(K, J)``.
     """
-    num, per_sum = index.shape
-    starts = torch.arange(num, device=index.device, dtype=index.dtype) * per_sum
+    starts = _every_sum(index) * index.shape[1]
     return _bags(grad_output, _columns(index.flatten(), weight.flatten(), starts, num_rows))
 
 
@@ -70,14 +69,20 @@ def entry_gradient(grad_output: Tensor, rows: Tensor, index: Tensor) -> Tensor:
         rows: ``(R, C)``.
         index: ``(K, J)``.
     """
-    num, per_sum = index.shape
-    like: dict[str, Any] = {"dtype": index.dtype, "device": index.device}
-    starts = torch.arange(0, num * per_sum, max(per_sum, 1), **like)
-    sums = torch.arange(num, **like).repeat_interleave(per_sum)
+    every, per_sum = _every_sum(index), index.shape[1]
+    bags = (
+        every * per_sum,
+        every.repeat_interleave(per_sum),
+    )  # Where each begins; whose each entry is
     # The operator by which `embedding_bag` has it; mode 0 is the sum.
     backward: Any = torch.ops.aten._embedding_bag_per_sample_weights_backward
-    found: Tensor = backward(grad_output.contiguous(), rows, index.flatten(), starts, sums, 0)
-    return found.view(num, per_sum)
+    found: Tensor = backward(grad_output.contiguous(), rows, index.flatten(), *bags, 0)
+    return found.view(index.shape)
+
+
+def _every_sum(index: Tensor) -> Tensor:
+    """Return 0, 1, ... of the K sums of ``(K, J)``, of the index's type."""
+    return torch.arange(len(index), dtype=index.dtype, device=index.device)
 
 
 class _WeightedRows(torch.autograd.Function):
